@@ -1,0 +1,145 @@
+"""Counting arrays in host memory with numba: read once, where they lie, by several threads."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from gangplank._native import keys
+
+Kernel = Callable[[NDArray[Any], Any, Any, Any, NDArray[Any]], NDArray[np.int64]]
+
+# Keys are made a chunk at a time, so that they stay in the processor's first cache
+# (32 KiB at least) however often a kernel passes over them.
+CHUNK = 2048
+
+# Of either kernel's edges; `pytest benchmarks/test_kernels.py` shows where the two meet.
+COMPARE_UP_TO = 96
+
+# A second thread costs about 0.1 ms to start, in which one thread counts 100,000 weights.
+VALUES_A_THREAD = 500_000
+
+
+def _compiled(function: Kernel) -> Kernel:
+    """`function` compiled on first use, kept on disk where numba finds a folder to write to.
+
+    It holds no GIL, and is safe to call from several threads at once (numba's own threads
+    are not: its workqueue layer ends a process that two threads enter).
+    """
+    try:
+        return numba.njit(nogil=True, cache=True)(function)  # type: ignore[no-any-return]
+    except RuntimeError:
+        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+
+
+@_compiled
+def compare(
+    bits: NDArray[Any], sign_shift: Any, magnitude: Any, sign: Any, edges: NDArray[Any]
+) -> NDArray[np.int64]:
+    """How many keys are at most each edge: one vectorized pass over a chunk for each."""
+    at_most = np.zeros(edges.size, np.int64)
+    chunk_keys = np.empty(CHUNK, bits.dtype)
+    for start in range(0, bits.size, CHUNK):
+        chunk = bits[start : start + CHUNK]
+        for i in range(chunk.size):
+            chunk_keys[i] = chunk[i] ^ ((chunk[i] >> sign_shift) & magnitude) ^ sign
+        for j in range(edges.size):
+            edge = edges[j]
+            n = 0
+            for i in range(chunk.size):
+                n += chunk_keys[i] <= edge
+            at_most[j] += n
+    return at_most
+
+
+@_compiled
+def search(
+    bits: NDArray[Any], sign_shift: Any, magnitude: Any, sign: Any, edges: NDArray[Any]
+) -> NDArray[np.int64]:
+    """The same by binary search: a whole chunk goes down a level at a time, which LLVM
+    turns into vector gathers (six times as fast as a value at a time with 1,024 bounds).
+    """
+    slots = np.zeros(edges.size + 1, np.int64)
+    chunk_keys = np.empty(CHUNK, bits.dtype)
+    below = np.empty(CHUNK, np.uint32)
+    for start in range(0, bits.size, CHUNK):
+        chunk = bits[start : start + CHUNK]
+        for i in range(chunk.size):
+            chunk_keys[i] = chunk[i] ^ ((chunk[i] >> sign_shift) & magnitude) ^ sign
+            below[i] = 0
+        length = edges.size
+        while length > 1:
+            half = np.uint32(length // 2)
+            for i in range(chunk.size):
+                probe = edges[below[i] + half - np.uint32(1)]
+                below[i] += half * np.uint32(probe < chunk_keys[i])
+            length -= half
+        for i in range(chunk.size):
+            slots[below[i] + np.uint32(edges[below[i]] < chunk_keys[i])] += 1
+    return np.cumsum(slots)[:-1]
+
+
+def count(
+    arrays: Iterable[NDArray[Any]],
+    bounds: NDArray[np.float64],
+    *,
+    kernel: Kernel | None = None,
+    threads: int | None = None,
+) -> tuple[NDArray[np.int64], int]:
+    """As `gangplank._native.count`; `kernel` and `threads` are chosen by size if not given."""
+    edges_of = cache(partial(keys.edges, bounds))
+    counts = np.zeros(bounds.size + 1, np.int64)
+    nan_count = 0
+    for values in _blocks(arrays):
+        edges, below = edges_of(values.dtype)
+        at_most = _at_most(values, edges, kernel or _kernel(edges.size), threads)
+        block_counts, block_nan_count = keys.counts_between(at_most, below, values.size)
+        counts += block_counts
+        nan_count += block_nan_count
+    return counts, nan_count
+
+
+def _kernel(edge_count: int) -> Kernel:
+    return compare if edge_count <= COMPARE_UP_TO else search
+
+
+def _at_most(
+    values: NDArray[Any], edges: NDArray[Any], kernel: Kernel, threads: int | None
+) -> NDArray[np.int64]:
+    code = keys.KEY_CODES[values.dtype]
+    bits = values.view(code.key_dtype)
+    # Of a read-only and of a writable array numba would compile a kernel each.
+    bits.flags.writeable = False
+
+    def at_most(part: NDArray[Any]) -> NDArray[np.int64]:
+        return kernel(part, code.sign_shift, code.magnitude, code.sign, edges)
+
+    threads = threads or min(numba.config.NUMBA_NUM_THREADS, bits.size // VALUES_A_THREAD)
+    if threads <= 1:
+        return at_most(bits)
+    with ThreadPoolExecutor(threads) as pool:
+        return np.sum(list(pool.map(at_most, np.array_split(bits, threads))), axis=0)
+
+
+def _blocks(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Each array as flat native blocks: itself if it is contiguous, else copies of 64 Ki values."""
+    for array in arrays:
+        if _is_plain(array):
+            yield array.ravel(order="K")
+        else:
+            yield from np.nditer(
+                array,
+                flags=["external_loop", "buffered", "zerosize_ok"],
+                op_flags=[["readonly", "contig", "aligned", "nbo"]],
+                order="K",
+                buffersize=1 << 16,
+            )
+
+
+def _is_plain(array: NDArray[Any]) -> bool:
+    flags = array.flags
+    return flags.aligned and array.dtype.isnative and (flags.c_contiguous or flags.f_contiguous)

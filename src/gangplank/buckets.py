@@ -1,0 +1,75 @@
+"""The buckets of a weights' histogram: two ready-made sets of bounds, and their validation."""
+
+import math
+import numbers
+import reprlib
+from collections.abc import Iterable
+from typing import Any
+
+HISTOGRAM_WEIGHT_BUCKETS_1_0: tuple[float, ...] = tuple(i / 10 for i in range(-10, 11))
+"""-1.0 to 1.0 by 0.1: 21 bounds."""
+
+HISTOGRAM_WEIGHT_BUCKETS_0_3: tuple[float, ...] = tuple(i / 20 for i in range(-6, 7))
+"""-0.30 to 0.30 by 0.05: 13 bounds."""
+
+
+def finite_bounds(buckets: Iterable[float], argument: str) -> tuple[float, ...]:
+    """The finite upper bounds that `buckets` give, as float64 numbers.
+
+    Arguments:
+        buckets: real numbers, strictly increasing, at least one of them finite; the last
+            one may be +inf, which every histogram has anyway, and is left out.
+        argument: the name under which the user passed them, for the messages.
+
+    Raises:
+        ValueError: `buckets` are anything else.
+    """
+    received = f"Received {_shortened(buckets)}."
+    try:
+        elements = list(buckets)
+    except TypeError:
+        raise ValueError(
+            f"{argument} must be a sequence of numbers, such as [-0.1, 0.0, 0.1]. {received}"
+        ) from None
+    bounds = [_number(element, i, argument, received) for i, element in enumerate(elements)]
+    if bounds and bounds[-1] == math.inf:
+        bounds.pop()
+    if not bounds:
+        raise ValueError(
+            f"{argument} must hold at least one finite upper bound. {received} "
+            "Pass for instance gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3."
+        )
+    for i, bound in enumerate(bounds):
+        if not math.isfinite(bound):
+            raise ValueError(
+                f"{argument} must be finite (a final +inf apart), but element {i} is {bound}. "
+                f"{received} Leave it out."
+            )
+        if i and not bounds[i - 1] < bound:
+            raise ValueError(
+                f"{argument} must be strictly increasing, but element {i} ({bound}) does not "
+                f"exceed element {i - 1} ({bounds[i - 1]}). {received} Sort them, each once."
+            )
+    return tuple(bounds)
+
+
+def _number(element: Any, i: int, argument: str, received: str) -> float:
+    if isinstance(element, numbers.Real) and not isinstance(element, bool):
+        try:
+            # Adding 0.0 makes -0.0, which no bucket tells from 0.0, the latter.
+            return float(element) + 0.0
+        except OverflowError:
+            raise ValueError(
+                f"{argument} must be float64 numbers, but element {i} exceeds them all. "
+                f"{received} Leave it out."
+            ) from None
+    raise ValueError(
+        f"{argument} must be a flat sequence of numbers, but element {i} is {_shortened(element)}, "
+        f"of type {type(element).__name__}. {received} Pass for instance [-0.1, 0.0, 0.1]."
+    )
+
+
+def _shortened(value: Any) -> str:
+    shortener = reprlib.Repr()
+    shortener.maxlist = shortener.maxtuple = 24
+    return shortener.repr(value)

@@ -1,0 +1,103 @@
+"""Prometheus collectors that are handed what they show, and show it as a whole."""
+
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+
+class BucketCounts(Protocol):
+    """What a histogram is to its collector; `gangplank.WeightsHistogram` is one."""
+
+    def samples(self) -> list[tuple[float, int]]:
+        """Each upper bound, +inf the last, and how many values are at most that."""
+
+
+class HistogramCollector(Collector):
+    """A Prometheus histogram whose bucket counts are set, not observed.
+
+    It prints what `prometheus_client.Histogram` prints after observing the same values one by
+    one, less ``_sum``, which is not known here (and which neither prints with a negative
+    first bound). A scrape sees one whole histogram, also while another thread sets the next.
+
+    Arguments:
+        name: the metric's name, such as ``my_model_weights``.
+        documentation: its help text.
+        registry: where to register; nowhere if None.
+    """
+
+    def __init__(
+        self, name: str, documentation: str, registry: CollectorRegistry | None = None
+    ) -> None:
+        self.name = name
+        self.documentation = documentation
+        self._metric: HistogramMetricFamily | None = None
+        if registry is not None:
+            registry.register(self)
+
+    def set(self, histogram: BucketCounts) -> None:
+        """Shows `histogram` from now on, created now: its buckets may be lower than before."""
+        metric = self._empty()
+        buckets = [(floatToGoString(bound), count) for bound, count in histogram.samples()]
+        metric.add_metric([], buckets, sum_value=None)
+        # The family itself adds a count only beside a sum, and a sum is not to be had with
+        # a negative first bound: a Pushgateway would show a count of 0.
+        metric.add_sample(f"{self.name}_count", {}, buckets[-1][1])
+        if _exposes_created():
+            metric.add_sample(f"{self.name}_created", {}, time.time())
+        self._metric = metric
+
+    def clear(self) -> None:
+        """Shows nothing until the next `set`."""
+        self._metric = None
+
+    def collect(self) -> Iterable[Metric]:
+        """The histogram, or nothing before the first `set`."""
+        metric = self._metric
+        return [] if metric is None else [metric]
+
+    def describe(self) -> Iterable[Metric]:
+        """The metric without samples, by which a registry refuses a second one of that name."""
+        return [self._empty()]
+
+    def _empty(self) -> HistogramMetricFamily:
+        return HistogramMetricFamily(self.name, self.documentation)
+
+
+def _exposes_created() -> bool:
+    # prometheus_client has a switch for this, but shows where it stands only in a metric.
+    (probe,) = Counter("probe", "", registry=None).collect()
+    return any(sample.name.endswith("_created") for sample in probe.samples)
+
+
+class GaugesCollector(Collector):
+    """Gauges that are set all at once, so that no scrape mixes those of two epochs.
+
+    Arguments:
+        described: gauges that will come, by which a registry refuses others of these names.
+        registry: where to register; nowhere if None.
+    """
+
+    def __init__(
+        self, described: Iterable[GaugeMetricFamily], registry: CollectorRegistry | None = None
+    ) -> None:
+        self._described = tuple(described)
+        self._gauges: tuple[GaugeMetricFamily, ...] = ()
+        if registry is not None:
+            registry.register(self)
+
+    def set(self, gauges: Iterable[GaugeMetricFamily]) -> None:
+        """Shows these gauges from now on, and no others."""
+        self._gauges = tuple(gauges)
+
+    def collect(self) -> Iterable[Metric]:
+        """The gauges last set."""
+        return self._gauges
+
+    def describe(self) -> Iterable[Metric]:
+        """The gauges that were described beforehand, without samples."""
+        return self._described

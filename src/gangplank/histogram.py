@@ -1,0 +1,138 @@
+"""The histogram of a model's weights: `WeightsHistogram`, and `weights_histogram` to make one."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gangplank import _native
+from gangplank.buckets import finite_bounds
+from gangplank.weights import named_arrays
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class WeightsHistogram:
+    """How many weights lie in each bucket. An immutable value; two of the same bounds add up.
+
+    Attributes:
+        bounds: the B finite upper bounds, strictly increasing.
+        counts: int64, shape (B + 1,): ``counts[i]`` weights w have
+            ``bounds[i - 1] < w <= bounds[i]``; the last ones exceed every bound. Read-only.
+        nan_count: how many weights are NaN. They are in no bucket.
+    """
+
+    bounds: tuple[float, ...]
+    counts: NDArray[np.int64]
+    nan_count: int
+
+    def __init__(self, bounds: Iterable[float], counts: ArrayLike, nan_count: int = 0) -> None:
+        """Raises ValueError where the arguments do not make a histogram."""
+        bounds = finite_bounds(bounds, "bounds")
+        counts = np.array(counts)
+        if counts.shape != (len(bounds) + 1,) or counts.dtype.kind not in "iu":
+            raise ValueError(
+                f"counts must be {len(bounds) + 1} integers, one more than there are bounds. "
+                f"Received an array of shape {counts.shape} and dtype {counts.dtype}."
+            )
+        counts = counts.astype(np.int64)
+        if counts.min() < 0 or nan_count < 0:
+            raise ValueError(
+                f"counts and nan_count must not be negative. Received {counts.min()} as the "
+                f"least count and {nan_count} as nan_count."
+            )
+        counts.flags.writeable = False
+        object.__setattr__(self, "bounds", bounds)
+        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "nan_count", int(nan_count))
+
+    @property
+    def cumulative(self) -> NDArray[np.int64]:
+        """int64, shape (B + 1,): how many weights are at most each bound; the last is `count`."""
+        return np.cumsum(self.counts)
+
+    @property
+    def count(self) -> int:
+        """How many weights were counted, NaN not among them."""
+        return int(self.counts.sum())
+
+    def samples(self) -> list[tuple[float, int]]:
+        """Prometheus's buckets: each upper bound, +inf the last, and its cumulative count."""
+        return list(zip((*self.bounds, math.inf), self.cumulative.tolist(), strict=True))
+
+    def __add__(self, other: object) -> "WeightsHistogram":
+        """The histogram of both's weights. Raises ValueError where the bounds differ."""
+        if not isinstance(other, WeightsHistogram):
+            return NotImplemented
+        if self.bounds != other.bounds:
+            raise ValueError(
+                "Only histograms of the same bounds add up. "
+                f"Received {self!r} and {other!r}. Count both with the same buckets."
+            )
+        return WeightsHistogram(
+            self.bounds, self.counts + other.counts, self.nan_count + other.nan_count
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WeightsHistogram):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.bounds, self.counts.tobytes(), self.nan_count
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Unpickling an array makes it writable; the constructor makes it read-only again.
+        return WeightsHistogram, (self.bounds, self.counts, self.nan_count)
+
+    def __repr__(self) -> str:
+        lower = chain([-math.inf], self.bounds)
+        upper = chain(self.bounds, [math.inf])
+        buckets = [
+            f"({low:g}, {high:g}{']' if high < math.inf else ')'}: {count}"
+            for low, high, count in zip(lower, upper, self.counts.tolist(), strict=True)
+        ]
+        if len(buckets) > 24:
+            buckets[12:-12] = ["…"]
+        return (
+            f"WeightsHistogram(count={self.count}, nan_count={self.nan_count}, "
+            f"buckets={{{', '.join(buckets)}}})"
+        )
+
+
+def weights_histogram(
+    model: Any, buckets: Iterable[float], *, weights: Literal["trainable", "all"] = "trainable"
+) -> WeightsHistogram:
+    """Counts a model's weights into buckets, exactly and where they lie.
+
+    A weight is compared in its exact value with the float64 bound, whatever its dtype. NaN is
+    in no bucket, -inf in the first one and +inf in the last.
+
+    Arguments:
+        model: a Keras model or layer that is built; or an iterable of variables or arrays
+            (Keras, NumPy, TensorFlow, JAX, PyTorch) of any shape, with a floating-point or
+            integer dtype, each counted as often as it is given.
+        buckets: upper bounds, strictly increasing; a final +inf changes nothing.
+        weights: "trainable" for a model's `trainable_variables`, "all" for its `weights`.
+            Plays no part for an iterable.
+
+    Returns:
+        The histogram of all weights together. The state of a random seed generator is no
+        weight and is never counted.
+
+    Raises:
+        ValueError: `buckets` are no buckets, `weights` is neither of the two, or the model
+            is not built.
+        TypeError: `model` is none of the above, or a weight has a dtype that cannot be
+            counted, such as bool, complex64 or string.
+    """
+    bounds = finite_bounds(buckets, "buckets")
+    arrays = (array for _, array in named_arrays(model, weights))
+    counts, nan_count = _native.count(arrays, np.array(bounds))
+    return WeightsHistogram(bounds, counts, nan_count)

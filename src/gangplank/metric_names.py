@@ -1,0 +1,98 @@
+"""Which of Keras's metrics are exported, and what Prometheus calls each."""
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+
+def checked_metrics(metrics: Any) -> tuple[str, ...] | None:
+    """`metrics` as given to a constructor. Raises ValueError if they are neither names nor None."""
+    if metrics is None:
+        return None
+    expected = "metrics must be a list of Keras's names, such as ['loss', 'accuracy'], or None"
+    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
+        raise ValueError(f"{expected} for all of them. Received {metrics!r}.")
+    names = tuple(metrics)
+    for i, name in enumerate(names):
+        if not isinstance(name, str) or not name:
+            raise ValueError(
+                f"{expected} for all of them, but element {i} is {name!r}. "
+                f"Received {list(names)!r}."
+            )
+    return names
+
+
+class MetricNames:
+    """Gives each metric that Keras logs a name; warns, once, of each that cannot have one.
+
+    Arguments:
+        reserved: the names of gangplank's own metrics.
+        metrics: Keras's names of the metrics to export, each of which stands for its ``val_``
+            twin as well; None for all.
+    """
+
+    def __init__(self, reserved: Iterable[str], metrics: tuple[str, ...] | None) -> None:
+        self._metrics = metrics
+        self._owners = dict.fromkeys(reserved, "a metric of gangplank's own")
+        self._names: dict[str, str | None] = {}
+        self._missed: set[str] = set()
+
+    def named(self, logs: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
+        """Of each metric in `logs` that is exported: its name, Keras's name, its value."""
+        for key, value in logs.items():
+            if self._metrics and key not in self._metrics and _twin(key) not in self._metrics:
+                continue
+            if key not in self._names:
+                self._names[key] = self._claim(key, value)
+            name = self._names[key]
+            if name is not None:
+                yield name, key, float(value)
+
+    def warn_of_missing(self, logs: Mapping[str, Any], *, validation: bool) -> None:
+        """Warns, once each, of metrics to export that Keras has not logged until now.
+
+        Arguments:
+            logs: what it logs instead, for the message.
+            validation: whether to look for metrics of the validation, or for the others.
+        """
+        logged = {name for key in self._names for name in (key, _twin(key))}
+        missing = [
+            name
+            for name in self._metrics or ()
+            if name not in logged | self._missed and name.startswith("val_") == validation
+        ]
+        if missing:
+            self._missed.update(missing)
+            warnings.warn(
+                f"Keras does not log {_listed(missing)}, which metrics names, but "
+                f"{_listed(logs)}. Correct metrics, or compile the model with that metric.",
+                stacklevel=2,
+            )
+
+    def _claim(self, key: str, value: Any) -> str | None:
+        """A name for a metric that is logged for the first time."""
+        if np.ndim(value) > 0:
+            reason = f"its value is an array of shape {np.shape(value)}, not a number"
+        else:
+            name = re.sub(r"[^a-zA-Z0-9_]", "_", key)
+            owner = self._owners.setdefault(name, f"the metric {key!r}")
+            if owner == f"the metric {key!r}":
+                return name
+            reason = f"its name in Prometheus, {name!r}, is that of {owner} already"
+        warnings.warn(
+            f"Keras's metric {key!r} is not exported: {reason}. Rename it, or give it another shape.",
+            stacklevel=2,
+        )
+        return None
+
+
+def _twin(key: str) -> str:
+    """Keras's name of the metric that `key` is, or is of the validation."""
+    return key.removeprefix("val_")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,64 @@
+"""Which variables of a model are its weights, under which names, as which arrays."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+
+from gangplank import _native
+
+
+def named_arrays(model: Any, weights: str) -> Iterator[tuple[str, Any]]:
+    """The weights of `model`, each with the name that a message can call it by.
+
+    Arguments:
+        model: a Keras layer or model, a variable or array, or an iterable of these.
+        weights: "trainable" or "all"; of a layer or model, which of its variables.
+
+    Raises:
+        ValueError: `weights` is neither of the two, or a layer is not built.
+        TypeError: something is no variable or array, or has a dtype that cannot be counted.
+    """
+    for i, variable in enumerate(_variables(model, weights)):
+        array, name = variable, f"element {i}"
+        if isinstance(variable, keras.Variable):
+            if _is_seed_state(variable):
+                continue
+            array, name = variable.value, f"the variable {variable.path!r}"
+        if not _native.is_array(array):
+            raise TypeError(
+                f"model must be a Keras model or layer, or an iterable of variables or arrays, "
+                f"but {name} is of type {type(array).__name__}."
+            )
+        dtype = _native.dtype_name(array)
+        if not _native.is_countable(dtype):
+            raise TypeError(
+                f"Only floating-point and integer weights can be counted, but {name} has the "
+                f"dtype {dtype}. Leave it out: pass an iterable of the variables to count."
+            )
+        yield name, array
+
+
+def _variables(model: Any, weights: str) -> Iterable[Any]:
+    if weights not in ("trainable", "all"):
+        raise ValueError(f"weights must be 'trainable' or 'all'. Received {weights!r}.")
+    if isinstance(model, keras.layers.Layer):
+        if not model.built:
+            raise ValueError(
+                f"{model.name!r} is not built, so it has no weights yet. "
+                "Call its build(input_shape), or fit it, first."
+            )
+        return model.trainable_variables if weights == "trainable" else model.weights  # type: ignore[no-any-return]
+    if isinstance(model, keras.Variable) or _native.is_array(model):
+        return [model]
+    if isinstance(model, Iterable):
+        return model
+    raise TypeError(
+        "model must be a Keras model or layer, or an iterable of variables or arrays. "
+        f"Received {model!r}, of type {type(model).__name__}."
+    )
+
+
+def _is_seed_state(variable: keras.Variable) -> bool:
+    # The name that keras.random.SeedGenerator gives its one variable.
+    return bool(variable.name == "seed_generator_state")
