@@ -1,10 +1,13 @@
 """Keras to Prometheus: how training and testing go, and a histogram of the model's weights."""
 
+import gangplank._backend  # noqa: F401
 from gangplank.buckets import HISTOGRAM_WEIGHT_BUCKETS_0_3, HISTOGRAM_WEIGHT_BUCKETS_1_0
 from gangplank.collector import HistogramCollector
 from gangplank.histogram import WeightsHistogram, weights_histogram
 from gangplank.publisher import PushError
 from gangplank.train_test_exporter import TrainTestExporter
+
+__version__ = "0.1.0"
 
 __all__ = [
     "HISTOGRAM_WEIGHT_BUCKETS_0_3",
@@ -15,3 +18,7 @@ __all__ = [
     "WeightsHistogram",
     "weights_histogram",
 ]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

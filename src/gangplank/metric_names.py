@@ -67,25 +67,22 @@ class MetricNames:
         if missing:
             self._missed.update(missing)
             warnings.warn(
-                f"Keras does not log {_listed(missing)}, which metrics names, but "
-                f"{_listed(logs)}. Correct metrics, or compile the model with that metric.",
+                f"metrics names {_listed(missing)}, which Keras does not log. It logs "
+                f"{_listed(logs)}. Correct the name, or compile the model with that metric.",
                 stacklevel=2,
             )
 
     def _claim(self, key: str, value: Any) -> str | None:
         """A name for a metric that is logged for the first time."""
         if np.ndim(value) > 0:
-            reason = f"its value is an array of shape {np.shape(value)}, not a number"
+            reason = f"it is an array of shape {np.shape(value)}, not one number. Average it."
         else:
             name = re.sub(r"[^a-zA-Z0-9_]", "_", key)
             owner = self._owners.setdefault(name, f"the metric {key!r}")
             if owner == f"the metric {key!r}":
                 return name
-            reason = f"its name in Prometheus, {name!r}, is that of {owner} already"
-        warnings.warn(
-            f"Keras's metric {key!r} is not exported: {reason}. Rename it, or give it another shape.",
-            stacklevel=2,
-        )
+            reason = f"in Prometheus {name!r} is already {owner}. Give it another name."
+        warnings.warn(f"Keras's metric {key!r} is not exported: {reason}", stacklevel=2)
         return None
 
 

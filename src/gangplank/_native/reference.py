@@ -16,7 +16,8 @@ def count(
         # float64 holds every value of every dtype but these two; Python compares an
         # integer of any size with a float exactly.
         exact = object if array.dtype in (np.int64, np.uint64) else np.float64
-        values = array.astype(exact).ravel()
+        with np.errstate(invalid="ignore"):  # which a signalling NaN would report
+            values = array.astype(exact).ravel()
         is_nan = values != values
         buckets = np.searchsorted(bounds.astype(exact), values[~is_nan], side="left")
         counts += np.bincount(buckets, minlength=counts.size)

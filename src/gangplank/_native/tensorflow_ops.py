@@ -19,7 +19,7 @@ from gangplank._native import keys
 BLOCK = 1 << 24
 
 # tf.bitcast does not know them; their values, subnormals too, are normal float32 numbers.
-_CAST_FIRST = (tf.float8_e4m3fn, tf.float8_e5m2)
+_CAST_FIRST = ("float8_e4m3fn", "float8_e5m2")
 
 
 def slots(values: Any, sign_shift: Any, magnitude: Any, sign: Any, edges: Any) -> Any:
@@ -65,7 +65,7 @@ def count(
     counts = np.zeros(bounds.size + 1, np.int64)
     nan_count = 0
     for tensor in map(tf.convert_to_tensor, tensors):
-        if tensor.dtype in _CAST_FIRST:
+        if tensor.dtype.name in _CAST_FIRST:
             tensor = tf.cast(tensor, tf.float32)
         dtype = np.dtype(tensor.dtype.as_numpy_dtype)
         code = keys.KEY_CODES[dtype]

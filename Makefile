@@ -1,0 +1,73 @@
+# Each target does all the set-up that it needs, in .venv and nowhere else (the two servers of
+# `make test` apart). PYTHON chooses the interpreter, 3.11 to 3.13.
+
+PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --constraint $(CONSTRAINTS)
+SERVERS := prometheus-pushgateway prometheus promtool
+PROJECT := pyproject.toml $(CONSTRAINTS)
+
+# TensorFlow's greetings are not the output that one asked for.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-backends bench format servers clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/demo  ## train a convnet on digits and push its metrics (under a minute)
+	@$(BIN)/gangplank demo
+
+test: .venv/dev servers  ## check style and types, and run all tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-backends: .venv/backends servers  ## run the tests with Keras on JAX and on PyTorch
+	KERAS_BACKEND=jax $(BIN)/pytest $(PYTEST_ARGS)
+	KERAS_BACKEND=torch $(BIN)/pytest $(PYTEST_ARGS)
+
+bench: .venv/dev  ## time the counting of weights, side by side
+	$(BIN)/pytest benchmarks --benchmark-only $(PYTEST_ARGS)
+
+format: .venv/dev  ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+servers:
+	@for server in $(SERVERS); do \
+		command -v $$server >/dev/null || { $(MAKE) --no-print-directory install-servers; break; }; \
+	done
+
+.PHONY: install-servers
+install-servers:
+	@if [ "$$(id -u)" = 0 ]; then sudo=; else sudo='sudo -n'; fi; \
+	{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install \
+		-qq --yes --no-install-recommends prometheus-pushgateway prometheus; } >/dev/null || { \
+		echo "The tests run against the real servers: put $(SERVERS) on the PATH."; \
+		echo "On Debian and Ubuntu: sudo apt-get install prometheus-pushgateway prometheus"; \
+		exit 1; }
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade --constraint $(CONSTRAINTS) pip
+
+.venv/demo: .venv/bin/pip $(PROJECT)
+	$(PIP) --editable '.[tensorflow,demo]'
+	@touch $@
+
+.venv/dev: .venv/demo
+	$(PIP) --group dev
+	@touch $@
+
+.venv/backends: .venv/dev
+	$(PIP) --editable '.[tensorflow,demo,jax,torch]'
+	@touch $@
+
+clean:  ## remove .venv and what the tools left
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

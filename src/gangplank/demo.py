@@ -1,0 +1,155 @@
+"""The demo: a convnet learns handwritten digits, and its metrics arrive at a gateway."""
+
+import time
+from contextlib import ExitStack
+from itertools import pairwise
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from gangplank.buckets import HISTOGRAM_WEIGHT_BUCKETS_0_3
+from gangplank.gateway import Gateway
+from gangplank.histogram import WeightsHistogram, weights_histogram
+from gangplank.train_test_exporter import TrainTestExporter
+
+JOB = "digits"
+EPOCHS = 16
+BAR_WIDTH = 40
+
+
+def run(gateway: str | None = None, *, serve: bool = False) -> None:
+    """Trains the convnet on the digits, evaluates it, and shows what the gateway was told.
+
+    Arguments:
+        gateway: address of a Pushgateway; an embedded one if None.
+        serve: whether the embedded gateway stays up until Ctrl-C.
+
+    Raises:
+        ValueError: `gateway` is no address.
+        gangplank.PushError: the gateway does not take the metrics.
+    """
+    console = Console()
+    with ExitStack() as stack:
+        address = gateway or stack.enter_context(Gateway()).address
+        exporter = TrainTestExporter(
+            address,
+            JOB,
+            histogram_buckets=HISTOGRAM_WEIGHT_BUCKETS_0_3,
+            ignore_exceptions=False,
+        )
+        model = _train_and_test(exporter, console)
+        console.print(_metrics_table(exporter))
+        _print_histogram(weights_histogram(model, HISTOGRAM_WEIGHT_BUCKETS_0_3), console)
+        curl = f"curl -s {address}/metrics | grep gangplank_"
+        if gateway or serve:
+            console.print(f"\nThe same from the gateway:\n\n  {curl}\n", highlight=False)
+        else:
+            console.print(
+                "\nThe same from the gateway, which ends with this demo; "
+                f"with --serve it stays up:\n\n  {curl}\n",
+                highlight=False,
+            )
+        if serve and not gateway:
+            _wait_for_interrupt(address, console)
+
+
+def convnet() -> keras.Model:
+    """A convolutional network of 104,202 weights for images of shape (28, 28, 1)."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(128, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def digits() -> list[NDArray[Any]]:
+    """scikit-learn's 1,797 handwritten digits, scaled up, a fifth of them held back.
+
+    Returns:
+        Images of the training and of the test, float32, shape (n, 28, 28, 1), from 0 to 1;
+        labels of the training and of the test, 0 to 9, shape (n,).
+    """
+    images, labels = load_digits(return_X_y=True)
+    small = (images / 16).astype("float32").reshape(-1, 8, 8, 1)
+    large = keras.ops.convert_to_numpy(keras.ops.image.resize(small, (28, 28)))
+    return train_test_split(  # type: ignore[no-any-return]
+        large, labels, test_size=0.2, random_state=0, stratify=labels
+    )
+
+
+def _train_and_test(exporter: TrainTestExporter, console: Console) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    x_train, x_test, y_train, y_test = digits()
+    model = convnet()
+    console.print(
+        f"A convnet of {model.count_params():,} weights learns {len(x_train):,} handwritten digits."
+    )
+    with Progress(
+        TextColumn("epoch"),
+        MofNCompleteColumn(),
+        BarColumn(BAR_WIDTH),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[accuracy]}"),
+        console=console,
+    ) as progress:
+        task = progress.add_task("", total=EPOCHS, accuracy="")
+        bar = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda _, logs: progress.update(
+                task, advance=1, accuracy=f"val_accuracy {logs['val_accuracy']:.3f}"
+            )
+        )
+        model.fit(
+            x_train,
+            y_train,
+            epochs=EPOCHS,
+            validation_split=0.1,
+            callbacks=[exporter, bar],
+            verbose=0,
+        )
+    model.evaluate(x_test, y_test, callbacks=[exporter], verbose=0)
+    return model
+
+
+def _metrics_table(exporter: TrainTestExporter) -> Table:
+    table = Table("metric", "value", title=f"Pushed to the gateway, job {JOB!r}")
+    table.columns[1].justify = "right"
+    for metric in exporter.registry.collect():
+        for sample in metric.samples:
+            if metric.type == "gauge":
+                table.add_row(sample.name, f"{sample.value:,.6g}")
+    return table
+
+
+def _print_histogram(histogram: WeightsHistogram, console: Console) -> None:
+    console.print(f"\n{histogram.count:,} weights by their value")
+    longest = max(1, int(np.max(histogram.counts)))
+    edges = ["", *(f"{bound:g}" for bound in histogram.bounds), ""]
+    for (low, high), count in zip(pairwise(edges), histogram.counts.tolist(), strict=True):
+        bar = "█" * round(BAR_WIDTH * count / longest)
+        console.print(f"{low:>6} .. {high:<6} {bar:<{BAR_WIDTH}} {count:>7,}", highlight=False)
+
+
+def _wait_for_interrupt(address: str, console: Console) -> None:
+    console.print(f"The gateway stays up at http://{address} until Ctrl-C.")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        console.print("The gateway has ended.")

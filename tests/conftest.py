@@ -1,0 +1,106 @@
+"""The servers that the tests talk to: the real ones and the embedded gateway."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+
+from gangplank.gateway import Gateway
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def awaited(condition, timeout=30.0):
+    """The first true value of `condition`; connections refused are no value."""
+    deadline = time.monotonic() + timeout
+    while True:
+        with contextlib.suppress(OSError):
+            if value := condition():
+                return value
+        assert time.monotonic() < deadline, f"{condition} did not come true in {timeout} s"
+        time.sleep(0.02)
+
+
+def fetched(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+@contextlib.contextmanager
+def server(program, *arguments, ready):
+    """Runs one of Debian's servers until the end of the block; `ready` tells when it serves."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.fail(
+            f"{program} is missing. On Debian: apt-get install prometheus-pushgateway prometheus",
+            pytrace=False,
+        )
+    process = subprocess.Popen(
+        [path, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        awaited(ready)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextlib.contextmanager
+def pushgateway(*arguments):
+    address = f"127.0.0.1:{free_port()}"
+    with server(
+        "prometheus-pushgateway",
+        f"--web.listen-address={address}",
+        *arguments,
+        ready=lambda: fetched(f"http://{address}/-/ready"),
+    ):
+        yield address
+
+
+@pytest.fixture
+def real_gateway():
+    """The address of a Pushgateway that is empty."""
+    with pushgateway() as address:
+        yield address
+
+
+@pytest.fixture(params=["pushgateway", "embedded"])
+def gateway(request):
+    """The address of an empty gateway: each test that asks for it runs with both kinds."""
+    if request.param == "pushgateway":
+        with pushgateway() as address:
+            yield address
+    else:
+        with Gateway() as embedded:
+            yield embedded.address
+
+
+@pytest.fixture
+def data():
+    """300 images of 8 values in 3 classes that a linear model can learn."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    return (rng.normal(0, 0.3, (300, 8)) + labels[:, None]).astype("float32"), labels
+
+
+@pytest.fixture
+def model():
+    """A compiled model of 27 weights."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model

@@ -1,0 +1,30 @@
+"""Every way of counting, under a name: what is tested here is what is timed in benchmarks/."""
+
+from functools import partial
+
+import numpy as np
+import tensorflow as tf
+
+from gangplank._native import cpu, reference, tensorflow_ops
+
+
+def _on_tensorflow(count, arrays, bounds):
+    """`count` of TensorFlow tensors, for NumPy arrays: here, on TensorFlow's CPU device."""
+    native = (np.asarray(array, array.dtype.newbyteorder("=")) for array in arrays)
+    return count(map(tf.convert_to_tensor, native), bounds)
+
+
+def _tensorflow(slots_for):
+    return partial(_on_tensorflow, partial(tensorflow_ops.count, slots_for=slots_for))
+
+
+IMPLEMENTATIONS = {
+    "reference": reference.count,
+    "cpu": cpu.count,
+    "cpu-compare": partial(cpu.count, kernel=cpu.compare),
+    "cpu-search": partial(cpu.count, kernel=cpu.search),
+    "cpu-three-threads": partial(cpu.count, threads=3),
+    "tensorflow": _tensorflow(tensorflow_ops.traced_slots),
+    "tensorflow-eager": _tensorflow(lambda *_: tensorflow_ops.slots),
+    "tensorflow-xla": _tensorflow(lambda *_: tf.function(tensorflow_ops.slots, jit_compile=True)),
+}

@@ -1,0 +1,122 @@
+"""How arrays of every framework are seen, and that they are not copied."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+from corpus import FLOATS, INTEGERS, hard_values
+
+import keras
+from gangplank import _native
+from gangplank._native import arrays, reference
+
+BOUNDS = np.array([-0.1, 0.0, 0.1])
+
+
+def backend_array(values):
+    """`values` as an array of the framework that Keras uses."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        bits = torch.from_numpy(values.view(f"i{values.itemsize}"))
+        return bits.view(getattr(torch, values.dtype.name))
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.numpy.asarray(values)
+    return tf.constant(values)
+
+
+NARROW = [dtype for dtype in FLOATS + INTEGERS if dtype.itemsize < 8]
+
+
+@pytest.mark.parametrize("dtype", NARROW, ids=str)
+def test_an_array_of_the_backend_is_seen_bit_by_bit(dtype):
+    values = hard_values(dtype, BOUNDS)
+    view = arrays.host_view(backend_array(values))
+    assert view.dtype == dtype
+    np.testing.assert_array_equal(view.view(f"u{dtype.itemsize}"), values.view(f"u{dtype.itemsize}"))
+    assert arrays.dtype_name(backend_array(values)) == dtype.name
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_keras_variable_is_not_copied(dtype):
+    variable = keras.Variable(np.ones(100_000), dtype=dtype)
+    first, second = arrays.host_view(variable.value), arrays.host_view(variable.value)
+    assert first.dtype.name == dtype
+    assert address(first) == address(second)
+
+
+def test_an_array_of_numpy_is_not_copied():
+    values = np.ones(10)
+    assert address(arrays.host_view(values)) == address(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "countable"),
+    [
+        ("float32", True),
+        ("bfloat16", True),
+        ("float8_e4m3fnuz", True),
+        ("int4", True),
+        ("uint64", True),
+        ("float128", False),
+        ("bool", False),
+        ("complex64", False),
+        ("str32", False),
+        ("object", False),
+    ],
+)
+def test_dtypes_that_can_be_counted(name, countable):
+    assert arrays.is_countable(name) == countable
+
+
+@pytest.mark.parametrize(
+    "dtype", [ml_dtypes.float8_e4m3fnuz, ml_dtypes.float8_e5m2fnuz, ml_dtypes.int4]
+)
+def test_a_dtype_whose_bits_are_not_in_order_is_counted_by_the_reference(dtype):
+    values = np.arange(256, dtype=np.uint8).view(dtype)
+    counts, nan_count = _native.count([values], BOUNDS)
+    expected = reference.count([values], BOUNDS)
+    assert (counts.tolist(), nan_count) == (expected[0].tolist(), expected[1])
+    assert counts.sum() + nan_count == 256
+
+
+def test_arrays_of_several_frameworks_add_up():
+    mixed = [
+        np.float32(0.05),
+        tf.Variable([0.05, np.nan]),
+        tf.constant([-1.0]),
+        backend_array(np.array([[1.0, -0.05]], np.float32)),
+        np.array([1, -1], ml_dtypes.int4),
+    ]
+    counts, nan_count = _native.count(mixed, BOUNDS)
+    assert counts.tolist() == [2, 1, 2, 2]
+    assert nan_count == 1
+
+
+def test_a_tensor_on_an_accelerator_is_counted_there(monkeypatch):
+    # There is none here: TensorFlow's CPU device plays its part.
+    monkeypatch.setattr(_native, "_is_on_accelerator", lambda device: "CPU" in device)
+    monkeypatch.setattr("gangplank._native.cpu.count", None)
+    values = hard_values(np.dtype(np.float32), BOUNDS)
+    counts, nan_count = _native.count([tf.Variable(values)], BOUNDS)
+    expected = reference.count([values], BOUNDS)
+    assert (counts.tolist(), nan_count) == (expected[0].tolist(), expected[1])
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("", False),
+        ("/job:localhost/replica:0/task:0/device:CPU:0", False),
+        ("/job:localhost/replica:0/task:0/device:GPU:1", True),
+        ("/job:worker/replica:0/task:0/device:TPU:3", True),
+    ],
+)
+def test_what_is_an_accelerator(device, expected):
+    assert _native._is_on_accelerator(device) == expected

@@ -1,0 +1,79 @@
+"""The numba core: threads, memory, and where its compiled code is kept."""
+
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import pytest
+
+from gangplank._native import cpu, reference
+
+BOUNDS = np.arange(-6, 7) / 20
+VALUES = np.random.default_rng(0).normal(0, 0.2, 2_000_000).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return reference.count([VALUES], BOUNDS)[0].tolist()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_the_number_of_threads_does_not_matter(threads, expected):
+    counts, _ = cpu.count([VALUES], BOUNDS, threads=threads)
+    assert counts.tolist() == expected
+
+
+def test_many_python_threads_at_once(expected):
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: cpu.count([VALUES], BOUNDS)[0].tolist(), range(16)))
+    assert results == [expected] * 16
+
+
+@pytest.mark.parametrize("layout", [VALUES, VALUES.reshape(2000, 1000).T], ids=["C", "Fortran"])
+def test_a_contiguous_array_is_not_copied(layout, expected):
+    cpu.count([layout], BOUNDS)
+    tracemalloc.start()
+    counts, _ = cpu.count([layout], BOUNDS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert counts.tolist() == expected
+    assert peak < 100_000
+
+
+def test_a_strided_array_is_copied_a_block_at_a_time(expected):
+    strided = np.repeat(VALUES, 2)[::2]
+    tracemalloc.start()
+    counts, _ = cpu.count([strided], BOUNDS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert counts.tolist() == expected
+    assert peak < VALUES.nbytes / 4
+
+
+def test_read_only_and_writable_arrays_share_one_compiled_kernel(expected):
+    read_only = VALUES.view()
+    read_only.flags.writeable = False
+    before = len(cpu.compare.signatures)
+    for array in (read_only, VALUES):
+        assert cpu.count([array], BOUNDS)[0].tolist() == expected
+    assert len(cpu.compare.signatures) - before <= 1
+
+
+def test_the_kernel_is_chosen_by_the_number_of_edges():
+    assert cpu._kernel(cpu.COMPARE_UP_TO) is cpu.compare
+    assert cpu._kernel(cpu.COMPARE_UP_TO + 1) is cpu.search
+
+
+def test_no_folder_for_the_compiled_code(monkeypatch):
+    compiled = numba.njit
+
+    def njit(**options):
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return compiled(**options)
+
+    monkeypatch.setattr(numba, "njit", njit)
+    kernel = cpu._compiled(cpu.compare.py_func)
+    counts, nan_count = cpu.count([VALUES[:1000]], BOUNDS, kernel=kernel)
+    assert counts.tolist() == reference.count([VALUES[:1000]], BOUNDS)[0].tolist()

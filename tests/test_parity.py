@@ -1,0 +1,111 @@
+"""Every implementation equals the reference to the last count."""
+
+import numpy as np
+import pytest
+from corpus import BOUNDS, FLOATS, INTEGERS, hard_values, shaped
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from implementations import IMPLEMENTATIONS
+
+from gangplank._native import cpu, keys, reference
+
+OTHERS = [name for name in IMPLEMENTATIONS if name != "reference"]
+
+
+def assert_equals_reference(name, arrays, bounds):
+    bounds = np.array(bounds, np.float64)
+    counts, nan_count = IMPLEMENTATIONS[name](arrays, bounds)
+    expected_counts, expected_nan_count = reference.count(arrays, bounds)
+    assert counts.dtype == np.int64
+    np.testing.assert_array_equal(counts, expected_counts)
+    assert nan_count == expected_nan_count
+
+
+@pytest.mark.parametrize("bounds", BOUNDS.values(), ids=BOUNDS)
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
+@pytest.mark.parametrize("name", OTHERS)
+def test_hard_values(name, dtype, bounds):
+    assert_equals_reference(name, [hard_values(dtype, bounds)], bounds)
+
+
+@pytest.mark.parametrize("dtype", [np.dtype(np.float32), np.dtype(np.float16), *FLOATS[3:4]], ids=str)
+@pytest.mark.parametrize("name", OTHERS)
+def test_shapes_and_layouts(name, dtype):
+    bounds = BOUNDS["presets"]
+    for layout, array in shaped(hard_values(dtype, bounds)).items():
+        try:
+            assert_equals_reference(name, [array], bounds)
+        except AssertionError as error:
+            raise AssertionError(f"in the layout {layout!r}") from error
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_tail_length(name):
+    bounds = BOUNDS["presets"]
+    values = np.random.default_rng(0).normal(0, 0.2, 3 * cpu.CHUNK).astype(np.float32)
+    for size in (*range(70), cpu.CHUNK - 1, cpu.CHUNK, cpu.CHUNK + 1, 3 * cpu.CHUNK):
+        assert_equals_reference(name, [values[:size]], bounds)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_arrays_add_up(name):
+    bounds = BOUNDS["presets"]
+    arrays = [hard_values(dtype, bounds) for dtype in FLOATS + INTEGERS]
+    assert_equals_reference(name, arrays, bounds)
+    assert_equals_reference(name, [], bounds)
+
+
+bounds_strategy = st.lists(
+    st.floats(allow_nan=False, allow_infinity=False).map(lambda bound: bound + 0.0),
+    min_size=1,
+    max_size=40,
+    unique=True,
+).map(sorted)
+ANY_BITS = {
+    dtype: npst.arrays(f"u{dtype.itemsize}", st.integers(0, 50)).map(
+        lambda bits, dtype=dtype: bits.view(dtype)
+    )
+    for dtype in FLOATS + INTEGERS
+}
+
+
+@pytest.mark.parametrize("name", [name for name in OTHERS if name != "tensorflow-xla"])
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(arrays=st.lists(st.one_of(*ANY_BITS.values()), max_size=3), bounds=bounds_strategy)
+def test_any_bits_and_any_bounds(name, arrays, bounds):
+    assert_equals_reference(name, arrays, bounds)
+
+
+@pytest.mark.parametrize("name", [name for name in OTHERS if name != "tensorflow-xla"])
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data(), dtype=st.sampled_from(FLOATS))
+def test_bounds_among_the_values(name, data, dtype):
+    values = data.draw(ANY_BITS[dtype])
+    finite = values[np.isfinite(values)].astype(np.float64) + 0.0
+    bounds = np.unique(np.concatenate([finite, np.nextafter(finite, np.inf), [0.25]]))
+    assert_equals_reference(name, [values], bounds[np.isfinite(bounds)])
+
+
+exact_edges = keys.edges
+
+
+def rounded_to_nearest(bounds, dtype):
+    edges, below = exact_edges(bounds, dtype)
+    edges[1:-1] = keys.KEY_CODES[dtype].keys(bounds.astype(dtype))
+    return edges, below
+
+
+def without_negative_nan(bounds, dtype):
+    edges, below = exact_edges(bounds, dtype)
+    edges[0] = np.iinfo(edges.dtype).min
+    return edges, below
+
+
+@pytest.mark.parametrize("fault", [rounded_to_nearest, without_negative_nan])
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_planted_fault_is_found(name, fault, monkeypatch):
+    monkeypatch.setattr(keys, "edges", fault)
+    bounds = BOUNDS["presets"]
+    with pytest.raises(AssertionError):
+        assert_equals_reference(name, [hard_values(np.dtype(np.float32), bounds)], bounds)
