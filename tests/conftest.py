@@ -61,14 +61,15 @@ def server(program, *arguments, ready):
 
 @contextlib.contextmanager
 def pushgateway(*arguments):
-    address = f"127.0.0.1:{free_port()}"
+    port = free_port()
     with server(
         "prometheus-pushgateway",
-        f"--web.listen-address={address}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--persistence.file=",  # Debian's would find the metrics of the test before
         *arguments,
-        ready=lambda: fetched(f"http://{address}/-/ready"),
+        ready=lambda: not socket.create_connection(("127.0.0.1", port)).close(),
     ):
-        yield address
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture

@@ -221,12 +221,12 @@ def _grouping_key(path: str) -> Labels:
         raise Refused(f"odd number of components in label string {path!r}")
     labels: dict[str, str] = {}
     for name, value in zip(components[::2], components[1::2], strict=True):
-        name, at, encoding = unquote(name).partition("@")
+        name, at, encoding = name.partition("@")
         if at and encoding != "base64":
             raise Refused(f"improper label name {name + at + encoding!r}")
         if re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", name) is None:
             raise Refused(f"improper label name {name!r}")
-        labels.setdefault(name, _from_base64(unquote(value)) if at else unquote(value))
+        labels.setdefault(name, _from_base64(value) if at else value)
     if not labels["job"]:
         raise Refused("job name is required")
     return frozenset(labels.items())

@@ -43,7 +43,7 @@ class MetricNames:
     def named(self, logs: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
         """Of each metric in `logs` that is exported: its name, Keras's name, its value."""
         for key, value in logs.items():
-            if self._metrics and key not in self._metrics and _twin(key) not in self._metrics:
+            if self._metrics is not None and {key, _twin(key)}.isdisjoint(self._metrics):
                 continue
             if key not in self._names:
                 self._names[key] = self._claim(key, value)

@@ -1,5 +1,6 @@
 """Getting a registry to a Pushgateway."""
 
+import contextlib
 import math
 import numbers
 import re
@@ -112,11 +113,9 @@ class Publisher:
 
 def _words(error: HTTPError, most: int = 500) -> str:
     """The body of an answer in one line."""
-    try:
-        body = error.read(most).decode(errors="replace")
-    except OSError:
-        body = ""
-    return f"{' '.join(body.split())!r}."
+    with contextlib.closing(error), contextlib.suppress(OSError):
+        return f"{' '.join(error.read(most).decode(errors='replace').split())!r}."
+    return "its words were lost."
 
 
 def _check_address(address: Any) -> None:

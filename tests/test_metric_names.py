@@ -1,0 +1,70 @@
+"""Keras's names and Prometheus's."""
+
+import numpy as np
+import pytest
+
+from gangplank.metric_names import MetricNames, checked_metrics
+
+
+def names(logs, metrics=None, reserved=()):
+    return {key: name for name, key, _ in MetricNames(reserved, metrics).named(logs)}
+
+
+def test_names_become_valid():
+    logs = {"loss": 1.0, "top-5 acc/class:0": 1.0, "précision": 1.0, "1st": 1.0}
+    assert names(logs) == {
+        "loss": "loss",
+        "top-5 acc/class:0": "top_5_acc_class_0",
+        "précision": "pr_cision",
+        "1st": "1st",
+    }
+
+
+def test_of_two_that_become_the_same_the_first_stays_and_the_second_is_told_of_once():
+    metric_names = MetricNames((), None)
+    logs = {"a-b": 1.0, "a_b": 2.0}
+    with pytest.warns(UserWarning, match="'a_b' is not exported: .* is already the metric 'a-b'"):
+        first = list(metric_names.named(logs))
+    again = list(metric_names.named({"a_b": 3.0, "a-b": 4.0}))
+    assert first == [("a_b", "a-b", 1.0)]
+    assert again == [("a_b", "a-b", 4.0)]
+
+
+def test_a_name_of_our_own_is_told_of():
+    with pytest.warns(UserWarning, match="'epochs count' is not exported: .* gangplank's own"):
+        assert names({"epochs count": 1.0}, reserved=["epochs_count"]) == {}
+
+
+def test_an_array_is_told_of():
+    with pytest.warns(UserWarning, match=r"'f1' is not exported: it is an array of shape \(3,\)"):
+        assert names({"f1": np.zeros(3), "loss": np.float32(1)}) == {"loss": "loss"}
+
+
+def test_a_selected_metric_stands_for_its_validation_too():
+    logs = dict.fromkeys(["loss", "val_loss", "accuracy", "val_accuracy"], 1.0)
+    assert list(names(logs, ("loss",))) == ["loss", "val_loss"]
+    assert list(names(logs, ("val_loss",))) == ["val_loss"]
+    assert list(names(logs, ())) == []
+
+
+def test_missing_metrics_are_told_of_once():
+    metric_names = MetricNames((), ("loss", "acuracy", "val_f1"))
+    logs = {"loss": 1.0, "accuracy": 2.0}
+    assert [key for _, key, _ in metric_names.named(logs)] == ["loss"]
+    with pytest.warns(UserWarning, match="'acuracy', which Keras does not log. It logs 'loss', 'ac"):
+        metric_names.warn_of_missing(logs, validation=False)
+    with pytest.warns(UserWarning, match="'val_f1', which Keras does not log"):
+        metric_names.warn_of_missing(logs, validation=True)
+    metric_names.warn_of_missing(logs, validation=False)
+    metric_names.warn_of_missing(logs, validation=True)
+
+
+@pytest.mark.parametrize("metrics", [None, ["loss"], ("loss", "accuracy"), []])
+def test_metrics_as_users_write_them(metrics):
+    assert checked_metrics(metrics) == (None if metrics is None else tuple(metrics))
+
+
+@pytest.mark.parametrize("metrics", ["loss", 3, [None], [""], [["loss"]]], ids=str)
+def test_what_are_no_metrics(metrics):
+    with pytest.raises(ValueError, match="metrics must be a list of Keras's names"):
+        checked_metrics(metrics)
