@@ -65,7 +65,10 @@ class Gateway:
         self._server = _Server(("127.0.0.1", port), _handler(self._groups))
         self.address = f"127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="gangplank-gateway", daemon=True
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.05},  # seconds that close may take
+            name="gangplank-gateway",
+            daemon=True,
         )
         self._thread.start()
 
@@ -291,8 +294,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(411, b"Content-Length is required\n")
         if int(size) > _LARGEST_BODY:
             return self._answer(413, b"the body is too large\n")
+        body = self.rfile.read(int(size))
+        if len(body) < int(size):
+            return self._answer(400, b"the body ended too early\n")
         try:
-            change(_grouping_key(path), self.rfile.read(int(size)))
+            change(_grouping_key(path), body)
         except Refused as error:
             return self._answer(400, f"{error}\n".encode())
         self._answer(status)

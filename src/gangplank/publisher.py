@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -113,7 +114,7 @@ class Publisher:
 
 def _words(error: HTTPError, most: int = 500) -> str:
     """The body of an answer in one line."""
-    with contextlib.closing(error), contextlib.suppress(OSError):
+    with contextlib.closing(error), contextlib.suppress(OSError, HTTPException):
         return f"{' '.join(error.read(most).decode(errors='replace').split())!r}."
     return "its words were lost."
 

@@ -1,0 +1,228 @@
+"""The embedded gateway beside the real one: the same requests, the same answers."""
+
+import http.client
+import socket
+
+import pytest
+from conftest import fetched
+from prometheus_client.parser import text_string_to_metric_families
+from samples import samples_in
+
+from gangplank.gateway import Gateway
+
+HISTOGRAM = (
+    "# HELP h How many.\n# TYPE h histogram\n"
+    'h_bucket{le="-0.5"} 1\nh_bucket{le="0.0"} 2\nh_bucket{le="+Inf"} 3\n'
+)
+
+
+def request(address, method, path, body=b"", **headers):
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def shown(address):
+    """Everything pushed, less what the real gateway says of itself and when pushes came."""
+    return {
+        key: value
+        for key, value in samples_in(fetched(f"http://{address}/metrics")).items()
+        if not key[0].startswith(("go_", "process_", "pushgateway_", "promhttp_", "push_"))
+    }
+
+
+def types(address):
+    families = text_string_to_metric_families(fetched(f"http://{address}/metrics"))
+    return {family.name: family.type for family in families}
+
+
+def sample(name, value, **labels):
+    return {(name, tuple(sorted({"instance": "", **labels}.items(), key=str))): value}
+
+
+def test_put_replaces_a_group_and_post_what_has_the_same_name(gateway):
+    assert request(gateway, "PUT", "/metrics/job/a", b"x 1\ny 2\n") == (200, "")
+    assert request(gateway, "POST", "/metrics/job/a", b"y 3\nz 4\n") == (200, "")
+    assert shown(gateway) == (
+        sample("x", 1, job="a") | sample("y", 3, job="a") | sample("z", 4, job="a")
+    )
+    assert request(gateway, "PUT", "/metrics/job/a", b"z 5\n") == (200, "")
+    assert shown(gateway) == sample("z", 5, job="a")
+
+
+def test_delete_removes_one_group(gateway):
+    for path in ("/metrics/job/a", "/metrics/job/a/run/1"):
+        request(gateway, "PUT", path, b"x 1\n")
+    assert request(gateway, "DELETE", "/metrics/job/a")[0] == 202
+    assert shown(gateway) == sample("x", 1, job="a", run="1")
+    assert request(gateway, "DELETE", "/metrics/job/nothing")[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("path", "labels"),
+    [
+        ("/metrics/job/a", {"job": "a"}),
+        ("/metrics/job/%C3%A4", {"job": "ä"}),
+        ("/metrics/job/a+b", {"job": "a+b"}),
+        ("/metrics/job@base64/YS9i", {"job": "a/b"}),
+        ("/metrics/job@base64/YS9iYw==", {"job": "a/bc"}),
+        ("/metrics/job@base64/YS9iYw", {"job": "a/bc"}),
+        ("/metrics/job@base64/w7_DvQ", {"job": "ÿý"}),
+        ("/metrics/job/a/instance/i/run@base64/=", {"job": "a", "instance": "i", "run": ""}),
+    ],
+)
+def test_paths_are_grouping_keys(gateway, path, labels):
+    assert request(gateway, "POST", path, b"x 1\n") == (200, "")
+    assert shown(gateway) == sample("x", 1, **labels)
+    stamps = samples_in(fetched(f"http://{gateway}/metrics"))
+    (stamp,) = [value for (name, _), value in stamps.items() if name == "push_time_seconds"]
+    assert stamp > 1.7e9
+
+
+def test_the_grouping_key_overrides_labels_of_samples(gateway):
+    body = b'x{job="other",instance="i",l="\\"q\\"\\n"} 1\n'
+    assert request(gateway, "POST", "/metrics/job/a", body)[0] == 200
+    assert shown(gateway) == sample("x", 1, job="a", instance="i", l='"q"\n')
+
+
+def test_a_histogram_without_its_totals_gets_them(gateway):
+    assert request(gateway, "POST", "/metrics/job/a", HISTOGRAM.encode())[0] == 200
+    buckets = {}
+    for bound, value in ((-0.5, 1), (0.0, 2), (float("inf"), 3)):
+        buckets |= sample("h_bucket", value, job="a", le=bound)
+    assert shown(gateway) == buckets | sample("h_sum", 0, job="a") | sample("h_count", 0, job="a")
+    assert types(gateway)["h"] == "histogram"
+
+
+def test_every_type_is_kept(gateway):
+    body = (
+        "# TYPE c_total counter\nc_total 1\n# TYPE g gauge\ng NaN\n"
+        '# TYPE s summary\ns{quantile="0.5"} 3\ns_sum 4\ns_count 5\nu{a="1"} +Inf\nu{a="2"} 6\n'
+    )
+    assert request(gateway, "POST", "/metrics/job/a", body.encode())[0] == 200
+    kept = types(gateway)
+    assert {name: kept[name] for name in "cgsu"} == {
+        "c": "counter",
+        "g": "gauge",
+        "s": "summary",
+        "u": "unknown",
+    }
+    values = {name: value for (name, _), value in shown(gateway).items()}
+    assert values.pop("g") != values.get("g")
+    assert values == {"c_total": 1, "s": 3, "s_sum": 4, "s_count": 5, "u": 6}
+
+
+BAD_BODIES = {
+    "no value": b"x\n",
+    "not a number": b"x y\n",
+    "no last newline": b"x 1",
+    "not UTF-8": b'x{a="\xff"} 1\n',
+    "a bad label": b'x{a=1} 1\n',
+    "an open label": b'x{a="1 1\n',
+    "an unknown type": b"# TYPE x weird\nx 1\n",
+    "a type twice": b"# TYPE x gauge\nx 1\n# TYPE y gauge\ny 1\n# TYPE x gauge\nx 2\n",
+    "a timestamp": b"x 1 1700000000000\n",
+    "a sample twice": b"x 1\nx 2\n",
+    "a bound that is no number": b'# TYPE h histogram\nh_bucket{le="x"} 1\n',
+    "bytes": bytes(range(256)),
+}
+
+
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
+def test_what_does_not_parse_is_refused_whole(gateway, body):
+    request(gateway, "POST", "/metrics/job/a", b"kept 1\n")
+    status, message = request(gateway, "POST", "/metrics/job/a", b"new 1\n" + body)
+    assert status == 400
+    assert message.strip()
+    assert shown(gateway) == sample("kept", 1, job="a")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"# TYPE h gauge\nh 1\n", b"# TYPE h_count gauge\nh_count 1\n", b"h_sum 1\n"],
+    ids=["another type", "a name of its series", "an untyped name of its series"],
+)
+def test_a_change_of_type_is_refused(gateway, body):
+    request(gateway, "POST", "/metrics/job/a", HISTOGRAM.encode())
+    before = shown(gateway)
+    status, message = request(gateway, "POST", "/metrics/job/b", body)
+    assert status == 400
+    assert "inconsistent with existing metrics" in message
+    assert shown(gateway) == before
+
+
+def test_a_group_may_change_the_type_of_its_own_metric(gateway):
+    request(gateway, "POST", "/metrics/job/a", HISTOGRAM.encode())
+    assert request(gateway, "POST", "/metrics/job/a", b"# TYPE h gauge\nh 1\n")[0] == 200
+    assert shown(gateway) == sample("h", 1, job="a")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/metrics/job/a/run", 400),
+        ("POST", "/metrics/job@base64/=", 400),
+        ("POST", "/metrics/job@base64/a", 400),
+        ("POST", "/metrics/job/a/b-c/d", 400),
+        ("POST", "/metrics/job/a/__b/c", 400),
+        ("POST", "/metrics/job/a/b@base32/c", 400),
+        ("POST", "/metrics/job/a%2Fb", 400),
+        ("POST", "/metrics/run/a", 404),
+        ("POST", "/metrics", 405),
+        ("POST", "/elsewhere", 404),
+        ("GET", "/metrics/job/a", 405),
+        ("GET", "/elsewhere", 404),
+        ("GET", "/-/ready", 200),
+        ("GET", "/-/healthy", 200),
+    ],
+)
+def test_other_requests(gateway, method, path, status):
+    assert request(gateway, method, path, b"x 1\n" if method == "POST" else b"")[0] == status
+    assert shown(gateway) == {}
+
+
+def test_metrics_are_the_same_with_and_without_http():
+    with Gateway() as gateway:
+        request(gateway.address, "POST", "/metrics/job/a", b"x 1\n")
+        assert gateway.metrics() == fetched(f"http://{gateway.address}/metrics")
+        assert gateway.address.startswith("127.0.0.1:")
+
+
+def test_closing_frees_the_port():
+    with Gateway() as gateway:
+        port = int(gateway.address.partition(":")[2])
+    with Gateway(port) as again:
+        assert again.address == gateway.address
+        with pytest.raises(OSError, match="in use"):
+            Gateway(port)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ("Content-Length: 99999999999", 413),
+        ("Content-Length: -1", 411),
+        ("Content-Length: many", 411),
+        ("Transfer-Encoding: chunked", 411),
+    ],
+)
+def test_bodies_of_unknown_or_unbounded_size(headers, status):
+    with Gateway() as gateway:
+        host, _, port = gateway.address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as client:
+            client.sendall(f"POST /metrics/job/a HTTP/1.0\r\n{headers}\r\n\r\n".encode())
+            assert client.recv(100).startswith(f"HTTP/1.0 {status} ".encode())
+
+
+def test_a_client_that_goes_away_leaves_no_trace(capfd):
+    with Gateway() as gateway:
+        host, _, port = gateway.address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as client:
+            client.sendall(b"POST /metrics/job/a HTTP/1.0\r\nContent-Length: 100\r\n\r\nx 1\n")
+        assert request(gateway.address, "GET", "/-/ready") == (200, "OK")
+        assert shown(gateway.address) == {}
+    assert capfd.readouterr().err == ""

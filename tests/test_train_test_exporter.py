@@ -1,0 +1,301 @@
+"""The callback in real runs of Keras, against both gateways."""
+
+import logging
+
+import keras
+import numpy as np
+import prometheus_client
+import pytest
+from conftest import free_port
+from prometheus_client import CollectorRegistry
+from samples import metrics_of
+
+import gangplank
+from gangplank import PushError, TrainTestExporter, weights_histogram
+
+BUCKETS = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
+OWN_GAUGES = {"elapsed_time_seconds", "model_parameters_count"}
+TRAIN_GAUGES = OWN_GAUGES | {"epochs_count"}
+
+
+def shown(exporter, phase):
+    """What the registry shows of a phase: its values by their names after the prefix."""
+    prefix = f"gangplank_{phase}_"
+    return {
+        sample.name.removeprefix(prefix): sample.value
+        for metric in exporter.registry.collect()
+        for sample in metric.samples
+        if sample.name.startswith(prefix) and "le" not in sample.labels
+    }
+
+
+def cumulative(metrics, phase):
+    name = f"gangplank_{phase}_model_weights_bucket"
+    return [value for key, value in metrics.items() if isinstance(key, tuple) and key[0] == name]
+
+
+def fit(model, data, exporter, epochs=2, **options):
+    return model.fit(*data, epochs=epochs, callbacks=[exporter], verbose=0, **options)
+
+
+def test_fit_then_evaluate_leave_both_on_the_gateway(gateway, model, data):
+    exporter = TrainTestExporter(gateway, "digits", histogram_buckets=BUCKETS)
+    history = fit(model, data, exporter, epochs=3, validation_split=0.2).history
+    after_fit = metrics_of(gateway, "digits")
+    tested = model.evaluate(*data, callbacks=[exporter], verbose=0, return_dict=True)
+    metrics = metrics_of(gateway, "digits")
+
+    for name, values in history.items():
+        assert metrics[f"gangplank_train_{name}"] == pytest.approx(values[-1], rel=1e-15)
+    for name, value in tested.items():
+        assert metrics[f"gangplank_test_{name}"] == pytest.approx(value, rel=1e-15)
+    assert not any("gangplank_test" in str(name) for name in after_fit)
+    assert {n: v for n, v in after_fit.items() if "push" not in n} == {
+        n: v for n, v in metrics.items() if "push" not in n and "gangplank_train" in str(n)
+    }
+    assert metrics["gangplank_train_epochs_count"] == 3
+    assert 0 < metrics["gangplank_test_elapsed_time_seconds"] < 60
+    expected = weights_histogram(model, BUCKETS).cumulative.tolist()
+    for phase in ("train", "test"):
+        assert metrics[f"gangplank_{phase}_model_parameters_count"] == 27
+        assert metrics[f"gangplank_{phase}_model_weights_count"] == 27
+        assert metrics[f"gangplank_{phase}_model_weights_sum"] == 0
+        assert metrics[f"gangplank_{phase}_model_weights_created"] > 1.7e9
+        assert metrics[f"gangplank_{phase}_model_nan_weights"] == 0
+        assert cumulative(metrics, phase) == expected
+
+
+def test_two_processes_of_one_job(gateway, model, data):
+    fit(model, data, TrainTestExporter(gateway, "digits"))
+    model.evaluate(*data, callbacks=[TrainTestExporter(gateway, "digits")], verbose=0)
+    metrics = metrics_of(gateway, "digits")
+    assert {"gangplank_train_loss", "gangplank_test_loss"} <= metrics.keys()
+
+
+def test_the_series_of_a_run(model, data):
+    exporter = TrainTestExporter(None, "digits")
+    fit(model, data, exporter, validation_split=0.2)
+    keras_metrics = {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert shown(exporter, "train").keys() == TRAIN_GAUGES | keras_metrics
+    assert shown(exporter, "test") == {}
+    model.evaluate(*data, callbacks=[exporter], verbose=0)
+    assert shown(exporter, "test").keys() == OWN_GAUGES | {"loss", "accuracy"}
+
+
+def test_a_selection_of_metrics(model, data):
+    exporter = TrainTestExporter(None, "digits", metrics=["accuracy"])
+    fit(model, data, exporter, validation_split=0.2)
+    assert shown(exporter, "train").keys() == TRAIN_GAUGES | {"accuracy", "val_accuracy"}
+
+
+def test_a_metric_that_keras_never_logs_is_told_of_once(model, data):
+    exporter = TrainTestExporter(None, "digits", metrics=["loss", "acuracy", "val_loss"])
+    with pytest.warns(UserWarning) as warned:
+        fit(model, data, exporter)
+        model.evaluate(*data, callbacks=[exporter], verbose=0)
+    messages = [str(warning.message) for warning in warned]
+    assert [message.split(", which")[0] for message in messages] == [
+        "metrics names 'acuracy'",
+        "metrics names 'val_loss'",
+    ]
+
+
+class Watch(keras.callbacks.Callback):
+    """Notes what an exporter shows at each epoch's end."""
+
+    def __init__(self, exporter):
+        super().__init__()
+        self.exporter = exporter
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(shown(self.exporter, "train"))
+
+
+def test_a_histogram_every_other_epoch(model, data):
+    exporter = TrainTestExporter(None, "digits", histogram_buckets=BUCKETS, histogram_freq=2)
+    watch = Watch(exporter)
+    model.fit(*data, epochs=4, callbacks=[exporter, watch], verbose=0)
+    assert ["model_weights_count" in seen for seen in watch.seen] == [False, True, True, True]
+    created = [seen.get("model_weights_created") for seen in watch.seen]
+    assert created[1] == created[2] < created[3]
+
+
+def test_the_histogram_at_the_end_is_of_the_final_weights(model, data):
+    class Zero(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            self.model.set_weights([np.zeros_like(w) for w in self.model.get_weights()])
+
+    exporter = TrainTestExporter(None, "digits", histogram_buckets=[-1e-9, 0.0], histogram_freq=1)
+    model.fit(*data, epochs=1, callbacks=[Zero(), exporter], verbose=0)
+    value = exporter.registry.get_sample_value
+    name = "gangplank_train_model_weights_bucket"
+    assert [value(name, {"le": le}) for le in ("-1e-09", "0.0", "+Inf")] == [0, 27, 27]
+
+
+def test_weights_that_are_nan(model, data):
+    exporter = TrainTestExporter(None, "digits", histogram_buckets=BUCKETS)
+    kernel, bias = model.get_weights()
+    model.set_weights([kernel, np.full_like(bias, np.nan)])
+    model.evaluate(*data, callbacks=[exporter], verbose=0)
+    assert shown(exporter, "test")["model_nan_weights"] == 3
+    assert shown(exporter, "test")["model_weights_count"] == 24
+    assert np.isnan(shown(exporter, "test")["loss"])
+
+
+def test_one_instance_serves_one_run_after_another(gateway, model, data):
+    exporter = TrainTestExporter(gateway, "digits", histogram_buckets=BUCKETS)
+    fit(model, data, exporter, epochs=3, validation_split=0.2)
+    model.evaluate(*data, callbacks=[exporter], verbose=0)
+    history = fit(model, data, exporter, epochs=1).history
+    assert shown(exporter, "train")["epochs_count"] == 1
+    # A metric of the first run that the second has not is not shown as if it were its own.
+    assert "val_loss" not in shown(exporter, "train")
+    metrics = metrics_of(gateway, "digits")
+    assert metrics["gangplank_train_loss"] == pytest.approx(history["loss"][0], rel=1e-15)
+    assert metrics["gangplank_train_epochs_count"] == 1
+    assert "gangplank_test_loss" in metrics
+
+
+def test_epochs_go_on_from_where_they_were(model, data):
+    exporter = TrainTestExporter(None, "digits")
+    fit(model, data, exporter, epochs=6, initial_epoch=4)
+    assert shown(exporter, "train")["epochs_count"] == 6
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
+def test_an_evaluation_after_a_run_that_failed_is_a_test(model, data, hook, failure):
+    def fail(*_, **__):
+        raise failure
+
+    exporter = TrainTestExporter(None, "digits")
+    breaker = keras.callbacks.Callback()
+    setattr(breaker, hook, fail)
+    with pytest.raises(failure):
+        model.fit(*data, callbacks=[exporter, breaker], validation_split=0.2, verbose=0)
+    model.evaluate(*data, callbacks=[exporter], verbose=0)
+    assert "loss" in shown(exporter, "test")
+
+
+def test_a_gateway_that_is_down_is_logged_in_one_line_and_the_run_goes_on(model, data, caplog):
+    address = f"127.0.0.1:{free_port()}"
+    exporter = TrainTestExporter(address, "digits", histogram_buckets=BUCKETS)
+    with caplog.at_level(logging.INFO):
+        history = fit(model, data, exporter, epochs=2)
+    assert len(history.epoch) == 2
+    records = [record for record in caplog.records if record.name.startswith("gangplank")]
+    assert len(records) == 3
+    for record in records:
+        assert record.levelname == "ERROR"
+        assert "\n" not in record.getMessage()
+        assert f"of job 'digits' were not pushed to the Pushgateway at {address}" in record.message
+
+
+def test_a_gateway_that_is_down_ends_the_run_if_asked_to(model, data):
+    exporter = TrainTestExporter(f"127.0.0.1:{free_port()}", "digits", ignore_exceptions=False)
+    with pytest.raises(PushError, match="Connection refused"):
+        fit(model, data, exporter)
+
+
+def test_a_refused_push_leaves_the_group_whole(gateway, model, data):
+    squatter = CollectorRegistry()
+    prometheus_client.Histogram("gangplank_train_loss", "", registry=squatter)
+    prometheus_client.push_to_gateway(gateway, "squatter", squatter)
+    exporter = TrainTestExporter(gateway, "digits", ignore_exceptions=False)
+    with pytest.raises(PushError, match="answered 400 Bad Request"):
+        fit(model, data, exporter)
+    names = {name for name in metrics_of(gateway, "digits") if "gangplank" in str(name)}
+    assert names == set()
+
+
+def test_a_handler_is_used(model, data):
+    calls = []
+
+    def handler(url, method, timeout, headers, data):
+        return lambda: calls.append((url, method, timeout, data))
+
+    exporter = TrainTestExporter("gateway:9091", "digits", handler=handler, timeout=3)
+    fit(model, data, exporter, epochs=1)
+    ((url, method, timeout, body),) = calls
+    assert (url, method, timeout) == ("http://gateway:9091/metrics/job/digits", "POST", 3)
+    assert b"gangplank_train_loss" in body
+
+
+def test_the_metrics_of_a_registry_of_the_users_own_are_pushed_too(gateway, model, data):
+    registry = CollectorRegistry()
+    prometheus_client.Gauge("learning_rate", "", registry=registry).set(0.1)
+    exporter = TrainTestExporter(gateway, "digits", registry=registry)
+    assert exporter.registry is registry
+    fit(model, data, exporter, epochs=1)
+    assert metrics_of(gateway, "digits")["learning_rate"] == 0.1
+
+
+def test_a_grouping_key(gateway, model, data):
+    exporter = TrainTestExporter(gateway, "digits", grouping_key={"run": "7"})
+    fit(model, data, exporter, epochs=1)
+    assert metrics_of(gateway, "digits", run="7")["gangplank_train_epochs_count"] == 1
+
+
+def test_weights_that_cannot_be_counted_are_told_of_once_and_the_run_goes_on(
+    gateway, model, data, monkeypatch
+):
+    def fail(*_):
+        raise TypeError("the variable 'mask' has the dtype bool")
+
+    monkeypatch.setattr("gangplank.train_test_exporter.weights_histogram", fail)
+    exporter = TrainTestExporter(gateway, "digits", histogram_buckets=BUCKETS, histogram_freq=1)
+    with pytest.warns(UserWarning, match="no histogram of the weights: .* dtype bool") as warned:
+        fit(model, data, exporter)
+    assert len(warned) == 1
+    assert "gangplank_train_loss" in metrics_of(gateway, "digits")
+
+
+def test_metrics_of_keras_whose_names_meet(data, model):
+    model.compile(
+        "sgd",
+        "sparse_categorical_crossentropy",
+        metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="top-1"),
+            keras.metrics.SparseCategoricalAccuracy(name="top 1"),
+            keras.metrics.SparseCategoricalAccuracy(name="model_weights_count"),
+        ],
+    )
+    exporter = TrainTestExporter(None, "digits")
+    with pytest.warns(UserWarning, match="is not exported") as warned:
+        fit(model, data, exporter)
+    assert len(warned) == 2
+    assert shown(exporter, "train").keys() == TRAIN_GAUGES | {"loss", "top_1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"job": ""}, "job must not be empty"),
+        ({"pgw_addr": "no address"}, "pgw_addr is no address"),
+        ({"metrics": "loss"}, "metrics must be a list of Keras's names"),
+        ({"histogram_buckets": [2, 1]}, "histogram_buckets must be strictly increasing"),
+        ({"histogram_freq": 2}, "histogram_freq needs histogram_buckets"),
+        ({"histogram_freq": 0, "histogram_buckets": [1]}, "histogram_freq must be .* Received 0"),
+        ({"histogram_freq": 1.5, "histogram_buckets": [1]}, "histogram_freq must be"),
+        ({"timeout": -1}, "timeout must be a positive number"),
+    ],
+    ids=str,
+)
+def test_bad_arguments(arguments, message):
+    registry = CollectorRegistry()
+    with pytest.raises(ValueError, match=message):
+        TrainTestExporter(**{"pgw_addr": None, "job": "job", "registry": registry, **arguments})
+    TrainTestExporter(None, "job", registry=registry)
+
+
+def test_a_registry_that_has_an_exporter_already():
+    registry = CollectorRegistry()
+    TrainTestExporter(None, "job", registry=registry)
+    with pytest.raises(ValueError, match="registry has metrics of these names already"):
+        TrainTestExporter(None, "job", registry=registry)
+
+
+def test_further_arguments_are_keywords():
+    with pytest.raises(TypeError, match="positional"):
+        TrainTestExporter(None, "job", None, None, None, True, 2)
