@@ -10,7 +10,7 @@ import pytest
 from gangplank._native import cpu, reference
 
 BOUNDS = np.arange(-6, 7) / 20
-VALUES = np.random.default_rng(0).normal(0, 0.2, 2_000_000).astype(np.float32)
+VALUES = np.random.default_rng(0).normal(0, 0.2, 2 * cpu.VALUES_A_THREAD).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_many_python_threads_at_once(expected):
     assert results == [expected] * 16
 
 
-@pytest.mark.parametrize("layout", [VALUES, VALUES.reshape(2000, 1000).T], ids=["C", "Fortran"])
+@pytest.mark.parametrize("layout", [VALUES, VALUES.reshape(2000, -1).T], ids=["C", "Fortran"])
 def test_a_contiguous_array_is_not_copied(layout, expected):
     cpu.count([layout], BOUNDS)
     tracemalloc.start()

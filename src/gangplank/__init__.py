@@ -1,6 +1,7 @@
 """Keras to Prometheus: how training and testing go, and a histogram of the model's weights."""
 
 import gangplank._backend  # noqa: F401
+from gangplank import gateway
 from gangplank.buckets import HISTOGRAM_WEIGHT_BUCKETS_0_3, HISTOGRAM_WEIGHT_BUCKETS_1_0
 from gangplank.collector import HistogramCollector
 from gangplank.histogram import WeightsHistogram, weights_histogram
@@ -16,6 +17,7 @@ __all__ = [
     "PushError",
     "TrainTestExporter",
     "WeightsHistogram",
+    "gateway",
     "weights_histogram",
 ]
 

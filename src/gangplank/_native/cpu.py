@@ -17,11 +17,12 @@ Kernel = Callable[[NDArray[Any], Any, Any, Any, NDArray[Any]], NDArray[np.int64]
 # (32 KiB at least) however often a kernel passes over them.
 CHUNK = 2048
 
-# Of either kernel's edges; `pytest benchmarks/test_kernels.py` shows where the two meet.
+# Up to so many edges comparing is faster, above it searching (benchmarks/test_kernels.py).
 COMPARE_UP_TO = 96
 
-# A second thread costs about 0.1 ms to start, in which one thread counts 100,000 weights.
-VALUES_A_THREAD = 500_000
+# Two threads are faster from 2 to 4 million values on: to start them takes about as long as to
+# count one million (benchmarks/test_kernels.py). None is kept: a fork finds no pool half alive.
+VALUES_A_THREAD = 2_000_000
 
 
 def _compiled(function: Kernel) -> Kernel:

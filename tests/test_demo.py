@@ -1,0 +1,96 @@
+"""`gangplank demo` as its users run it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import awaited, fetched, free_port
+from samples import metrics_of
+
+from gangplank.__main__ import main
+
+COMMAND = str(Path(sys.executable).with_name("gangplank"))
+
+
+def demo(*arguments, command=(COMMAND,)):
+    return subprocess.run(
+        [*command, "demo", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_against_a_gateway(real_gateway):
+    result = demo("--gateway", real_gateway)
+    assert result.returncode == 0, result.stderr
+    metrics = metrics_of(real_gateway, "digits")
+    assert metrics["gangplank_test_accuracy"] > 0.95
+    assert metrics["gangplank_train_val_accuracy"] > 0.95
+    assert metrics["gangplank_train_model_parameters_count"] == 104_202
+    assert metrics["gangplank_train_model_weights_count"] == 104_202
+    assert "A convnet of 104,202 weights learns 1,437 handwritten digits." in result.stdout
+    assert "gangplank_test_accuracy" in result.stdout
+    assert "█" in result.stdout
+    assert f"curl -s {real_gateway}/metrics | grep gangplank_" in result.stdout
+
+
+def test_serving_until_ctrl_c():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gangplank", "demo", "--serve"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        lines = iter(process.stdout.readline, "")
+        address = next(
+            match[1] for line in lines if (match := re.search(r"stays up at http://(\S+)", line))
+        )
+        assert awaited(lambda: metrics_of(address, "digits"))["gangplank_test_accuracy"] > 0.95
+        assert fetched(f"http://{address}/-/ready") == "OK"
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=30)
+        assert process.returncode == 0, errors
+        assert "The gateway has ended." in rest
+        assert "Traceback" not in errors
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_gateway_that_is_down(capsys):
+    address = f"127.0.0.1:{free_port()}"
+    assert main(["demo", "--gateway", address]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("gangplank: The metrics of job 'digits' were not pushed")
+    assert f"at {address}: [Errno 111] Connection refused" in error
+
+
+def test_an_address_that_is_none(capsys):
+    assert main(["demo", "--gateway", "no address"]) == 1
+    assert capsys.readouterr().err.startswith("gangplank: pgw_addr is no address of a gateway.")
+
+
+def test_what_the_demo_needs_is_missing(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "gangplank.demo", raising=False)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.delattr("gangplank.demo", raising=False)
+    assert main(["demo"]) == 1
+    assert "pip install 'gangplank[demo]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["demo", "--serve", "--gateway", "a:1"], ["dance"]], ids=str
+)
+def test_a_command_line_that_is_wrong(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: gangplank" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""What importing does and does not do, and the public names."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import gangplank
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_importing_brings_no_backend_that_keras_has_not_imported_nor_numba():
+    code = (
+        "import sys, keras; before = set(sys.modules); import gangplank; "
+        "roots = {name.partition('.')[0] for name in set(sys.modules) - before}; "
+        "print(sorted(roots & {'tensorflow', 'jax', 'jaxlib', 'torch', 'numba', 'llvmlite'}))"
+    )
+    result = run(code)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_numba_is_imported_when_something_is_counted():
+    code = (
+        "import sys, gangplank, numpy; assert 'numba' not in sys.modules; "
+        "gangplank.weights_histogram([numpy.zeros(3)], [0.0]); print('numba' in sys.modules)"
+    )
+    result = run(code)
+    assert result.stdout.strip() == "True", result.stderr
+
+
+def test_a_missing_backend_is_told_of_with_what_to_install():
+    code = "import sys; sys.modules['jax'] = None; import gangplank"
+    result = run(code, KERAS_BACKEND="jax")
+    assert result.returncode == 1
+    assert (
+        "ModuleNotFoundError: Keras uses the 'jax' backend, but 'jax' cannot be imported. "
+        "Install it with: pip install 'gangplank[jax]'"
+    ) in result.stderr
+
+
+def test_another_missing_module_is_told_of_as_it_is():
+    result = run("import sys; sys.modules['keras'] = None; import gangplank")
+    assert "ModuleNotFoundError" in result.stderr
+    assert "gangplank[" not in result.stderr
+
+
+def test_public_names():
+    assert set(gangplank.__all__) <= set(dir(gangplank))
+    for name in dir(gangplank):
+        assert getattr(gangplank, name).__doc__
+    assert metadata.version("gangplank") == gangplank.__version__
+
+
+def test_the_changelog_tells_of_this_version():
+    assert f"## {gangplank.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_constraints_pin_what_the_project_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pinned = {
+        line.partition("==")[0].lower().replace("-", "_")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    extras = project["project"]["optional-dependencies"].values()
+    groups = (
+        project["project"]["dependencies"],
+        project["dependency-groups"]["dev"],
+        project["build-system"]["requires"],
+        *extras,
+    )
+    needed = {
+        re.match(r"[\w-]+", requirement)[0].lower().replace("-", "_")
+        for group in groups
+        for requirement in group
+    }
+    assert needed - pinned == set()
