@@ -16,6 +16,12 @@ import pytest
 
 from gangplank.gateway import Gateway
 
+# For a Pushgateway's --web.config.file: the user keras with the password "open sesame".
+PASSWORD_CONFIG = """
+basic_auth_users:
+  keras: $2b$04$V/TFzB3UV.xQ88veLsxyROfrVdShDFYqnrGHTIqJBaXo4kvIT4Yjy
+"""
+
 
 def free_port():
     with socket.socket() as listener:

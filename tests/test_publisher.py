@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from conftest import free_port, pushgateway
+from conftest import PASSWORD_CONFIG, free_port, pushgateway
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from samples import metrics_of
 
@@ -137,11 +137,7 @@ def test_other_answers(registry, answer, expected):
 
 def test_credentials_that_are_missing(registry, tmp_path):
     config = tmp_path / "web.yml"
-    # bcrypt of "open sesame".
-    config.write_text(
-        "basic_auth_users:\n"
-        "  keras: $2b$04$V/TFzB3UV.xQ88veLsxyROfrVdShDFYqnrGHTIqJBaXo4kvIT4Yjy\n"
-    )
+    config.write_text(PASSWORD_CONFIG)
     with pushgateway(f"--web.config.file={config}") as address:
         message = refusal(Publisher(address, "job"), registry)
     assert "it answered 401 Unauthorized: 'Unauthorized'. Check the credentials" in message

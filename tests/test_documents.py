@@ -1,0 +1,162 @@
+"""Every code block of the READMEs is run, and does what the text around it says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import prometheus_client
+import pytest
+import trustme
+from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
+from samples import metrics_of
+
+import gangplank
+
+ROOT = Path(__file__).parents[1]
+GATEWAY = "127.0.0.1:9091"
+
+
+def blocks(document, languages):
+    """The code of a document's blocks; it has none in other languages, outputs apart."""
+    text = (ROOT / document).read_text()
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    assert {language for language, _ in found} == {*languages, "text"}
+    return [[code for name, code in found if name == language] for language in languages]
+
+
+PYTHON, SHELL, (SCRAPE_CONFIG,), (QUERY,) = blocks("README.md", ["python", "sh", "yaml", "promql"])
+SCRIPT, EMBEDDED, HISTOGRAM, AUTHENTICATED, SCRAPED = PYTHON
+DEMO, TEST, CURL, INSTALL = SHELL
+
+
+@pytest.fixture
+def run(model, data):
+    """Runs Python code that speaks of a model and its data, and gives the names it leaves."""
+
+    def run(code, **names):
+        (x, y), (x_test, y_test) = data, data
+        names |= {"gangplank": gangplank, "model": model}
+        names |= {"x": x, "y": y, "x_test": x_test, "y_test": y_test}
+        exec(code, names)
+        return names
+
+    return run
+
+
+def shell(code, folder=ROOT, **environment):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", code],
+        cwd=folder,
+        env=os.environ | {"PATH": path} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_make_demo():
+    output = shell(DEMO)
+    assert "A convnet of 104,202 weights learns 1,437 handwritten digits." in output
+    assert "gangplank_test_accuracy" in output
+
+
+def test_make_test():
+    # Running it would run this test again.
+    assert "pytest" in shell(f"{TEST.strip()} --dry-run")
+    assert shell("make") == shell("make help")
+    for target in ("demo", "test", "test-backends", "bench"):
+        assert f"make {target} " in shell("make")
+
+
+def test_install():
+    # Resolved and built, but not installed over what is being tested.
+    output = shell(INSTALL, PIP_DRY_RUN="1", PIP_NO_BUILD_ISOLATION="0")
+    assert f"Would install gangplank-{gangplank.__version__}" in output
+
+
+def test_script_and_curl(run, real_gateway):
+    run(SCRIPT.replace(GATEWAY, real_gateway))
+    output = shell(CURL.replace(GATEWAY, real_gateway))
+    assert 'gangplank_train_epochs_count{instance="",job="mnist"} 30\n' in output
+    assert 'gangplank_test_model_weights_count{instance="",job="mnist"} 27\n' in output
+
+
+def test_embedded_gateway(run, capsys):
+    run(EMBEDDED)
+    output = capsys.readouterr().out
+    assert 'gangplank_train_epochs_count{instance="",job="mnist"} 3.0\n' in output
+
+
+def test_histogram(run):
+    histogram = run(HISTOGRAM)["histogram"]
+    assert histogram.bounds == gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
+    assert histogram.count == histogram.cumulative[-1] == sum(histogram.counts) == 27
+
+
+def test_authentication_and_tls(run, tmp_path, monkeypatch):
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    config = tmp_path / "web.yml"
+    config.write_text(
+        f"{PASSWORD_CONFIG}tls_server_config:\n  cert_file: server.pem\n  key_file: server.pem\n"
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("GATEWAY_PASSWORD", "open sesame")
+    with pushgateway(f"--web.config.file={config}") as address:
+        run(AUTHENTICATED.replace(GATEWAY, address))
+        output = shell(f"curl -s --cacert {tmp_path}/ca.pem -u 'keras:open sesame' https://{address}/metrics")
+    assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
+
+
+def test_scraping(run, monkeypatch):
+    servers = []
+    start = prometheus_client.start_http_server
+    monkeypatch.setattr(
+        prometheus_client, "start_http_server", lambda *options: servers.append(start(*options))
+    )
+    port = free_port()
+    run(SCRAPED.replace("8000", str(port)))
+    ((httpd, thread),) = servers
+    try:
+        assert "gangplank_train_epochs_count 30.0\n" in fetched(f"http://127.0.0.1:{port}/metrics")
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+        thread.join()
+
+
+def test_scrape_config_and_query(tmp_path):
+    config = tmp_path / "prometheus.yml"
+    config.write_text(SCRAPE_CONFIG)
+    assert "SUCCESS" in shell(f"promtool check config {config}")
+    rules = tmp_path / "rules.yml"
+    rules.write_text(f"groups: [{{name: a, rules: [{{record: a, expr: '{QUERY.strip()}'}}]}}]\n")
+    assert "SUCCESS" in shell(f"promtool check rules {rules}")
+
+
+def test_examples(real_gateway, tmp_path):
+    ((commands,),) = blocks("examples/README.md", ["sh"])
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    output = shell(
+        commands.replace(GATEWAY, real_gateway),
+        tmp_path,
+        # MNIST is neither downloaded nor found, wherever the test runs.
+        https_proxy=f"http://127.0.0.1:{free_port()}",
+        no_proxy="127.0.0.1",
+        KERAS_HOME=str(tmp_path),
+    )
+    assert output.count("Using scikit-learn's digits instead.") == 2
+    metrics = metrics_of(real_gateway, "mnist")
+    assert metrics["gangplank_test_accuracy"] > 0.9
+    assert metrics["gangplank_train_epochs_count"] == 8
+    assert metrics["gangplank_test_model_weights_count"] == 104_202
+    for name in metrics:
+        if isinstance(name, str) and name.startswith("gangplank"):
+            assert f"\n{name}{{" in output
