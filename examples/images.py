@@ -6,7 +6,7 @@ from gangplank.demo import digits
 
 
 def load_images():
-    """((x_train, y_train), (x_test, y_test)): images of shape (n, 28, 28, 1) from 0 to 1, labels."""
+    """((x_train, y_train), (x_test, y_test)): images (n, 28, 28, 1) from 0 to 1, and labels."""
     try:
         train, test = keras.datasets.mnist.load_data()
     # Keras raises whatever its download ends in.

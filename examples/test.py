@@ -1,6 +1,6 @@
-"""Evaluates the convnet that train.py saved, and pushes what it finds beside the training's metrics.
+"""Evaluates the convnet that train.py saved, and pushes what it finds beside its metrics.
 
-    python examples/test.py --gateway 127.0.0.1:9091
+python examples/test.py --gateway 127.0.0.1:9091
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Trains a convnet on MNIST, pushes its metrics, and saves it for test.py.
 
-    python examples/train.py --gateway 127.0.0.1:9091
+python examples/train.py --gateway 127.0.0.1:9091
 """
 
 import argparse

@@ -53,9 +53,7 @@ def hard_values(dtype, bounds):
         tiny = np.array([1, 2, 3], bits.dtype)
         sign = np.array(1, bits.dtype) << np.array(8 * dtype.itemsize - 1, bits.dtype)
         ends = np.array([largest, -largest], dtype)
-    return np.concatenate(
-        [*neighbours, special, ends, tiny.view(dtype), (tiny | sign).view(dtype)]
-    )
+    return np.concatenate([*neighbours, special, ends, tiny.view(dtype), (tiny | sign).view(dtype)])
 
 
 def _hard_integers(dtype, bounds):

@@ -1,12 +1,12 @@
 """How arrays of every framework are seen, and that they are not copied."""
 
+import keras
 import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
 from corpus import FLOATS, INTEGERS, hard_values
 
-import keras
 from gangplank import _native
 from gangplank._native import arrays, reference
 
@@ -35,7 +35,9 @@ def test_an_array_of_the_backend_is_seen_bit_by_bit(dtype):
     values = hard_values(dtype, BOUNDS)
     view = arrays.host_view(backend_array(values))
     assert view.dtype == dtype
-    np.testing.assert_array_equal(view.view(f"u{dtype.itemsize}"), values.view(f"u{dtype.itemsize}"))
+    np.testing.assert_array_equal(
+        view.view(f"u{dtype.itemsize}"), values.view(f"u{dtype.itemsize}")
+    )
     assert arrays.dtype_name(backend_array(values)) == dtype.name
 
 

@@ -101,7 +101,7 @@ def test_a_registry_refuses_a_second_one_of_the_name(registry):
 
 
 def test_a_name_that_is_none():
-    with pytest.raises(ValueError, match="(?i)metric name"):
+    with pytest.raises(ValueError, match=r"(?i)metric name"):
         HistogramCollector("", "", CollectorRegistry())
 
 

@@ -75,5 +75,5 @@ def test_no_folder_for_the_compiled_code(monkeypatch):
 
     monkeypatch.setattr(numba, "njit", njit)
     kernel = cpu._compiled(cpu.compare.py_func)
-    counts, nan_count = cpu.count([VALUES[:1000]], BOUNDS, kernel=kernel)
+    counts, _ = cpu.count([VALUES[:1000]], BOUNDS, kernel=kernel)
     assert counts.tolist() == reference.count([VALUES[:1000]], BOUNDS)[0].tolist()

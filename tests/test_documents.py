@@ -111,7 +111,9 @@ def test_authentication_and_tls(run, tmp_path, monkeypatch):
     monkeypatch.setenv("GATEWAY_PASSWORD", "open sesame")
     with pushgateway(f"--web.config.file={config}") as address:
         run(AUTHENTICATED.replace(GATEWAY, address))
-        output = shell(f"curl -s --cacert {tmp_path}/ca.pem -u 'keras:open sesame' https://{address}/metrics")
+        output = shell(
+            f"curl -s --cacert {tmp_path}/ca.pem -u 'keras:open sesame' https://{address}/metrics"
+        )
     assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
 
 

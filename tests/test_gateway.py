@@ -121,7 +121,7 @@ BAD_BODIES = {
     "not a number": b"x y\n",
     "no last newline": b"x 1",
     "not UTF-8": b'x{a="\xff"} 1\n',
-    "a bad label": b'x{a=1} 1\n',
+    "a bad label": b"x{a=1} 1\n",
     "an open label": b'x{a="1 1\n',
     "an unknown type": b"# TYPE x weird\nx 1\n",
     "a type twice": b"# TYPE x gauge\nx 1\n# TYPE y gauge\ny 1\n# TYPE x gauge\nx 2\n",

@@ -78,7 +78,13 @@ def test_repr(histogram):
 
 @pytest.mark.parametrize(
     ("counts", "nan_count"),
-    [([1, 2, 3], 0), ([1, 2, 3, -4], 0), ([1.0, 2, 3, 4], 0), ([[1, 2, 3, 4]], 0), ([1, 2, 3, 4], -1)],
+    [
+        ([1, 2, 3], 0),
+        ([1, 2, 3, -4], 0),
+        ([1.0, 2, 3, 4], 0),
+        ([[1, 2, 3, 4]], 0),
+        ([1, 2, 3, 4], -1),
+    ],
 )
 def test_what_is_no_histogram(counts, nan_count):
     with pytest.raises(ValueError, match="counts"):

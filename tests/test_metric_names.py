@@ -51,7 +51,9 @@ def test_missing_metrics_are_told_of_once():
     metric_names = MetricNames((), ("loss", "acuracy", "val_f1"))
     logs = {"loss": 1.0, "accuracy": 2.0}
     assert [key for _, key, _ in metric_names.named(logs)] == ["loss"]
-    with pytest.warns(UserWarning, match="'acuracy', which Keras does not log. It logs 'loss', 'ac"):
+    with pytest.warns(
+        UserWarning, match="'acuracy', which Keras does not log. It logs 'loss', 'ac"
+    ):
         metric_names.warn_of_missing(logs, validation=False)
     with pytest.warns(UserWarning, match="'val_f1', which Keras does not log"):
         metric_names.warn_of_missing(logs, validation=True)

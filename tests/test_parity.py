@@ -29,7 +29,9 @@ def test_hard_values(name, dtype, bounds):
     assert_equals_reference(name, [hard_values(dtype, bounds)], bounds)
 
 
-@pytest.mark.parametrize("dtype", [np.dtype(np.float32), np.dtype(np.float16), *FLOATS[3:4]], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [np.dtype(np.float32), np.dtype(np.float16), *FLOATS[3:4]], ids=str
+)
 @pytest.mark.parametrize("name", OTHERS)
 def test_shapes_and_layouts(name, dtype):
     bounds = BOUNDS["presets"]

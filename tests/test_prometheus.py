@@ -118,7 +118,9 @@ def complaints(exposition):
         line
         for line in (check.stdout + check.stderr).splitlines()
         if line.startswith("gangplank")
-        and not line.endswith('non-histogram and non-summary metrics should not have "_count" suffix')
+        and not line.endswith(
+            'non-histogram and non-summary metrics should not have "_count" suffix'
+        )
     ]
 
 

@@ -41,7 +41,9 @@ def test_a_push_adds_to_what_stands_there(gateway, registry, scheme):
     assert (metrics["answer"], metrics["question"]) == (42, 1)
 
 
-@pytest.mark.parametrize("job", ["a/b", "a b", "ä", "a+b%2F", 'q"uo\\te', "line\nbreak", "x" * 1000])
+@pytest.mark.parametrize(
+    "job", ["a/b", "a b", "ä", "a+b%2F", 'q"uo\\te', "line\nbreak", "x" * 1000]
+)
 def test_jobs_arrive_as_they_were_given(gateway, registry, job):
     Publisher(gateway, job).publish(registry)
     assert metrics_of(gateway, job)["answer"] == 42
@@ -70,7 +72,10 @@ def test_another_type_is_told_in_the_words_of_the_gateway(gateway, registry):
     assert "inconsistent with existing metrics" in message
     assert message.endswith("Check whether metrics of these names stand there with another type.")
     assert metrics_of(gateway, "first")["answer"] == 42
-    assert metrics_of(gateway, "second").keys() <= {"push_time_seconds", "push_failure_time_seconds"}
+    assert metrics_of(gateway, "second").keys() <= {
+        "push_time_seconds",
+        "push_failure_time_seconds",
+    }
 
 
 def test_nobody_listens(registry):
@@ -174,8 +179,10 @@ def test_addresses(address):
 
 @pytest.mark.parametrize(
     "address",
-    ["", " ", ":9091", "http://", "ftp://gateway", "gateway:port", "gateway:70000", "gateway:0"]
-    + ["a b", "gateway\n", "http://gateway?x=1", "gateway#x", 9091, b"gateway"],
+    [
+        *("", " ", ":9091", "http://", "ftp://gateway", "gateway:port", "gateway:70000"),
+        *("gateway:0", "a b", "gateway\n", "http://gateway?x=1", "gateway#x", 9091, b"gateway"),
+    ],
     ids=repr,
 )
 def test_what_is_no_address(address):

@@ -103,5 +103,5 @@ def test_what_is_no_model(model, message):
 
 
 def test_weights_is_one_of_two_words(model):
-    with pytest.raises(ValueError, match="must be 'trainable' or 'all'. Received 'frozen'"):
+    with pytest.raises(ValueError, match=r"must be 'trainable' or 'all'. Received 'frozen'"):
         count(model, weights="frozen")

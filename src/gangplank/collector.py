@@ -42,7 +42,7 @@ class HistogramCollector(Collector):
     def set(self, histogram: BucketCounts) -> None:
         """Shows `histogram` from now on, created now: its buckets may be lower than before."""
         metric = self._empty()
-        buckets = [(floatToGoString(bound), count) for bound, count in histogram.samples()]
+        buckets = [(_le(bound), count) for bound, count in histogram.samples()]
         metric.add_metric([], buckets, sum_value=None)
         # The family itself adds a count only beside a sum, and a sum is not to be had with
         # a negative first bound: a Pushgateway would show a count of 0.
@@ -66,6 +66,10 @@ class HistogramCollector(Collector):
 
     def _empty(self) -> HistogramMetricFamily:
         return HistogramMetricFamily(self.name, self.documentation)
+
+
+def _le(bound: float) -> str:
+    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
 
 
 def _exposes_created() -> bool:

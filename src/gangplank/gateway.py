@@ -43,7 +43,7 @@ _GROUP = re.compile(r"/metrics/job(@base64)?/")
 Labels = frozenset[tuple[str, str]]
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """A request that the gateway answers with 400."""
 
 
@@ -104,7 +104,7 @@ class _Groups(Collector):
         self._lock = threading.Lock()
 
     def push(self, key: Labels, body: bytes, *, replace: bool) -> None:
-        """Takes the metrics of a body whole, or raises Refused and takes none."""
+        """Takes the metrics of a body whole, or raises RefusedError and takes none."""
         families = _parsed(body)
         with self._lock:
             group = self._groups.setdefault(key, _Group())
@@ -112,7 +112,7 @@ class _Groups(Collector):
                 grouped = {name: _in_group(family, key) for name, family in families.items()}
                 kept = {} if replace else group.families
                 self._check_types(key, kept | grouped)
-            except Refused:
+            except RefusedError:
                 group.failed = time.time()
                 raise
             group.families = kept | grouped
@@ -148,7 +148,7 @@ class _Groups(Collector):
             for suffix in _SERIES_OF.get(family.type, ("",)):
                 first = series.setdefault(family.name + suffix, family)
                 if (first.name, first.type) != (family.name, family.type):
-                    raise Refused(
+                    raise RefusedError(
                         f"pushed metrics are inconsistent with existing metrics: {family.name!r} "
                         f"is a {family.type}, but {first.name!r} is a {first.type} already"
                     )
@@ -172,7 +172,7 @@ def _parsed(body: bytes) -> dict[str, Metric]:
             first.samples.extend(family.samples)
     # The parser raises whatever its handling of strings comes upon.
     except Exception as error:
-        raise Refused(f"text format parsing error: {error}") from error
+        raise RefusedError(f"text format parsing error: {error}") from error
     return families
 
 
@@ -182,13 +182,13 @@ def _in_group(family: Metric, key: Labels) -> Metric:
     seen: dict[tuple[str, Labels], Sample] = {}
     for sample in family.samples:
         if sample.timestamp is not None:
-            raise Refused("pushed metrics must not have timestamps")
+            raise RefusedError("pushed metrics must not have timestamps")
         labels = {"instance": "", **sample.labels, **dict(key)}
         if family.type == "histogram" and sample.name.endswith("_bucket"):
             labels["le"] = _go_float(labels.get("le", ""))
         identity = sample.name, frozenset(labels.items())
         if identity in seen:
-            raise Refused(f"{sample.name!r} was pushed twice with the same labels")
+            raise RefusedError(f"{sample.name!r} was pushed twice with the same labels")
         seen[identity] = Sample(sample.name, labels, sample.value)
     grouped.samples = list(seen.values())
     if family.type == "histogram":
@@ -211,7 +211,7 @@ def _go_float(text: str) -> str:
     try:
         value = float(text)
     except ValueError:
-        raise Refused(f"expected float as value for 'le' label, got {text!r}") from None
+        raise RefusedError(f"expected float as value for 'le' label, got {text!r}") from None
     if abs(value) < 1e21 and value.is_integer():
         return str(int(value))
     return repr(value).replace("inf", "+Inf").replace("-+", "-")
@@ -221,17 +221,17 @@ def _grouping_key(path: str) -> Labels:
     """The labels that a path ``/metrics/job/<job>{/<label>/<value>}`` names."""
     components = path.removeprefix("/metrics/").split("/")
     if len(components) % 2:
-        raise Refused(f"odd number of components in label string {path!r}")
+        raise RefusedError(f"odd number of components in label string {path!r}")
     labels: dict[str, str] = {}
     for name, value in zip(components[::2], components[1::2], strict=True):
         name, at, encoding = name.partition("@")
         if at and encoding != "base64":
-            raise Refused(f"improper label name {name + at + encoding!r}")
+            raise RefusedError(f"improper label name {name + at + encoding!r}")
         if re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", name) is None:
-            raise Refused(f"improper label name {name!r}")
+            raise RefusedError(f"improper label name {name!r}")
         labels.setdefault(name, _from_base64(value) if at else value)
     if not labels["job"]:
-        raise Refused("job name is required")
+        raise RefusedError("job name is required")
     return frozenset(labels.items())
 
 
@@ -242,7 +242,7 @@ def _from_base64(value: str) -> str:
         padded = stripped + "=" * (-len(stripped) % 4)
         return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
-        raise Refused(f"invalid base64 encoding {value!r}: {error}") from None
+        raise RefusedError(f"invalid base64 encoding {value!r}: {error}") from None
 
 
 class _Server(ThreadingHTTPServer):
@@ -285,23 +285,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _change(self, status: int, change: Callable[[Labels, bytes], None]) -> None:
         path = unquote(urlsplit(self.path).path)
-        if path in ("/metrics", "/-/ready", "/-/healthy"):
-            return self._answer(405, b"Method Not Allowed\n")
-        if not _GROUP.match(path):
-            return self._answer(404, b"404 page not found\n")
         size = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not size.isdecimal():
-            return self._answer(411, b"Content-Length is required\n")
-        if int(size) > _LARGEST_BODY:
-            return self._answer(413, b"the body is too large\n")
-        body = self.rfile.read(int(size))
-        if len(body) < int(size):
-            return self._answer(400, b"the body ended too early\n")
-        try:
-            change(_grouping_key(path), body)
-        except Refused as error:
-            return self._answer(400, f"{error}\n".encode())
-        self._answer(status)
+        if path in ("/metrics", "/-/ready", "/-/healthy"):
+            self._answer(405, b"Method Not Allowed\n")
+        elif not _GROUP.match(path):
+            self._answer(404, b"404 page not found\n")
+        elif "Transfer-Encoding" in self.headers or not size.isdecimal():
+            self._answer(411, b"Content-Length is required\n")
+        elif int(size) > _LARGEST_BODY:
+            self._answer(413, b"the body is too large\n")
+        elif len(body := self.rfile.read(int(size))) < int(size):
+            self._answer(400, b"the body ended too early\n")
+        else:
+            try:
+                change(_grouping_key(path), body)
+            except RefusedError as error:
+                self._answer(400, f"{error}\n".encode())
+            else:
+                self._answer(status)
 
     def _answer(
         self, status: int, body: bytes = b"", content_type: str = "text/plain; charset=utf-8"

@@ -169,4 +169,4 @@ def _check_grouping_key(grouping_key: Any) -> None:
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value) and value > 0
+    return isinstance(value, numbers.Real) and 0 < float(value) < math.inf

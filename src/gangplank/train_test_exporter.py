@@ -1,7 +1,6 @@
 """The Keras callback."""
 
 import logging
-import time
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +17,7 @@ from gangplank.run_metrics import RESERVED, RunMetrics
 _logger = logging.getLogger(__name__)
 
 
-class TrainTestExporter(keras.callbacks.Callback):
+class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Shows Prometheus how training and testing go, and a histogram of the model's weights.
 
     Pass one to `fit` and `evaluate`; it serves one run after another. Metrics are pushed to a

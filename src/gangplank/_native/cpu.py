@@ -78,7 +78,7 @@ def search(
             for i in range(chunk.size):
                 probe = edges[below[i] + half - np.uint32(1)]
                 below[i] += half * np.uint32(probe < chunk_keys[i])
-            length -= half
+            length -= length // 2
         for i in range(chunk.size):
             slots[below[i] + np.uint32(edges[below[i]] < chunk_keys[i])] += 1
     return np.cumsum(slots)[:-1]
@@ -122,8 +122,10 @@ def _at_most(
     threads = threads or min(numba.config.NUMBA_NUM_THREADS, bits.size // VALUES_A_THREAD)
     if threads <= 1:
         return at_most(bits)
+    zero = np.zeros(edges.size, np.int64)
     with ThreadPoolExecutor(threads) as pool:
-        return np.sum(list(pool.map(at_most, np.array_split(bits, threads))), axis=0)
+        total: NDArray[np.int64] = sum(pool.map(at_most, np.array_split(bits, threads)), zero)
+    return total
 
 
 def _blocks(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
@@ -132,7 +134,8 @@ def _blocks(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         if _is_plain(array):
             yield array.ravel(order="K")
         else:
-            yield from np.nditer(
+            # NumPy's type stubs do not know the flag "contig".
+            yield from np.nditer(  # type: ignore[call-overload]
                 array,
                 flags=["external_loop", "buffered", "zerosize_ok"],
                 op_flags=[["readonly", "contig", "aligned", "nbo"]],

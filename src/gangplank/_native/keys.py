@@ -48,7 +48,7 @@ class KeyCode:
     def keys(self, values: NDArray[Any]) -> NDArray[Any]:
         """The keys of `values`, in their shape."""
         x = values.view(self.key_dtype)
-        return x ^ ((x >> self.sign_shift) & self.magnitude) ^ self.sign
+        return x ^ ((x >> self.sign_shift) & self.magnitude) ^ self.sign  # type: ignore[no-any-return]
 
 
 def _key_code(dtype: np.dtype[Any], *, magnitude: bool = False, sign: bool = False) -> KeyCode:
