@@ -27,7 +27,7 @@ def blocks(document, languages):
 
 
 PYTHON, SHELL, (SCRAPE_CONFIG,), (QUERY,) = blocks("README.md", ["python", "sh", "yaml", "promql"])
-SCRIPT, EMBEDDED, HISTOGRAM, AUTHENTICATED, SCRAPED = PYTHON
+SCRIPT, EMBEDDED, HISTOGRAM, COLLECTOR, AUTHENTICATED, SCRAPED = PYTHON
 DEMO, TEST, CURL, INSTALL = SHELL
 
 
@@ -93,9 +93,12 @@ def test_embedded_gateway(run, capsys):
 
 
 def test_histogram(run):
-    histogram = run(HISTOGRAM)["histogram"]
+    names = run(HISTOGRAM)
+    histogram = names["histogram"]
     assert histogram.bounds == gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
     assert histogram.count == histogram.cumulative[-1] == sum(histogram.counts) == 27
+    registry = run(COLLECTOR, **names)["registry"]
+    assert registry.get_sample_value("encoder_weights_count") == 27
 
 
 def test_authentication_and_tls(run, tmp_path, monkeypatch):

@@ -128,6 +128,8 @@ BAD_BODIES = {
     "a timestamp": b"x 1 1700000000000\n",
     "a sample twice": b"x 1\nx 2\n",
     "a bound that is no number": b'# TYPE h histogram\nh_bucket{le="x"} 1\n',
+    "a name in quotes": b'{"a.b"} 1\n',
+    "a label in quotes": b'x{"a.b"="1"} 1\n',
     "bytes": bytes(range(256)),
 }
 
@@ -207,6 +209,7 @@ def test_closing_frees_the_port():
         ("Content-Length: 99999999999", 413),
         ("Content-Length: -1", 411),
         ("Content-Length: many", 411),
+        (f"Content-Length: {'9' * 5000}", 411),
         ("Transfer-Encoding: chunked", 411),
     ],
 )
@@ -226,3 +229,11 @@ def test_a_client_that_goes_away_leaves_no_trace(capfd):
         assert request(gateway.address, "GET", "/-/ready") == (200, "OK")
         assert shown(gateway.address) == {}
     assert capfd.readouterr().err == ""
+
+
+def test_a_value_too_large_for_a_float_is_refused():
+    # The real gateway takes it for +Inf.
+    with Gateway() as gateway:
+        body = f"x {'9' * 400}\n".encode()
+        assert request(gateway.address, "POST", "/metrics/job/a", body)[0] == 400
+        assert shown(gateway.address) == {}

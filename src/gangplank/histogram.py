@@ -1,6 +1,7 @@
 """The histogram of a model's weights: `WeightsHistogram`, and `weights_histogram` to make one."""
 
 import math
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gangplank import _native
 from gangplank.buckets import finite_bounds
-from gangplank.weights import named_arrays
+from gangplank.weights import weight_arrays
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -47,7 +48,7 @@ class WeightsHistogram:
         counts.flags.writeable = False
         object.__setattr__(self, "bounds", bounds)
         object.__setattr__(self, "counts", counts)
-        object.__setattr__(self, "nan_count", int(nan_count))
+        object.__setattr__(self, "nan_count", operator.index(nan_count))
 
     @property
     def cumulative(self) -> NDArray[np.int64]:
@@ -133,6 +134,5 @@ def weights_histogram(
             counted, such as bool, complex64 or string.
     """
     bounds = finite_bounds(buckets, "buckets")
-    arrays = (array for _, array in named_arrays(model, weights))
-    counts, nan_count = _native.count(arrays, np.array(bounds))
+    counts, nan_count = _native.count(weight_arrays(model, weights), np.array(bounds))
     return WeightsHistogram(bounds, counts, nan_count)

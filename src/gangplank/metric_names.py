@@ -36,7 +36,7 @@ class MetricNames:
 
     def __init__(self, reserved: Iterable[str], metrics: tuple[str, ...] | None) -> None:
         self._metrics = metrics
-        self._owners = dict.fromkeys(reserved, "a metric of gangplank's own")
+        self._owners: dict[str, str | None] = dict.fromkeys(reserved)  # None is gangplank
         self._names: dict[str, str | None] = {}
         self._missed: set[str] = set()
 
@@ -78,10 +78,11 @@ class MetricNames:
             reason = f"it is an array of shape {np.shape(value)}, not one number. Average it."
         else:
             name = re.sub(r"[^a-zA-Z0-9_]", "_", key)
-            owner = self._owners.setdefault(name, f"the metric {key!r}")
-            if owner == f"the metric {key!r}":
+            owner = self._owners.setdefault(name, key)
+            if owner == key:
                 return name
-            reason = f"in Prometheus {name!r} is already {owner}. Give it another name."
+            taken = "a metric of gangplank's own" if owner is None else f"the metric {owner!r}"
+            reason = f"in Prometheus {name!r} is already {taken}. Give it another name."
         warnings.warn(f"Keras's metric {key!r} is not exported: {reason}", stacklevel=2)
         return None
 

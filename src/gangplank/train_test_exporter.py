@@ -121,8 +121,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if self._is_inside_fit:
             return
         self._show(self._test, logs)
-        if self._bounds is not None:
-            self._show_weights(self._test)
+        self._show_weights(self._test)
         self._push()
 
     def _show(self, run: RunMetrics, logs: Mapping[str, Any] | None, **own: float) -> None:
@@ -130,8 +129,10 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._names.warn_of_missing(logs or {}, validation=False)
 
     def _show_weights(self, run: RunMetrics) -> None:
+        if self._bounds is None:
+            return
         try:
-            run.show_weights(weights_histogram(self.model, self._bounds or ()))
+            run.show_weights(weights_histogram(self.model, self._bounds))
         except Exception as error:
             if not self._warned_of_weights:
                 warnings.warn(f"There is no histogram of the weights: {error}", stacklevel=2)

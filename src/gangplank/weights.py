@@ -1,4 +1,4 @@
-"""Which variables of a model are its weights, under which names, as which arrays."""
+"""Which variables of a model are its weights, and as which arrays."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -8,8 +8,8 @@ import keras
 from gangplank import _native
 
 
-def named_arrays(model: Any, weights: str) -> Iterator[tuple[str, Any]]:
-    """The weights of `model`, each with the name that a message can call it by.
+def weight_arrays(model: Any, weights: str) -> Iterator[Any]:
+    """The weights of `model` as arrays of their framework, where they lie.
 
     Arguments:
         model: a Keras layer or model, a variable or array, or an iterable of these.
@@ -36,7 +36,7 @@ def named_arrays(model: Any, weights: str) -> Iterator[tuple[str, Any]]:
                 f"Only floating-point and integer weights can be counted, but {name} has the "
                 f"dtype {dtype}. Leave it out: pass an iterable of the variables to count."
             )
-        yield name, array
+        yield array
 
 
 def _variables(model: Any, weights: str) -> Iterable[Any]:

@@ -1,0 +1,144 @@
+"""A small Pushgateway inside this process, for development, tests and notebooks.
+
+It takes what the real one takes, refuses what that refuses, and shows the same series. It is
+not for production: it keeps everything in memory, has neither authentication nor TLS, and
+listens on 127.0.0.1 only.
+
+    with gangplank.gateway.Gateway() as gateway:
+        callback = gangplank.TrainTestExporter(gateway.address, "mnist")
+        model.fit(x, y, callbacks=[callback])
+        print(gateway.metrics())
+"""
+
+import re
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from gangplank.gateway.groups import Groups, Labels, RefusedError, grouping_key
+
+__all__ = ["Gateway"]
+
+_LARGEST_BODY = 64 << 20
+_GROUP = re.compile(r"/metrics/job(@base64)?/")
+
+
+class Gateway:
+    """Serves from its construction until `close`, on a thread of its own.
+
+    Arguments:
+        port: the TCP port on 127.0.0.1; any free one by default.
+
+    Attributes:
+        address: host and port, as `gangplank.TrainTestExporter` takes them.
+
+    Raises:
+        OSError: the port is not free.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self._groups = Groups()
+        self._server = _Server(("127.0.0.1", port), _handler(self._groups))
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.05},  # seconds that close may take
+            name="gangplank-gateway",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def metrics(self) -> str:
+        """All metrics in Prometheus's text format, as ``GET /metrics`` answers them."""
+        return generate_latest(self._groups).decode()
+
+    def close(self) -> None:
+        """Stops serving and frees the port; `metrics` still answers."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> "Gateway":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing where a client went away or fell silent; else the traceback."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+def _handler(groups: Groups) -> type[BaseHTTPRequestHandler]:
+    return type("Handler", (_Handler,), {"groups": groups})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    groups: Groups
+    timeout = 10  # seconds that a client may be silent
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if path == "/metrics":
+            self._answer(200, generate_latest(self.groups), CONTENT_TYPE_PLAIN_0_0_4)
+        elif path in ("/-/ready", "/-/healthy"):
+            self._answer(200, b"OK")
+        elif _GROUP.match(path):
+            self._answer(405, b"Method Not Allowed\n")
+        else:
+            self._answer(404, b"404 page not found\n")
+
+    def do_PUT(self) -> None:
+        self._change(200, partial(self.groups.push, replace=True))
+
+    def do_POST(self) -> None:
+        self._change(200, partial(self.groups.push, replace=False))
+
+    def do_DELETE(self) -> None:
+        self._change(202, lambda key, _: self.groups.delete(key))
+
+    def _change(self, status: int, change: Callable[[Labels, bytes], None]) -> None:
+        path = unquote(urlsplit(self.path).path)
+        length = self.headers.get("Content-Length", "0")
+        if path in ("/metrics", "/-/ready", "/-/healthy"):
+            self._answer(405, b"Method Not Allowed\n")
+        elif not _GROUP.match(path):
+            self._answer(404, b"404 page not found\n")
+        elif "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,18}", length):
+            self._answer(411, b"Content-Length is required\n")
+        elif (size := int(length)) > _LARGEST_BODY:
+            self._answer(413, b"the body is too large\n")
+        elif len(body := self.rfile.read(size)) < size:
+            self._answer(400, b"the body ended too early\n")
+        else:
+            try:
+                change(grouping_key(path), body)
+            except RefusedError as error:
+                self._answer(400, f"{error}\n".encode())
+            else:
+                self._answer(status)
+
+    def _answer(
+        self, status: int, body: bytes = b"", content_type: str = "text/plain; charset=utf-8"
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: a notebook or a test has no use for a line each request."""
