@@ -53,9 +53,13 @@ def train_and_test(model, data, gateway):
 
 
 def quantile(share, histogram):
-    """Prometheus's estimate of a quantile: linear within the bucket in which it lies."""
+    """Prometheus's estimate: linear within a bucket, and the finite bound of the two outer ones."""
     rank = share * histogram.count
     i = int(np.searchsorted(histogram.cumulative, rank))
+    if i == 0:
+        return histogram.bounds[0]
+    if i == len(histogram.bounds):
+        return histogram.bounds[-1]
     low, high = histogram.bounds[i - 1], histogram.bounds[i]
     return low + (high - low) * (rank - histogram.cumulative[i - 1]) / histogram.counts[i]
 
