@@ -33,13 +33,15 @@ def test_importing_brings_no_backend_that_keras_has_not_imported_nor_numba():
     assert result.stdout.strip() == "[]", result.stderr
 
 
-def test_numba_is_imported_when_something_is_counted():
+def test_a_weight_on_the_host_is_counted_by_numba():
     code = (
         "import sys, gangplank, numpy; assert 'numba' not in sys.modules; "
-        "gangplank.weights_histogram([numpy.zeros(3)], [0.0]); print('numba' in sys.modules)"
+        "import keras; weight = keras.Variable(numpy.zeros(3)); "
+        "gangplank.weights_histogram([weight], [0.0]); "
+        "print('numba' in sys.modules, 'gangplank._native.tensorflow_ops' in sys.modules)"
     )
     result = run(code)
-    assert result.stdout.strip() == "True", result.stderr
+    assert result.stdout.strip() == "True False", result.stderr
 
 
 def test_a_missing_backend_is_told_of_with_what_to_install():

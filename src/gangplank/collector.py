@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter
+import prometheus_client
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
@@ -73,9 +74,8 @@ def _le(bound: float) -> str:
 
 
 def _exposes_created() -> bool:
-    # prometheus_client has a switch for this, but shows where it stands only in a metric.
-    (probe,) = Counter("probe", "", registry=None).collect()
-    return any(sample.name.endswith("_created") for sample in probe.samples)
+    # prometheus_client has functions to turn this on and off, but none to ask.
+    return bool(getattr(prometheus_client.metrics, "_use_created", True))
 
 
 class GaugesCollector(Collector):

@@ -20,12 +20,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from prometheus_client import generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from gangplank.gateway.groups import Groups, Labels, RefusedError, grouping_key
 
 __all__ = ["Gateway"]
 
+_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LARGEST_BODY = 64 << 20
 _GROUP = re.compile(r"/metrics/job(@base64)?/")
 
@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if path == "/metrics":
-            self._answer(200, generate_latest(self.groups), CONTENT_TYPE_PLAIN_0_0_4)
+            self._answer(200, generate_latest(self.groups), _TEXT_FORMAT)
         elif path in ("/-/ready", "/-/healthy"):
             self._answer(200, b"OK")
         elif _GROUP.match(path):
