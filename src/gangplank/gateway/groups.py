@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import math
 import re
 import threading
 import time
@@ -175,8 +174,8 @@ def _in_group(family: Metric, key: Labels) -> Metric:
 def _value(sample: Sample) -> float:
     try:
         return float(sample.value)
-    except OverflowError:  # an integer of more than 308 digits
-        return math.inf if sample.value > 0 else -math.inf
+    except OverflowError:
+        raise RefusedError(f"expected float as value of {sample.name!r}") from None
 
 
 def _missing_totals(name: str, seen: dict[tuple[str, Labels], Sample]) -> Iterator[Sample]:
