@@ -14,6 +14,7 @@ PROJECT := pyproject.toml $(CONSTRAINTS)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help demo test test-backends bench format servers clean
 
 help:  ## list the targets
@@ -41,7 +42,7 @@ format: .venv/dev  ## format the code
 
 servers:
 	@for server in $(SERVERS); do \
-		command -v $$server >/dev/null || { $(MAKE) --no-print-directory install-servers; break; }; \
+		command -v $$server >/dev/null || exec $(MAKE) --no-print-directory install-servers; \
 	done
 
 .PHONY: install-servers
@@ -53,11 +54,12 @@ install-servers:
 		echo "On Debian and Ubuntu: sudo apt-get install prometheus-pushgateway prometheus"; \
 		exit 1; }
 
-.venv/bin/pip:
+.venv/made:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade --constraint $(CONSTRAINTS) pip
+	@touch $@
 
-.venv/demo: .venv/bin/pip $(PROJECT)
+.venv/demo: .venv/made $(PROJECT)
 	$(PIP) --editable '.[tensorflow,demo]'
 	@touch $@
 

@@ -139,7 +139,8 @@ def test_a_scrape_while_it_is_set_sees_one_whole_histogram(registry):
 
 
 def test_gauges_are_replaced_all_at_once(registry):
-    collector = GaugesCollector([GaugeMetricFamily("known", "")], registry)
+    collector = GaugesCollector([GaugeMetricFamily("known", "")])
+    registry.register(collector)
     collector.set([GaugeMetricFamily("a", "First.", 1), GaugeMetricFamily("b", "", 2)])
     assert registry.get_sample_value("a") == 1
     collector.set([GaugeMetricFamily("b", "", 3)])

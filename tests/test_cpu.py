@@ -1,5 +1,6 @@
 """The numba core: threads, memory, and where its compiled code is kept."""
 
+import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -41,14 +42,41 @@ def test_a_contiguous_array_is_not_copied(layout, expected):
     assert peak < 100_000
 
 
-def test_a_strided_array_is_copied_a_block_at_a_time(expected):
-    strided = np.repeat(VALUES, 2)[::2]
+def test_a_strided_array_is_copied_a_part_at_a_time(expected):
+    strided = np.broadcast_to(VALUES, (8, VALUES.size)).T
+    cpu.count([strided[:1000]], BOUNDS)
     tracemalloc.start()
     counts, _ = cpu.count([strided], BOUNDS)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    assert counts.tolist() == [8 * count for count in expected]
+    assert peak < strided.nbytes / 3
+
+
+def test_many_arrays_are_shared_among_threads(monkeypatch, expected):
+    threads = set()
+    count_share = cpu._count_share
+
+    def noting(*arguments):
+        threads.add(threading.get_ident())
+        barrier.wait(30)
+        return count_share(*arguments)
+
+    barrier = threading.Barrier(2)
+    monkeypatch.setattr(cpu, "_count_share", noting)
+    monkeypatch.setattr(cpu.numba.config, "NUMBA_NUM_THREADS", 2)
+    counts, _ = cpu.count(np.array_split(VALUES, 37), BOUNDS)
     assert counts.tolist() == expected
-    assert peak < VALUES.nbytes / 4
+    assert len(threads) == 2
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_shares_hold_every_value_once(threads):
+    batch = np.split(np.arange(1000), [0, 1, 10, 10, 400, 999])
+    shares = cpu._shares(batch, threads)
+    assert [value for share in shares for part in share for value in part] == list(range(1000))
+    sizes = [sum(part.size for part in share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
 
 
 def test_read_only_and_writable_arrays_share_one_compiled_kernel(expected):

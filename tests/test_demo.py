@@ -84,7 +84,9 @@ def test_a_gateway_that_is_down(capsys):
 
 def test_an_address_that_is_none(capsys):
     assert main(["demo", "--gateway", "no address"]) == 1
-    assert capsys.readouterr().err.startswith("gangplank: pgw_addr is no address of a gateway.")
+    assert capsys.readouterr().err.startswith(
+        "gangplank: pgw_addr must be the address of a gateway."
+    )
 
 
 def test_what_the_demo_needs_is_missing(capsys, monkeypatch):

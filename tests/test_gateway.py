@@ -73,6 +73,7 @@ def test_delete_removes_one_group(gateway):
         ("/metrics/job@base64/YS9iYw", {"job": "a/bc"}),
         ("/metrics/job@base64/w7_DvQ", {"job": "ÿý"}),
         ("/metrics/job/a/instance/i/run@base64/=", {"job": "a", "instance": "i", "run": ""}),
+        ("/metrics/job/a/run/1/run/2", {"job": "a", "run": "2"}),
     ],
 )
 def test_paths_are_grouping_keys(gateway, path, labels):
@@ -96,6 +97,29 @@ def test_a_histogram_without_its_totals_gets_them(gateway):
         buckets |= sample("h_bucket", value, job="a", le=bound)
     assert shown(gateway) == buckets | sample("h_sum", 0, job="a") | sample("h_count", 0, job="a")
     assert types(gateway)["h"] == "histogram"
+
+
+def test_a_histogram_and_a_summary_without_anything_else_get_it(gateway):
+    body = '# TYPE h histogram\nh_count 3\nh_sum 4\n# TYPE s summary\ns{quantile="0.5"} 5\n'
+    assert request(gateway, "POST", "/metrics/job/a", body.encode())[0] == 200
+    infinity = float("inf")
+    assert shown(gateway) == (
+        sample("h_bucket", 3, job="a", le=infinity)
+        | sample("h_sum", 4, job="a")
+        | sample("h_count", 3, job="a")
+        | sample("s", 5, job="a", quantile="0.5")
+        | sample("s_sum", 0, job="a")
+        | sample("s_count", 0, job="a")
+    )
+
+
+def test_a_counter_of_another_name_is_refused_not_renamed():
+    # The real gateway takes it; prometheus_client never pushes one.
+    with Gateway() as gateway:
+        body = b"# TYPE hits counter\nhits 1\n"
+        status, message = request(gateway.address, "POST", "/metrics/job/a", body)
+        assert (status, shown(gateway.address)) == (400, {})
+        assert "'hits' does not end in _total" in message
 
 
 def test_every_type_is_kept(gateway):
@@ -125,6 +149,9 @@ BAD_BODIES = {
     "an open label": b'x{a="1 1\n',
     "an unknown type": b"# TYPE x weird\nx 1\n",
     "a type twice": b"# TYPE x gauge\nx 1\n# TYPE y gauge\ny 1\n# TYPE x gauge\nx 2\n",
+    "a type of OpenMetrics": b"# TYPE x info\nx_info 1\n",
+    "a gauge histogram": b'# TYPE x gaugehistogram\nx_bucket{le="+Inf"} 1\n',
+    "a label with a colon": b'x{a:b="1"} 1\n',
     "a timestamp": b"x 1 1700000000000\n",
     "a sample twice": b"x 1\nx 2\n",
     "a bound that is no number": b'# TYPE h histogram\nh_bucket{le="x"} 1\n',
@@ -174,6 +201,8 @@ def test_a_group_may_change_the_type_of_its_own_metric(gateway):
         ("POST", "/metrics/job/a/__b/c", 400),
         ("POST", "/metrics/job/a/b@base32/c", 400),
         ("POST", "/metrics/job/a%2Fb", 400),
+        ("POST", "/metrics/job/%zz", 400),
+        ("PATCH", "/metrics/job/a", 405),
         ("POST", "/metrics/run/a", 404),
         ("POST", "/metrics", 405),
         ("POST", "/elsewhere", 404),

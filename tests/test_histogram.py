@@ -2,12 +2,15 @@
 
 import copy
 import pickle
+import weakref
 
+import numba
 import numpy as np
 import pytest
 
 import gangplank
 from gangplank import WeightsHistogram, weights_histogram
+from gangplank._native import cpu
 
 BOUNDS = (-0.1, 0.0, 0.1)
 
@@ -87,7 +90,7 @@ def test_repr(histogram):
     ],
 )
 def test_what_is_no_histogram(counts, nan_count):
-    with pytest.raises(ValueError, match="counts"):
+    with pytest.raises(ValueError, match="must be"):
         WeightsHistogram(BOUNDS, counts, nan_count)
 
 
@@ -97,18 +100,25 @@ def test_of_arrays():
     assert weights_histogram(arrays, BOUNDS) == WeightsHistogram(BOUNDS, [2, 1, 1, 0], nan_count=1)
 
 
-def test_a_generator_is_taken_one_array_at_a_time():
-    alive = []
+def test_a_generator_is_taken_some_millions_of_values_at_a_time():
+    alive, most = 0, 0
+
+    def died():
+        nonlocal alive
+        alive -= 1
 
     def arrays():
-        for i in range(10):
-            array = np.full(1000, i / 100, np.float32)
-            alive.append(array.__array_interface__["data"][0])
+        nonlocal alive, most
+        for _ in range(40):
+            array = np.zeros(1_000_000, np.float32)
+            weakref.finalize(array, died)
+            alive += 1
+            most = max(most, alive)
             yield array
 
-    histogram = weights_histogram(arrays(), BOUNDS)
-    assert histogram.count == 10_000
-    assert len(alive) == 10
+    assert weights_histogram(arrays(), BOUNDS).count == 40_000_000
+    threads = numba.config.NUMBA_NUM_THREADS
+    assert most <= threads * cpu.VALUES_A_THREAD / 1_000_000 + 4
 
 
 def test_a_final_infinity_changes_nothing():

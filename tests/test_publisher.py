@@ -1,6 +1,7 @@
 """Pushing to gateways that take it, that refuse it, and that are none."""
 
 import contextlib
+import http.server
 import socket
 import ssl
 import threading
@@ -105,6 +106,9 @@ def answering(answer):
                         end.wait(30)
                     else:
                         connection.sendall(answer)
+                        connection.shutdown(socket.SHUT_WR)
+                        while connection.recv(1 << 16):
+                            pass
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -123,6 +127,76 @@ def test_a_gateway_that_never_answers(registry):
     assert "it did not answer within 0.3 s" in message
 
 
+@contextlib.contextmanager
+def dripping(head):
+    """A server that answers `head` and then a byte every 50 ms, without end."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        end = threading.Event()
+
+        def serve():
+            with contextlib.suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(1 << 16)
+                    connection.sendall(head)
+                    while not end.wait(0.05):
+                        connection.sendall(b"x")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            end.set()
+            thread.join()
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 400 Bad\r\n\r\n"])
+def test_a_gateway_that_drips_is_left_in_time_and_the_next_push_waits_for_it(registry, head):
+    with dripping(head) as address:
+        publisher = Publisher(address, "job", timeout=0.4)
+        for _ in range(2):
+            began = time.monotonic()
+            assert "it did not answer within 0.4 s" in refusal(publisher, registry)
+            assert time.monotonic() - began < 5
+            pushes = [t for t in threading.enumerate() if t.name == "gangplank-push"]
+            assert len(pushes) == 1
+    pushes[0].join(10)
+    assert not pushes[0].is_alive()
+
+
+def test_a_redirect_to_itself_is_told_in_one_line(registry):
+    class Redirect(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Redirect) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        message = refusal(Publisher(f"127.0.0.1:{server.server_port}", "job"), registry)
+        server.shutdown()
+        thread.join()
+    assert "it answered 302 " in message
+
+
+def test_a_handler_that_fails_is_told_of(registry):
+    def handler(**_):
+        raise KeyError("GATEWAY_PASSWORD")
+
+    message = refusal(Publisher("127.0.0.1:9091", "job", handler=handler), registry)
+    assert message.endswith(
+        "'GATEWAY_PASSWORD' (KeyError). Check the handler, and the collectors in the registry."
+    )
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -130,7 +204,7 @@ def test_a_gateway_that_never_answers(registry):
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "404 Not Found: ''. Check that"),
         (b"HTTP/1.1 500 Oh\r\n\r\n" + b"x" * 9000, "500 Oh: 'xxx"),
         (b"SSH-2.0-OpenSSH\r\n", "SSH-2.0-OpenSSH (BadStatusLine). Check that a Pushgateway"),
-        (b"", "RemoteDisconnected"),
+        (b"", "(RemoteDisconnected). Check that a Pushgateway"),
     ],
 )
 def test_other_answers(registry, answer, expected):
@@ -182,11 +256,12 @@ def test_addresses(address):
     [
         *("", " ", ":9091", "http://", "ftp://gateway", "gateway:port", "gateway:70000"),
         *("gateway:0", "a b", "gateway\n", "http://gateway?x=1", "gateway#x", 9091, b"gateway"),
+        *("[::1", "http://a\u2100b"),
     ],
     ids=repr,
 )
 def test_what_is_no_address(address):
-    with pytest.raises(ValueError, match="pgw_addr") as error:
+    with pytest.raises(ValueError, match=r"^pgw_addr must be") as error:
         Publisher(address, "job")
     assert "127.0.0.1:9091" in str(error.value)
 
@@ -209,7 +284,7 @@ def test_a_password_in_the_address_is_refused_and_not_repeated():
         ({"grouping_key": {"le": "c"}}, "must not name the label 'le'"),
         ({"grouping_key": {"job": "c"}}, "must not name the label 'job'"),
         ({"grouping_key": {"run": 7}}, r"grouping_key\['run'\] must be a str. Received 7"),
-        ({"handler": "basic"}, "handler must be a push handler"),
+        ({"handler": "basic"}, "handler must be a function. Received 'basic'"),
         ({"timeout": 0}, "timeout must be a positive number of seconds. Received 0"),
         ({"timeout": float("nan")}, "timeout must be a positive number"),
         ({"timeout": "10"}, "timeout must be a positive number of seconds. Received '10'"),

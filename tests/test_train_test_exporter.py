@@ -178,6 +178,81 @@ def test_an_evaluation_after_a_run_that_failed_is_a_test(model, data, hook, fail
     assert "loss" in shown(exporter, "test")
 
 
+def test_an_evaluation_inside_fit_is_a_test_and_the_validation_is_not(model, data):
+    class Evaluate(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 0:
+                self.model.evaluate(*data, callbacks=[exporter], verbose=0)
+
+    exporter = TrainTestExporter(None, "digits")
+    x, y = data
+    halved = (x[:150], y[:150])
+    history = model.fit(
+        *halved,
+        validation_data=(x[150:], y[150:]),
+        callbacks=[exporter, Evaluate()],
+        verbose=0,
+    ).history
+    assert shown(exporter, "train")["val_loss"] == history["val_loss"][0]
+    assert shown(exporter, "test")["loss"] != history["val_loss"][0]
+
+
+def test_a_model_that_only_its_own_steps_can_call(data):
+    class Steps(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = keras.layers.Dense(3)
+            self.layer.build((None, 8))
+
+        def train_step(self, *_):
+            return {"loss": 1.0}
+
+        test_step = train_step
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("elsewhere Keras itself refuses such a model")
+    model = Steps()
+    model.compile()
+    exporter = TrainTestExporter(None, "digits", histogram_buckets=BUCKETS)
+    fit(model, data, exporter)
+    model.evaluate(*data, callbacks=[exporter], verbose=0)
+    for phase in ("train", "test"):
+        assert shown(exporter, phase)["model_parameters_count"] == 27
+        assert shown(exporter, phase)["model_weights_count"] == 27
+
+
+ODD = ["phase one", None, {"a": 1}, 1j, 10**400, [[1], [2, 3]], object(), [1.0]]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_what_other_callbacks_log_does_not_end_the_run(model, data, odd):
+    class Logs(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs |= {"odd": odd, "sometimes": [0.5, odd][epoch], 7: 7.0}
+
+    exporter = TrainTestExporter(None, "digits")
+    with pytest.warns(UserWarning, match="is not exported: it is not one number but") as warned:
+        model.fit(*data, epochs=2, callbacks=[Logs(), exporter], verbose=0)
+    assert len(warned) == 2
+    assert shown(exporter, "train")["sometimes"] == 0.5
+    assert shown(exporter, "train")["7"] == 7
+
+
+def test_a_histogram_that_is_no_longer_true_is_not_shown(model, data, monkeypatch):
+    exporter = TrainTestExporter(None, "digits", histogram_buckets=BUCKETS)
+    fit(model, data, exporter, epochs=1)
+    assert "model_weights_count" in shown(exporter, "train")
+
+    def fail(*_):
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr("gangplank.train_test_exporter.weights_histogram", fail)
+    with pytest.warns(UserWarning, match="no histogram of the weights: the device is gone"):
+        exporter.on_train_end()
+    assert not any("weights" in name for name in shown(exporter, "train"))
+    assert "loss" in shown(exporter, "train")
+
+
 def test_a_gateway_that_is_down_is_logged_in_one_line_and_the_run_goes_on(model, data, caplog):
     address = f"127.0.0.1:{free_port()}"
     exporter = TrainTestExporter(address, "digits", histogram_buckets=BUCKETS)
@@ -275,7 +350,7 @@ def test_metrics_of_keras_whose_names_meet(data, model):
     ("arguments", "message"),
     [
         ({"job": ""}, "job must not be empty"),
-        ({"pgw_addr": "no address"}, "pgw_addr is no address"),
+        ({"pgw_addr": "no address"}, "pgw_addr must be the address"),
         ({"metrics": "loss"}, "metrics must be a list of Keras's names"),
         ({"histogram_buckets": [2, 1]}, "histogram_buckets must be strictly increasing"),
         ({"histogram_freq": 2}, "histogram_freq needs histogram_buckets"),
@@ -297,6 +372,20 @@ def test_a_registry_that_has_an_exporter_already():
     TrainTestExporter(None, "job", registry=registry)
     with pytest.raises(ValueError, match="registry has metrics of these names already"):
         TrainTestExporter(None, "job", registry=registry)
+
+
+def test_a_registry_that_refuses_is_left_as_it_was():
+    registry = CollectorRegistry()
+    gauge = prometheus_client.Gauge("gangplank_test_model_weights", "", registry=registry)
+    with pytest.raises(ValueError, match="registry has metrics of these names already"):
+        TrainTestExporter(None, "job", registry=registry)
+    registry.unregister(gauge)
+    TrainTestExporter(None, "job", registry=registry)
+
+
+def test_what_is_no_registry():
+    with pytest.raises(ValueError, match=r"registry must be a prometheus_client.CollectorRegistry"):
+        TrainTestExporter(None, "job", registry="default")
 
 
 def test_further_arguments_are_keywords():

@@ -83,7 +83,7 @@ def test_a_model_that_is_not_built():
 
 
 def test_a_variable_of_a_dtype_that_cannot_be_counted():
-    variable = keras.Variable(np.array([True]), dtype="bool", name="mask")
+    variable = keras.Variable(np.array([True]), dtype="bool", name="mask", trainable=False)
     with pytest.raises(TypeError, match="the variable 'mask' has the dtype bool"):
         count([variable])
     with pytest.raises(TypeError, match="element 1 has the dtype complex128"):

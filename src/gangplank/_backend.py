@@ -10,4 +10,4 @@ except ModuleNotFoundError as error:
         f"Install it with: pip install 'gangplank[{error.name}]', or name another backend in the "
         "environment variable KERAS_BACKEND.",
         name=error.name,
-    ) from error
+    ) from None

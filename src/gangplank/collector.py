@@ -23,7 +23,8 @@ class HistogramCollector(Collector):
 
     It prints what `prometheus_client.Histogram` prints after observing the same values one by
     one, less ``_sum``, which is not known here (and which neither prints with a negative
-    first bound). A scrape sees one whole histogram, also while another thread sets the next.
+    first bound; OpenMetrics then wants no ``_count`` either, but Prometheus takes it). A scrape
+    sees one whole histogram, also while another thread sets the next.
 
     Arguments:
         name: the metric's name, such as ``my_model_weights``.
@@ -83,16 +84,11 @@ class GaugesCollector(Collector):
 
     Arguments:
         described: gauges that will come, by which a registry refuses others of these names.
-        registry: where to register; nowhere if None.
     """
 
-    def __init__(
-        self, described: Iterable[GaugeMetricFamily], registry: CollectorRegistry | None = None
-    ) -> None:
+    def __init__(self, described: Iterable[GaugeMetricFamily]) -> None:
         self._described = tuple(described)
         self._gauges: tuple[GaugeMetricFamily, ...] = ()
-        if registry is not None:
-            registry.register(self)
 
     def set(self, gauges: Iterable[GaugeMetricFamily]) -> None:
         """Shows these gauges from now on, and no others."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -37,7 +38,7 @@ def run(gateway: str | None = None, *, serve: bool = False) -> None:
     """
     console = Console()
     with ExitStack() as stack:
-        address = gateway or stack.enter_context(Gateway()).address
+        address = stack.enter_context(Gateway()).address if gateway is None else gateway
         exporter = TrainTestExporter(
             address,
             JOB,
@@ -47,8 +48,8 @@ def run(gateway: str | None = None, *, serve: bool = False) -> None:
         model = _train_and_test(exporter, console)
         console.print(_metrics_table(exporter))
         _print_histogram(weights_histogram(model, HISTOGRAM_WEIGHT_BUCKETS_0_3), console)
-        curl = f"curl -s {address}/metrics | grep gangplank_"
-        if gateway or serve:
+        curl = f"curl -s {address.rstrip('/')}/metrics | grep gangplank_"
+        if gateway is not None or serve:
             console.print(f"\nThe same from the gateway:\n\n  {curl}\n", highlight=False)
         else:
             console.print(
@@ -56,7 +57,7 @@ def run(gateway: str | None = None, *, serve: bool = False) -> None:
                 f"with --serve it stays up:\n\n  {curl}\n",
                 highlight=False,
             )
-        if serve and not gateway:
+        if serve and gateway is None:
             _wait_for_interrupt(address, console)
 
 
@@ -88,7 +89,7 @@ def digits() -> list[NDArray[Any]]:
     """
     images, labels = load_digits(return_X_y=True)
     small = (images / 16).astype("float32").reshape(-1, 8, 8, 1)
-    large = keras.ops.convert_to_numpy(keras.ops.image.resize(small, (28, 28)))
+    large = zoom(small, (1, 3.5, 3.5, 1), order=1)
     return train_test_split(  # type: ignore[no-any-return]
         large, labels, test_size=0.2, random_state=0, stratify=labels
     )

@@ -1,21 +1,21 @@
 """The histogram of a model's weights: `WeightsHistogram`, and `weights_histogram` to make one."""
 
 import math
-import operator
+import numbers
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gangplank import _native
 from gangplank.buckets import finite_bounds
 from gangplank.weights import weight_arrays
 
 
-@dataclass(frozen=True, eq=False, repr=False, init=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class WeightsHistogram:
     """How many weights lie in each bucket. An immutable value; two of the same bounds add up.
 
@@ -24,31 +24,32 @@ class WeightsHistogram:
         counts: int64, shape (B + 1,): ``counts[i]`` weights w have
             ``bounds[i - 1] < w <= bounds[i]``; the last ones exceed every bound. Read-only.
         nan_count: how many weights are NaN. They are in no bucket.
+
+    Raises:
+        ValueError: these make no histogram.
     """
 
     bounds: tuple[float, ...]
     counts: NDArray[np.int64]
-    nan_count: int
+    nan_count: int = 0
 
-    def __init__(self, bounds: Iterable[float], counts: ArrayLike, nan_count: int = 0) -> None:
-        """Raises ValueError where the arguments do not make a histogram."""
-        bounds = finite_bounds(bounds, "bounds")
-        counts = np.array(counts)
+    def __post_init__(self) -> None:
+        bounds = finite_bounds(self.bounds, "bounds")
+        counts = np.array(self.counts)
         if counts.shape != (len(bounds) + 1,) or counts.dtype.kind not in "iu":
             raise ValueError(
                 f"counts must be {len(bounds) + 1} integers, one more than there are bounds. "
                 f"Received an array of shape {counts.shape} and dtype {counts.dtype}."
             )
+        if counts.min() < 0:
+            raise ValueError(f"counts must be 0 or more. Received {counts.min()} among them.")
+        if not isinstance(self.nan_count, numbers.Integral) or self.nan_count < 0:
+            raise ValueError(f"nan_count must be 0 or more. Received {self.nan_count!r}.")
         counts = counts.astype(np.int64)
-        if counts.min() < 0 or nan_count < 0:
-            raise ValueError(
-                f"counts and nan_count must not be negative. Received {counts.min()} as the "
-                f"least count and {nan_count} as nan_count."
-            )
         counts.flags.writeable = False
         object.__setattr__(self, "bounds", bounds)
         object.__setattr__(self, "counts", counts)
-        object.__setattr__(self, "nan_count", operator.index(nan_count))
+        object.__setattr__(self, "nan_count", int(self.nan_count))
 
     @property
     def cumulative(self) -> NDArray[np.int64]:
@@ -125,7 +126,8 @@ def weights_histogram(
 
     Returns:
         The histogram of all weights together. The state of a random seed generator is no
-        weight and is never counted.
+        weight and is never counted. Weights quantized to 4 bits are counted as Keras stores
+        them, two to an int8.
 
     Raises:
         ValueError: `buckets` are no buckets, `weights` is neither of the two, or the model

@@ -1,6 +1,7 @@
 """Which of Keras's metrics are exported, and what Prometheus calls each."""
 
 import re
+import reprlib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -38,18 +39,22 @@ class MetricNames:
         self._metrics = metrics
         self._owners: dict[str, str | None] = dict.fromkeys(reserved)  # None is gangplank
         self._names: dict[str, str | None] = {}
-        self._missed: set[str] = set()
+        self._logged: set[str] = set()
+        self._told: set[str] = set()
 
     def named(self, logs: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
         """Of each metric in `logs` that is exported: its name, Keras's name, its value."""
         for key, value in logs.items():
+            key = str(key)
             if self._metrics is not None and {key, _twin(key)}.isdisjoint(self._metrics):
                 continue
-            if key not in self._names:
-                self._names[key] = self._claim(key, value)
-            name = self._names[key]
-            if name is not None:
-                yield name, key, float(value)
+            self._logged |= {key, _twin(key)}
+            number = _number(value)
+            name = self._name(key)
+            if number is None:
+                self._tell(key, f"it is not one number but {reprlib.repr(value)}")
+            elif name is not None:
+                yield name, key, number
 
     def warn_of_missing(self, logs: Mapping[str, Any], *, validation: bool) -> None:
         """Warns, once each, of metrics to export that Keras has not logged until now.
@@ -58,32 +63,41 @@ class MetricNames:
             logs: what it logs instead, for the message.
             validation: whether to look for metrics of the validation, or for the others.
         """
-        logged = {name for key in self._names for name in (key, _twin(key))}
         missing = [
             name
             for name in self._metrics or ()
-            if name not in logged | self._missed and name.startswith("val_") == validation
+            if name not in self._logged | self._told and name.startswith("val_") == validation
         ]
         if missing:
-            self._missed.update(missing)
+            self._told.update(missing)
             warnings.warn(
                 f"metrics names {_listed(missing)}, which Keras does not log. It logs "
-                f"{_listed(logs)}. Correct the name, or compile the model with that metric.",
+                f"{_listed(logs)}. Correct the name, compile the model with that metric, or put "
+                "the exporter behind the callback that logs it.",
                 stacklevel=2,
             )
 
-    def _claim(self, key: str, value: Any) -> str | None:
-        """A name for a metric that is logged for the first time."""
-        if np.ndim(value) > 0:
-            reason = f"it is an array of shape {np.shape(value)}, not one number. Average it."
-        else:
+    def _name(self, key: str) -> str | None:
+        if key not in self._names:
             name = re.sub(r"[^a-zA-Z0-9_]", "_", key)
             owner = self._owners.setdefault(name, key)
-            if owner == key:
-                return name
-            taken = "a metric of gangplank's own" if owner is None else f"the metric {owner!r}"
-            reason = f"in Prometheus {name!r} is already {taken}. Give it another name."
-        warnings.warn(f"Keras's metric {key!r} is not exported: {reason}", stacklevel=2)
+            self._names[key] = name if owner == key else None
+            if owner != key:
+                taken = "a metric of gangplank's own" if owner is None else f"the metric {owner!r}"
+                self._tell(key, f"in Prometheus {name!r} is already {taken}. Give it another name")
+        return self._names[key]
+
+    def _tell(self, key: str, reason: str) -> None:
+        if key not in self._told:
+            self._told.add(key)
+            warnings.warn(f"Keras's metric {key!r} is not exported: {reason}.", stacklevel=2)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value) if np.ndim(value) == 0 else None
+    # Other callbacks log what they like.
+    except Exception:
         return None
 
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 
 from gangplank.collector import GaugesCollector, HistogramCollector
@@ -34,22 +33,22 @@ class RunMetrics:
     Arguments:
         phase: "train" or "test", which begins the metrics' names.
         names: the names of Keras's metrics.
-        registry: where all of it is shown.
 
-    Raises:
-        ValueError: `registry` has such metrics already.
+    Attributes:
+        collectors: what shows all of it, to be registered.
     """
 
-    def __init__(self, phase: str, names: MetricNames, registry: CollectorRegistry) -> None:
+    def __init__(self, phase: str, names: MetricNames) -> None:
         self._prefix = f"gangplank_{phase}_"
         self._names = names
         self._began = time.monotonic()
         self._shown: dict[str, GaugeMetricFamily] = {}
         described = (GaugeMetricFamily(self._prefix + name, text) for name, text in _GAUGES.items())
-        self._gauges = GaugesCollector(described, registry)
+        self._gauges = GaugesCollector(described)
         self._histogram = HistogramCollector(
-            self._prefix + _HISTOGRAM, "The model's weights by their value.", registry
+            self._prefix + _HISTOGRAM, "The model's weights by their value."
         )
+        self.collectors = (self._gauges, self._histogram)
 
     def begin(self) -> None:
         """Another run of this phase begins: nothing is known of it."""
@@ -71,6 +70,12 @@ class RunMetrics:
         """Shows the histogram of the weights, and how many of them are NaN."""
         self._histogram.set(histogram)
         self._put("model_nan_weights", _GAUGES["model_nan_weights"], histogram.nan_count)
+        self._gauges.set(self._shown.values())
+
+    def hide_weights(self) -> None:
+        """Shows neither the histogram nor its gauge, which are no longer true."""
+        self._histogram.clear()
+        self._shown.pop("model_nan_weights", None)
         self._gauges.set(self._shown.values())
 
     def _put(self, name: str, documentation: str, value: float) -> None:

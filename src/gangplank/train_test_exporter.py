@@ -1,12 +1,15 @@
 """The Keras callback."""
 
+import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from gangplank.buckets import finite_bounds
 from gangplank.histogram import weights_histogram
@@ -39,7 +42,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         histogram_freq: make the histogram every so many epochs; by default at the end of
             training only. At the end of `evaluate` it is made in any case.
         grouping_key: further labels that tell the metrics of this run from others of the job.
-        timeout: seconds that a push may wait for the gateway.
+        timeout: seconds that a push may take, whatever the gateway does.
         registry: where the metrics are registered; one of its own by default. Everything in
             it is pushed.
 
@@ -48,8 +51,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             can also be scraped: ``prometheus_client.start_http_server(8000, registry=…)``.
 
     Raises:
-        ValueError: an argument is not as above; or `registry` has these metrics already, of
-            another exporter.
+        ValueError: an argument is not as above, or `registry` has metrics of these names
+            already, such as those of another exporter.
     """
 
     def __init__(
@@ -77,28 +80,22 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._ignore_exceptions = ignore_exceptions
         self._names = MetricNames(RESERVED, checked_metrics(metrics))
         self.registry = CollectorRegistry() if registry is None else registry
-        try:
-            self._train = RunMetrics("train", self._names, self.registry)
-            self._test = RunMetrics("test", self._names, self.registry)
-        except ValueError as error:
-            raise ValueError(
-                f"registry has metrics of these names already ({error}). Go on with the exporter "
-                "that put them there, which serves one run after another, or use a registry each."
-            ) from error
+        self._train = RunMetrics("train", self._names)
+        self._test = RunMetrics("test", self._names)
+        _register((*self._train.collectors, *self._test.collectors), self.registry)
         self._is_inside_fit = False
+        self._is_test = True
         self._warned_of_weights = False
 
     def set_model(self, model: keras.Model) -> None:
         # Keras calls this once for each fit and each evaluate, but not for the validation inside
         # fit. After a fit that an exception ended, no other hook tells the latter two apart.
         super().set_model(model)
-        self._is_inside_fit = False
+        self._is_test = True
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._is_inside_fit, self._is_test = True, False
         self._train.begin()
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._is_inside_fit = True
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._show(self._train, logs, epochs_count=epoch + 1)
@@ -107,25 +104,29 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._push()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._is_inside_fit = False
+        self._is_inside_fit, self._is_test = False, True
         self._names.warn_of_missing(logs or {}, validation=True)
         if self._bounds is not None:
             self._show_weights(self._train)
             self._push()
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        if not self._is_inside_fit:
+        if self._is_test:
             self._test.begin()
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self._is_inside_fit:
+        if not self._is_test:
             return
+        # After an evaluate that a callback of fit called, fit goes on with its validation.
+        self._is_test = not self._is_inside_fit
         self._show(self._test, logs)
         self._show_weights(self._test)
         self._push()
 
     def _show(self, run: RunMetrics, logs: Mapping[str, Any] | None, **own: float) -> None:
-        run.show(logs or {}, model_parameters_count=self.model.count_params(), **own)
+        # Not count_params(), which refuses a model that has no call() but a train_step().
+        parameters = sum(math.prod(variable.shape) for variable in self.model.weights)
+        run.show(logs or {}, model_parameters_count=parameters, **own)
         self._names.warn_of_missing(logs or {}, validation=False)
 
     def _show_weights(self, run: RunMetrics) -> None:
@@ -134,6 +135,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         try:
             run.show_weights(weights_histogram(self.model, self._bounds))
         except Exception as error:
+            run.hide_weights()
             if not self._warned_of_weights:
                 warnings.warn(f"There is no histogram of the weights: {error}", stacklevel=2)
             self._warned_of_weights = True
@@ -145,6 +147,26 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             if not self._ignore_exceptions:
                 raise
             _logger.error("%s", error)
+
+
+def _register(collectors: Iterable[Collector], registry: CollectorRegistry) -> None:
+    """Registers all collectors or, with a ValueError, none."""
+    if not isinstance(registry, CollectorRegistry):
+        raise ValueError(
+            f"registry must be a prometheus_client.CollectorRegistry. Received {registry!r}."
+        )
+    with contextlib.ExitStack() as undo:
+        for collector in collectors:
+            try:
+                registry.register(collector)
+            except ValueError as error:
+                raise ValueError(
+                    f"registry has metrics of these names already ({error}). Go on with the "
+                    "exporter that put them there, which serves one run after another, or give "
+                    "each a registry of its own."
+                ) from error
+            undo.callback(registry.unregister, collector)
+        undo.pop_all()
 
 
 def _checked_histogram_freq(freq: Any, bounds: tuple[float, ...] | None) -> int | None:

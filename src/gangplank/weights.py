@@ -43,7 +43,8 @@ def _variables(model: Any, weights: str) -> Iterable[Any]:
     if weights not in ("trainable", "all"):
         raise ValueError(f"weights must be 'trainable' or 'all'. Received {weights!r}.")
     if isinstance(model, keras.layers.Layer):
-        if not model.built:
+        # A model with a train_step but no call() has weights, and is never built.
+        if not model.built and not model.weights:
             raise ValueError(
                 f"{model.name!r} is not built, so it has no weights yet. "
                 "Call its build(input_shape), or fit it, first."

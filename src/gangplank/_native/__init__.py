@@ -28,7 +28,7 @@ def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[n
     Arguments:
         arrays: arrays, tensors or variables of NumPy, TensorFlow, JAX or PyTorch, of any
             shape and memory layout and of a dtype for which `is_countable` holds. They are
-            taken one at a time, and each may be dropped before the next one is made.
+            taken as they are counted, some millions of values at a time.
         bounds: finite upper bounds, strictly increasing, float64, shape (B,), B >= 1.
 
     Returns:

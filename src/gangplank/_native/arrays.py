@@ -36,9 +36,9 @@ def dtype_name(array: Any) -> str:
     return getattr(array.dtype, "name", None) or str(array.dtype).removeprefix("torch.")
 
 
-def is_countable(dtype_name: str) -> bool:
-    """Whether float64 holds every value of the dtype, or the dtype is an integer one."""
-    return dtype_name.startswith(("float", "bfloat", "int", "uint")) and dtype_name != "float128"
+def is_countable(name: str) -> bool:
+    """Whether a dtype of that name is an integer one, or float64 holds all its values."""
+    return name.startswith(("float", "bfloat", "int", "uint")) and name != "float128"
 
 
 def host_view(array: Any) -> NDArray[Any]:
@@ -62,7 +62,7 @@ def _tensorflow_view(array: Any) -> NDArray[Any]:
 
 
 def _torch_view(array: Any) -> NDArray[Any]:
-    tensor = array.detach().cpu()
+    tensor = array.detach().cpu().resolve_neg()
     name = dtype_name(tensor)
     if not hasattr(ml_dtypes, name):
         return tensor.numpy()  # type: ignore[no-any-return]

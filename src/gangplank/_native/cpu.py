@@ -92,15 +92,43 @@ def count(
     threads: int | None = None,
 ) -> tuple[NDArray[np.int64], int]:
     """As `gangplank._native.count`; `kernel` and `threads` are chosen by size if not given."""
-    edges_of = cache(partial(keys.edges, bounds))
+    count_share = partial(_count_share, cache(partial(keys.edges, bounds)), bounds.size, kernel)
+    most_threads = threads or numba.config.NUMBA_NUM_THREADS
     counts = np.zeros(bounds.size + 1, np.int64)
     nan_count = 0
-    for values in _blocks(arrays):
+    # Its threads start when they are first used.
+    with ThreadPoolExecutor(most_threads) as pool:
+        for batch in _batches(_flat(arrays), most_threads * VALUES_A_THREAD):
+            useful = sum(values.size for values in batch) // VALUES_A_THREAD
+            shares = _shares(batch, threads or min(most_threads, useful))
+            for share_counts, share_nan_count in (
+                pool.map(count_share, shares) if len(shares) > 1 else map(count_share, shares)
+            ):
+                counts += share_counts
+                nan_count += share_nan_count
+    return counts, nan_count
+
+
+def _count_share(
+    edges_of: Callable[[np.dtype[Any]], tuple[NDArray[Any], int]],
+    bound_count: int,
+    kernel: Kernel | None,
+    share: Iterable[NDArray[Any]],
+) -> tuple[NDArray[np.int64], int]:
+    counts = np.zeros(bound_count + 1, np.int64)
+    nan_count = 0
+    for values in share:
+        code = keys.KEY_CODES[values.dtype]
         edges, below = edges_of(values.dtype)
-        at_most = _at_most(values, edges, kernel or _kernel(edges.size), threads)
-        block_counts, block_nan_count = keys.counts_between(at_most, below, values.size)
-        counts += block_counts
-        nan_count += block_nan_count
+        bits = values.view(code.key_dtype)
+        # Of a read-only and of a writable array numba would compile a kernel each.
+        bits.flags.writeable = False
+        at_most = (kernel or _kernel(edges.size))(
+            bits, code.sign_shift, code.magnitude, code.sign, edges
+        )
+        array_counts, array_nan_count = keys.counts_between(at_most, below, values.size)
+        counts += array_counts
+        nan_count += array_nan_count
     return counts, nan_count
 
 
@@ -108,42 +136,54 @@ def _kernel(edge_count: int) -> Kernel:
     return compare if edge_count <= COMPARE_UP_TO else search
 
 
-def _at_most(
-    values: NDArray[Any], edges: NDArray[Any], kernel: Kernel, threads: int | None
-) -> NDArray[np.int64]:
-    code = keys.KEY_CODES[values.dtype]
-    bits = values.view(code.key_dtype)
-    # Of a read-only and of a writable array numba would compile a kernel each.
-    bits.flags.writeable = False
-
-    def at_most(part: NDArray[Any]) -> NDArray[np.int64]:
-        return kernel(part, code.sign_shift, code.magnitude, code.sign, edges)
-
-    threads = threads or min(numba.config.NUMBA_NUM_THREADS, bits.size // VALUES_A_THREAD)
-    if threads <= 1:
-        return at_most(bits)
-    zero = np.zeros(edges.size, np.int64)
-    with ThreadPoolExecutor(threads) as pool:
-        total: NDArray[np.int64] = sum(pool.map(at_most, np.array_split(bits, threads)), zero)
-    return total
-
-
-def _blocks(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """Each array as flat native blocks: itself if it is contiguous, else copies of 64 Ki values."""
+def _flat(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Each array as flat native ones: itself if it is contiguous, else copies of 64 Ki values."""
     for array in arrays:
         if _is_plain(array):
             yield array.ravel(order="K")
         else:
             # NumPy's type stubs do not know the flag "contig".
-            yield from np.nditer(  # type: ignore[call-overload]
+            for block in np.nditer(  # type: ignore[call-overload]
                 array,
                 flags=["external_loop", "buffered", "zerosize_ok"],
                 op_flags=[["readonly", "contig", "aligned", "nbo"]],
                 order="K",
                 buffersize=1 << 16,
-            )
+            ):
+                yield block.copy()  # of a buffer that the next block overwrites
 
 
 def _is_plain(array: NDArray[Any]) -> bool:
     flags = array.flags
     return flags.aligned and array.dtype.isnative and (flags.c_contiguous or flags.f_contiguous)
+
+
+def _batches(arrays: Iterable[NDArray[Any]], size: int) -> Iterator[list[NDArray[Any]]]:
+    """The arrays in lists of `size` values or more, the last one apart."""
+    batch: list[NDArray[Any]] = []
+    values = 0
+    for array in arrays:
+        batch.append(array)
+        values += array.size
+        if values >= size:
+            yield batch
+            batch, values = [], 0
+    if batch:
+        yield batch
+
+
+def _shares(batch: list[NDArray[Any]], threads: int) -> list[list[NDArray[Any]]]:
+    """The values of a batch in one share for each thread, of about the same size."""
+    if threads <= 1:
+        return [batch]
+    total = sum(values.size for values in batch)
+    shares: list[list[NDArray[Any]]] = [[] for _ in range(threads)]
+    begin = 0
+    for values in batch:
+        for i, share in enumerate(shares):
+            start, stop = total * i // threads - begin, total * (i + 1) // threads - begin
+            part = values[max(start, 0) : max(stop, 0)]
+            if part.size:
+                share.append(part)
+        begin += values.size
+    return shares

@@ -79,7 +79,9 @@ def count(
         at_most = np.zeros(edges.size, np.int64)
         for block in _blocks(tensor):
             at_most += np.cumsum(count_slots(block, *constants, device_edges).numpy())[:-1]
-        tensor_counts, tensor_nan_count = keys.counts_between(at_most, below, int(tf.size(tensor)))
+        tensor_counts, tensor_nan_count = keys.counts_between(
+            at_most, below, tensor.shape.num_elements()
+        )
         counts += tensor_counts
         nan_count += tensor_nan_count
     return counts, nan_count

@@ -1,8 +1,8 @@
 """A small Pushgateway inside this process, for development, tests and notebooks.
 
-It takes what the real one takes, refuses what that refuses, and shows the same series. It is
-not for production: it keeps everything in memory, has neither authentication nor TLS, and
-listens on 127.0.0.1 only.
+It takes what prometheus_client pushes, refuses what would not parse or would change a metric's
+type, as the real one does, and then shows the same series. It is not for production: it keeps
+everything in memory, has neither authentication nor TLS, and listens on 127.0.0.1 only.
 
     with gangplank.gateway.Gateway() as gateway:
         callback = gangplank.TrainTestExporter(gateway.address, "mnist")
@@ -110,13 +110,21 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._change(202, lambda key, _: self.groups.delete(key))
 
+    def do_HEAD(self) -> None:
+        self._answer(405)
+
+    do_PATCH = do_OPTIONS = do_HEAD
+
     def _change(self, status: int, change: Callable[[Labels, bytes], None]) -> None:
-        path = unquote(urlsplit(self.path).path)
+        raw_path = urlsplit(self.path).path
+        path = unquote(raw_path)
         length = self.headers.get("Content-Length", "0")
         if path in ("/metrics", "/-/ready", "/-/healthy"):
             self._answer(405, b"Method Not Allowed\n")
         elif not _GROUP.match(path):
             self._answer(404, b"404 page not found\n")
+        elif re.search("%(?![0-9a-fA-F]{2})", raw_path):
+            self._answer(400, b"400 Bad Request\n")
         elif "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,18}", length):
             self._answer(411, b"Content-Length is required\n")
         elif (size := int(length)) > _LARGEST_BODY:

@@ -14,14 +14,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from gangplank.labels import is_label_name
+
 Labels = frozenset[tuple[str, str]]
 
+# Of each type that the text format has, the endings of its series' names.
 _SERIES_OF = {
+    "counter": ("_total",),
+    "gauge": ("",),
     "histogram": ("", "_bucket", "_count", "_sum"),
     "summary": ("", "_count", "_sum"),
-    "counter": ("_total",),
+    "unknown": ("",),
 }
 _NAME = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
+# The parser would rename it.
+_COUNTER = re.compile(r"^# TYPE (\S+(?<!_total)) counter$", re.MULTILINE)
 
 
 class RefusedError(ValueError):
@@ -38,9 +45,9 @@ def grouping_key(path: str) -> Labels:
         name, at, encoding = name.partition("@")
         if at and encoding != "base64":
             raise RefusedError(f"improper label name {name + at + encoding!r}")
-        if re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", name) is None:
+        if not is_label_name(name):
             raise RefusedError(f"improper label name {name!r}")
-        labels.setdefault(name, _from_base64(value) if at else value)
+        labels[name] = _from_base64(value) if at else value
     if not labels["job"]:
         raise RefusedError("job name is required")
     return frozenset(labels.items())
@@ -112,7 +119,7 @@ class Groups(Collector):
         others = [group.families for other, group in self._groups.items() if other != key]
         series: dict[str, Metric] = {}
         for family in chain.from_iterable(group.values() for group in (*others, families)):
-            for suffix in _SERIES_OF.get(family.type, ("",)):
+            for suffix in _SERIES_OF[family.type]:
                 first = series.setdefault(family.name + suffix, family)
                 if (first.name, first.type) != (family.name, family.type):
                     raise RefusedError(
@@ -128,10 +135,15 @@ def _parsed(body: bytes) -> dict[str, Metric]:
         text = body.decode()
         if text and not text.endswith("\n"):
             raise ValueError("unexpected end of input")
+        if counter := _COUNTER.search(text):
+            raise ValueError(f"the name of counter {counter[1]!r} does not end in _total")
         for family in text_string_to_metric_families(text):
             name = family.name + ("_total" if family.type == "counter" else "")
-            if not all(map(_NAME.fullmatch, (name, *_names_in(family)))):
-                raise ValueError(f"invalid name in metric {name!r}")
+            if family.type not in _SERIES_OF:
+                raise ValueError(f"unknown metric type {family.type!r}")
+            for sample in family.samples:
+                if not _NAME.fullmatch(sample.name) or not all(map(is_label_name, sample.labels)):
+                    raise ValueError(f"invalid name of metric or label in {sample.name!r}")
             first = families.setdefault(name, family)
             if first is family:
                 continue
@@ -143,12 +155,6 @@ def _parsed(body: bytes) -> dict[str, Metric]:
     except Exception as error:
         raise RefusedError(f"text format parsing error: {error}") from error
     return families
-
-
-def _names_in(family: Metric) -> Iterator[str]:
-    """The names of a family's samples and of their labels."""
-    for sample in family.samples:
-        yield from (sample.name, *sample.labels)
 
 
 def _in_group(family: Metric, key: Labels) -> Metric:
@@ -166,8 +172,8 @@ def _in_group(family: Metric, key: Labels) -> Metric:
             raise RefusedError(f"{sample.name!r} was pushed twice with the same labels")
         seen[identity] = Sample(sample.name, labels, _value(sample))
     grouped.samples = list(seen.values())
-    if family.type == "histogram":
-        grouped.samples += _missing_totals(family.name, seen)
+    if family.type in ("histogram", "summary"):
+        grouped.samples += _missing_totals(family, seen)
     return grouped
 
 
@@ -178,14 +184,19 @@ def _value(sample: Sample) -> float:
         raise RefusedError(f"expected float as value of {sample.name!r}") from None
 
 
-def _missing_totals(name: str, seen: dict[tuple[str, Labels], Sample]) -> Iterator[Sample]:
-    """The ``_sum`` and ``_count`` of 0 that a Pushgateway shows where none were pushed."""
+def _missing_totals(family: Metric, seen: dict[tuple[str, Labels], Sample]) -> Iterator[Sample]:
+    """What a Pushgateway adds: ``_sum`` and ``_count`` of 0, and a bucket of +Inf."""
     for series in {
-        frozenset((label, value) for label, value in labels if label != "le") for _, labels in seen
+        frozenset((label, value) for label, value in labels if label not in ("le", "quantile"))
+        for _, labels in seen
     }:
-        for total in (f"{name}_sum", f"{name}_count"):
+        count = seen.get((f"{family.name}_count", series))
+        for total in (f"{family.name}_sum", f"{family.name}_count"):
             if (total, series) not in seen:
                 yield Sample(total, dict(series), 0)
+        infinite = f"{family.name}_bucket", series | {("le", "+Inf")}
+        if family.type == "histogram" and infinite not in seen:
+            yield Sample(infinite[0], dict(infinite[1]), count.value if count else 0)
 
 
 def _go_float(text: str) -> str:
