@@ -58,35 +58,45 @@ def test_arrays_add_up(name):
     assert_equals_reference(name, [], bounds)
 
 
-# XLA compiles each new shape, a second a draw: the corpus above is what it is held against.
-FAST = [name for name in OTHERS if name != "tensorflow-xla"]
-
-bounds_strategy = st.lists(
-    st.floats(allow_nan=False, allow_infinity=False).map(lambda bound: bound + 0.0),
-    min_size=1,
-    max_size=40,
-    unique=True,
-).map(sorted)
-ANY_BITS = {
-    dtype: npst.arrays(f"u{dtype.itemsize}", st.integers(0, 50)).map(
-        lambda bits, dtype=dtype: bits.view(dtype)
-    )
-    for dtype in FLOATS + INTEGERS
-}
+def any_bits(dtype, size):
+    return npst.arrays(f"u{dtype.itemsize}", size).map(lambda bits: bits.view(dtype))
 
 
-@pytest.mark.parametrize("name", FAST)
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(arrays=st.lists(st.one_of(*ANY_BITS.values()), max_size=3), bounds=bounds_strategy)
-def test_any_bits_and_any_bounds(name, arrays, bounds):
-    assert_equals_reference(name, arrays, bounds)
+def any_bounds(**size):
+    finite = st.floats(allow_nan=False, allow_infinity=False).map(lambda bound: bound + 0.0)
+    return st.lists(finite, unique=True, **size).map(sorted)
 
 
-@pytest.mark.parametrize("name", FAST)
-@settings(max_examples=60, deadline=None, derandomize=True)
+def arrays(size):
+    return st.one_of(*(any_bits(dtype, size) for dtype in FLOATS + INTEGERS))
+
+
+# XLA compiles for each shape, so what it is given is always of one shape.
+NOT_XLA = [name for name in OTHERS if name != "tensorflow-xla"]
+many = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+@pytest.mark.parametrize("name", NOT_XLA)
+@many
+@given(
+    values=st.lists(arrays(st.integers(0, 50)), max_size=3),
+    bounds=any_bounds(min_size=1, max_size=40),
+)
+def test_any_bits_and_any_bounds(name, values, bounds):
+    assert_equals_reference(name, values, bounds)
+
+
+@many
+@given(values=arrays(50), bounds=any_bounds(min_size=10, max_size=10))
+def test_any_bits_and_any_bounds_under_xla(values, bounds):
+    assert_equals_reference("tensorflow-xla", [values], bounds)
+
+
+@pytest.mark.parametrize("name", NOT_XLA)
+@many
 @given(data=st.data(), dtype=st.sampled_from(FLOATS))
 def test_bounds_among_the_values(name, data, dtype):
-    values = data.draw(ANY_BITS[dtype])
+    values = data.draw(any_bits(dtype, st.integers(0, 50)))
     finite = values[np.isfinite(values)].astype(np.float64) + 0.0
     bounds = np.unique(np.concatenate([finite, np.nextafter(finite, np.inf), [0.25]]))
     assert_equals_reference(name, [values], bounds[np.isfinite(bounds)])

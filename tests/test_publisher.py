@@ -92,8 +92,8 @@ def test_the_name_is_not_known(registry):
 
 
 @contextlib.contextmanager
-def answering(answer):
-    """A server that reads a request, sends `answer`, and hangs up; None: it never answers."""
+def serving(speak):
+    """A server that reads one request and then lets `speak` use the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         end = threading.Event()
 
@@ -102,13 +102,7 @@ def answering(answer):
                 connection, _ = listener.accept()
                 with connection:
                     connection.recv(1 << 16)
-                    if answer is None:
-                        end.wait(30)
-                    else:
-                        connection.sendall(answer)
-                        connection.shutdown(socket.SHUT_WR)
-                        while connection.recv(1 << 16):
-                            pass
+                    speak(connection, end)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -119,41 +113,40 @@ def answering(answer):
             thread.join()
 
 
+def saying_nothing(connection, end):
+    end.wait(30)
+
+
+def saying(answer):
+    def speak(connection, _):
+        connection.sendall(answer)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1 << 16):
+            pass
+
+    return speak
+
+
+def dripping(head):
+    def speak(connection, end):
+        connection.sendall(head)
+        while not end.wait(0.05):
+            connection.sendall(b"x")
+
+    return speak
+
+
 def test_a_gateway_that_never_answers(registry):
-    with answering(None) as address:
+    with serving(saying_nothing) as address:
         began = time.monotonic()
         message = refusal(Publisher(address, "job", timeout=0.3), registry)
         assert time.monotonic() - began < 5
     assert "it did not answer within 0.3 s" in message
 
 
-@contextlib.contextmanager
-def dripping(head):
-    """A server that answers `head` and then a byte every 50 ms, without end."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        end = threading.Event()
-
-        def serve():
-            with contextlib.suppress(OSError):
-                connection, _ = listener.accept()
-                with connection:
-                    connection.recv(1 << 16)
-                    connection.sendall(head)
-                    while not end.wait(0.05):
-                        connection.sendall(b"x")
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            end.set()
-            thread.join()
-
-
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 400 Bad\r\n\r\n"])
 def test_a_gateway_that_drips_is_left_in_time_and_the_next_push_waits_for_it(registry, head):
-    with dripping(head) as address:
+    with serving(dripping(head)) as address:
         publisher = Publisher(address, "job", timeout=0.4)
         for _ in range(2):
             began = time.monotonic()
@@ -208,7 +201,7 @@ def test_a_handler_that_fails_is_told_of(registry):
     ],
 )
 def test_other_answers(registry, answer, expected):
-    with answering(answer) as address:
+    with serving(saying(answer)) as address:
         message = refusal(Publisher(address, "job"), registry)
     assert expected in message
     assert len(message) < 1000

@@ -71,7 +71,8 @@ class Publisher:
         """Pushes what `registry` holds; what it does not name stays on the gateway (POST).
 
         Raises:
-            PushError: the gateway did not take it. The gateway still has what it had.
+            PushError: the gateway did not take it and has what it had before; or it did not
+                answer in time, and may yet take it.
         """
         if self.address is None:
             return
