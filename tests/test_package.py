@@ -8,6 +8,8 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import pytest
+
 import gangplank
 
 ROOT = Path(__file__).parents[1]
@@ -44,14 +46,17 @@ def test_a_weight_on_the_host_is_counted_by_numba():
     assert result.stdout.strip() == "True False", result.stderr
 
 
-def test_a_missing_backend_is_told_of_with_what_to_install():
-    code = "import sys; sys.modules['jax'] = None; import gangplank"
-    result = run(code, KERAS_BACKEND="jax")
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_missing_backend_is_told_of_with_what_to_install(backend):
+    code = f"import sys; sys.modules[{backend!r}] = None; import gangplank"
+    result = run(code, KERAS_BACKEND=backend)
     assert result.returncode == 1
     assert (
-        "ModuleNotFoundError: Keras uses the 'jax' backend, but 'jax' cannot be imported. "
-        "Install it with: pip install 'gangplank[jax]'"
+        f"ModuleNotFoundError: Keras uses the '{backend}' backend, but '{backend}' cannot be "
+        f"imported. Install it with: pip install 'gangplank[{backend}]'"
     ) in result.stderr
+    # The traceback of Keras is no part of it.
+    assert "keras/src" not in result.stderr
 
 
 def test_another_missing_module_is_told_of_as_it_is():

@@ -3,11 +3,12 @@
 try:
     import keras  # noqa: F401
 except ModuleNotFoundError as error:
-    if error.name not in ("tensorflow", "jax", "torch"):
+    backend = (error.name or "").partition(".")[0]
+    if backend not in ("tensorflow", "jax", "torch"):
         raise
     raise ModuleNotFoundError(
-        f"Keras uses the {error.name!r} backend, but {error.name!r} cannot be imported. "
-        f"Install it with: pip install 'gangplank[{error.name}]', or name another backend in the "
+        f"Keras uses the {backend!r} backend, but {backend!r} cannot be imported. "
+        f"Install it with: pip install 'gangplank[{backend}]', or name another backend in the "
         "environment variable KERAS_BACKEND.",
-        name=error.name,
+        name=backend,
     ) from None
