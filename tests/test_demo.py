@@ -31,7 +31,7 @@ def test_against_a_gateway(real_gateway):
     assert result.returncode == 0, result.stderr
     metrics = metrics_of(real_gateway, "digits")
     assert metrics["gangplank_test_accuracy"] > 0.95
-    assert metrics["gangplank_train_val_accuracy"] > 0.95
+    assert metrics["gangplank_train_val_accuracy"] > 0.9
     assert metrics["gangplank_train_model_parameters_count"] == 104_202
     assert metrics["gangplank_train_model_weights_count"] == 104_202
     assert "A convnet of 104,202 weights learns 1,437 handwritten digits." in result.stdout
