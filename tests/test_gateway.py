@@ -213,7 +213,9 @@ def test_a_group_may_change_the_type_of_its_own_metric(gateway):
     ],
 )
 def test_other_requests(gateway, method, path, status):
-    assert request(gateway, method, path, b"x 1\n" if method == "POST" else b"")[0] == status
+    # The real gateway may reset the connection of a URL that is none before it takes a body.
+    body = b"x 1\n" if method == "POST" and "%zz" not in path else b""
+    assert request(gateway, method, path, body)[0] == status
     assert shown(gateway) == {}
 
 

@@ -119,18 +119,20 @@ class _Handler(BaseHTTPRequestHandler):
         raw_path = urlsplit(self.path).path
         path = unquote(raw_path)
         length = self.headers.get("Content-Length", "0")
-        if path in ("/metrics", "/-/ready", "/-/healthy"):
-            self._answer(405, b"Method Not Allowed\n")
-        elif not _GROUP.match(path):
-            self._answer(404, b"404 page not found\n")
-        elif re.search("%(?![0-9a-fA-F]{2})", raw_path):
-            self._answer(400, b"400 Bad Request\n")
-        elif "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,18}", length):
+        # The body is read before anything is answered: a connection that is closed on unread
+        # bytes is reset, and the answer may be lost with it.
+        if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,18}", length):
             self._answer(411, b"Content-Length is required\n")
         elif (size := int(length)) > _LARGEST_BODY:
             self._answer(413, b"the body is too large\n")
         elif len(body := self.rfile.read(size)) < size:
             self._answer(400, b"the body ended too early\n")
+        elif re.search("%(?![0-9a-fA-F]{2})", raw_path):
+            self._answer(400, b"400 Bad Request\n")
+        elif path in ("/metrics", "/-/ready", "/-/healthy"):
+            self._answer(405, b"Method Not Allowed\n")
+        elif not _GROUP.match(path):
+            self._answer(404, b"404 page not found\n")
         else:
             try:
                 change(grouping_key(path), body)
