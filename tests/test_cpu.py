@@ -1,14 +1,15 @@
-"""The numba core: threads, memory, and where its compiled code is kept."""
+"""Counting in host memory: threads, copies, and when numba is loaded."""
 
+import subprocess
+import sys
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 import pytest
 
-from gangplank._native import cpu, reference
+from gangplank._native import cpu, kernels, reference
 
 BOUNDS = np.arange(-6, 7) / 20
 VALUES = np.random.default_rng(0).normal(0, 0.2, 2 * cpu.VALUES_A_THREAD).astype(np.float32)
@@ -64,7 +65,7 @@ def test_many_arrays_are_shared_among_threads(monkeypatch, expected):
 
     barrier = threading.Barrier(2)
     monkeypatch.setattr(cpu, "_count_share", noting)
-    monkeypatch.setattr(cpu.numba.config, "NUMBA_NUM_THREADS", 2)
+    monkeypatch.setattr(kernels, "THREADS", 2)
     counts, _ = cpu.count(np.array_split(VALUES, 37), BOUNDS)
     assert counts.tolist() == expected
     assert len(threads) == 2
@@ -79,29 +80,38 @@ def test_shares_hold_every_value_once(threads):
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_read_only_and_writable_arrays_share_one_compiled_kernel(expected):
-    read_only = VALUES.view()
-    read_only.flags.writeable = False
-    before = len(cpu.compare.signatures)
-    for array in (read_only, VALUES):
-        assert cpu.count([array], BOUNDS)[0].tolist() == expected
-    assert len(cpu.compare.signatures) - before <= 1
+def test_many_small_arrays_are_counted_together(monkeypatch, expected):
+    calls = []
+    small = np.split(VALUES, 4000)
+    doubles = [array.astype(np.float64) for array in small]
+    counting = cpu._count_share
+
+    def noting(counters, share):
+        calls.extend(array.size for array in share)
+        return counting(counters, share)
+
+    monkeypatch.setattr(cpu, "_count_share", noting)
+    counts, _ = cpu.count([*small, *doubles], BOUNDS)
+    assert counts.tolist() == [2 * count for count in expected]
+    assert len(calls) < 2 * VALUES.size / cpu.TOGETHER + 4
 
 
-def test_the_kernel_is_chosen_by_the_number_of_edges():
-    assert cpu._kernel(cpu.COMPARE_UP_TO) is cpu.compare
-    assert cpu._kernel(cpu.COMPARE_UP_TO + 1) is cpu.search
+def values_before_numba(sizes):
+    script = f"""
+import sys
+import numpy as np
+from gangplank._native import cpu
+for size in {sizes}:
+    cpu.count([np.zeros(size, np.float32)], np.array([0.0]))
+    print("numba" in sys.modules)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return result.stdout.split()
 
 
-def test_no_folder_for_the_compiled_code(monkeypatch):
-    compiled = numba.njit
-
-    def njit(**options):
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return compiled(**options)
-
-    monkeypatch.setattr(numba, "njit", njit)
-    kernel = cpu._compiled(cpu.compare.py_func)
-    counts, _ = cpu.count([VALUES[:1000]], BOUNDS, kernel=kernel)
-    assert counts.tolist() == reference.count([VALUES[:1000]], BOUNDS)[0].tolist()
+def test_numba_is_loaded_when_it_pays():
+    assert values_before_numba([100_000, cpu.LOAD_NUMBA_AFTER]) == ["False", "True"]
+    assert values_before_numba([100_000, cpu.LOAD_NUMBA_AFTER - 100_000]) == ["False", "False"]
+    assert values_before_numba([cpu.LOAD_NUMBA_AFTER + 1]) == ["True"]

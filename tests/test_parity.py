@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from implementations import IMPLEMENTATIONS
+from subnormals import flushed
 
-from gangplank._native import cpu, keys, reference
+from gangplank._native import cpu, edges, reference
 
 OTHERS = [name for name in IMPLEMENTATIONS if name != "reference"]
 
@@ -45,8 +46,8 @@ def test_shapes_and_layouts(name, dtype):
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_tail_length(name):
     bounds = BOUNDS["presets"]
-    values = np.random.default_rng(0).normal(0, 0.2, 3 * cpu.CHUNK).astype(np.float32)
-    for size in (*range(70), cpu.CHUNK - 1, cpu.CHUNK, cpu.CHUNK + 1, 3 * cpu.CHUNK):
+    values = np.random.default_rng(0).normal(0, 0.2, 1000).astype(np.float32)
+    for size in (*range(70), 127, 128, 129, 1000):
         assert_equals_reference(name, [values[:size]], bounds)
 
 
@@ -56,6 +57,20 @@ def test_arrays_add_up(name):
     arrays = [hard_values(dtype, bounds) for dtype in FLOATS + INTEGERS]
     assert_equals_reference(name, arrays, bounds)
     assert_equals_reference(name, [], bounds)
+
+
+@pytest.mark.parametrize("bounds", BOUNDS.values(), ids=BOUNDS)
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_thread_that_flushes_subnormals(name, dtype, bounds):
+    # Enough of them for a share of each thread.
+    arrays, bounds = [np.resize(hard_values(dtype, bounds), 10_000)], np.array(bounds)
+    expected_counts, expected_nan_count = reference.count(arrays, bounds)
+    cpu._counter.cache_clear()
+    with flushed():
+        counts, nan_count = IMPLEMENTATIONS[name](arrays, bounds)
+    np.testing.assert_array_equal(counts, expected_counts)
+    assert nan_count == expected_nan_count
 
 
 def any_bits(dtype, size):
@@ -102,25 +117,25 @@ def test_bounds_among_the_values(name, data, dtype):
     assert_equals_reference(name, [values], bounds[np.isfinite(bounds)])
 
 
-exact_edges = keys.edges
+exact_edges_of = edges.edges_of
 
 
 def rounded_to_nearest(bounds, dtype):
-    edges, below = exact_edges(bounds, dtype)
-    edges[1:-1] = keys.KEY_CODES[dtype].keys(bounds.astype(dtype))
-    return edges, below
+    return exact_edges_of(bounds.astype(dtype).astype(np.float64), dtype)
 
 
 def without_negative_nan(bounds, dtype):
-    edges, below = exact_edges(bounds, dtype)
-    edges[0] = np.iinfo(edges.dtype).min
-    return edges, below
+    exact = exact_edges_of(bounds, dtype)
+    buckets = np.append(exact.buckets[:-1], 0)
+    return edges.Edges(exact.patterns, buckets, exact.bucket_count)
 
 
 @pytest.mark.parametrize("fault", [rounded_to_nearest, without_negative_nan])
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_planted_fault_is_found(name, fault, monkeypatch):
-    monkeypatch.setattr(keys, "edges", fault)
+    monkeypatch.setattr(edges, "edges_of", fault)
+    cpu._counter.cache_clear()
     bounds = BOUNDS["presets"]
     with pytest.raises(AssertionError):
         assert_equals_reference(name, [hard_values(np.dtype(np.float32), bounds)], bounds)
+    cpu._counter.cache_clear()

@@ -1,7 +1,6 @@
 """TensorFlow's ops: traced once, and in blocks."""
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from gangplank._native import reference, tensorflow_ops
@@ -26,13 +25,3 @@ def test_large_tensors_are_counted_in_blocks(monkeypatch):
     counts, nan_count = tensorflow_ops.count([tf.constant(VALUES.reshape(10, 100))], bounds)
     assert counts.tolist() == reference.count([VALUES], bounds)[0].tolist()
     assert nan_count == 0
-
-
-def test_the_size_of_a_tensor_may_exceed_an_int32(monkeypatch):
-    def fail(*_):
-        pytest.fail("tf.size is an int32")
-
-    tensor = tf.constant(VALUES)
-    monkeypatch.setattr(tf, "size", lambda _, dtype=None: fail() if dtype is None else dtype)
-    monkeypatch.setattr(tensorflow_ops, "_blocks", lambda _: [])
-    assert tensorflow_ops.count([tensor], np.array([0.0]))[1] == 1000

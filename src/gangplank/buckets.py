@@ -3,7 +3,7 @@
 import math
 import numbers
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 HISTOGRAM_WEIGHT_BUCKETS_1_0: tuple[float, ...] = tuple(i / 10 for i in range(-10, 11))
@@ -24,48 +24,51 @@ def finite_bounds(buckets: Iterable[float], argument: str) -> tuple[float, ...]:
     Raises:
         ValueError: `buckets` are anything else.
     """
-    received = f"Received {_shortened(buckets)}."
+
+    def invalid(problem: str, advice: str = "") -> ValueError:
+        return ValueError(
+            f"{argument} must {problem} Received {_shortened(buckets)}. {advice}".rstrip()
+        )
+
     try:
         elements = list(buckets)
     except TypeError:
-        raise ValueError(
-            f"{argument} must be a sequence of numbers, such as [-0.1, 0.0, 0.1]. {received}"
-        ) from None
-    bounds = [_number(element, i, argument, received) for i, element in enumerate(elements)]
+        raise invalid("be a sequence of numbers, such as [-0.1, 0.0, 0.1].") from None
+    bounds = [_number(element, i, invalid) for i, element in enumerate(elements)]
     if bounds and bounds[-1] == math.inf:
         bounds.pop()
     if not bounds:
-        raise ValueError(
-            f"{argument} must hold at least one finite upper bound. {received} "
-            "Pass for instance gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3."
+        raise invalid(
+            "hold at least one finite upper bound.",
+            "Pass for instance gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3.",
         )
     for i, bound in enumerate(bounds):
         if not math.isfinite(bound):
-            raise ValueError(
-                f"{argument} must be finite (a final +inf apart), but element {i} is {bound}. "
-                f"{received} Leave it out."
+            raise invalid(
+                f"be finite (a final +inf apart), but element {i} is {bound}.", "Leave it out."
             )
         if i and not bounds[i - 1] < bound:
-            raise ValueError(
-                f"{argument} must be strictly increasing, but element {i} ({bound}) does not "
-                f"exceed element {i - 1} ({bounds[i - 1]}). {received} Sort them, each once."
+            raise invalid(
+                f"be strictly increasing, but element {i} ({bound}) does not exceed element "
+                f"{i - 1} ({bounds[i - 1]}).",
+                "Sort them, each once.",
             )
     return tuple(bounds)
 
 
-def _number(element: Any, i: int, argument: str, received: str) -> float:
+def _number(element: Any, i: int, invalid: Callable[[str, str], ValueError]) -> float:
     if isinstance(element, numbers.Real) and not isinstance(element, bool):
         try:
             # Adding 0.0 makes -0.0, which no bucket tells from 0.0, the latter.
             return float(element) + 0.0
         except OverflowError:
-            raise ValueError(
-                f"{argument} must be float64 numbers, but element {i} exceeds them all. "
-                f"{received} Leave it out."
+            raise invalid(
+                f"be float64 numbers, but element {i} exceeds them all.", "Leave it out."
             ) from None
-    raise ValueError(
-        f"{argument} must be a flat sequence of numbers, but element {i} is {_shortened(element)}, "
-        f"of type {type(element).__name__}. {received} Pass for instance [-0.1, 0.0, 0.1]."
+    raise invalid(
+        f"be a flat sequence of numbers, but element {i} is {_shortened(element)}, of type "
+        f"{type(element).__name__}.",
+        "Pass for instance [-0.1, 0.0, 0.1].",
     )
 
 

@@ -20,23 +20,27 @@ def weight_arrays(model: Any, weights: str) -> Iterator[Any]:
         TypeError: something is no variable or array, or has a dtype that cannot be counted.
     """
     for i, variable in enumerate(_variables(model, weights)):
-        array, name = variable, f"element {i}"
-        if isinstance(variable, keras.Variable):
-            if _is_seed_state(variable):
-                continue
-            array, name = variable.value, f"the variable {variable.path!r}"
-        if not _native.is_array(array):
-            raise TypeError(
-                f"model must be a Keras model or layer, or an iterable of variables or arrays, "
-                f"but {name} is of type {type(array).__name__}."
-            )
-        dtype = _native.dtype_name(array)
-        if not _native.is_countable(dtype):
-            raise TypeError(
-                f"Only floating-point and integer weights can be counted, but {name} has the "
-                f"dtype {dtype}. Leave it out: pass an iterable of the variables to count."
-            )
+        is_variable = isinstance(variable, keras.Variable)
+        if is_variable and _is_seed_state(variable):
+            continue
+        array = variable.value if is_variable else variable
+        if not _native.is_array(array) or not _native.is_countable(_native.dtype_name(array)):
+            name = f"the variable {variable.path!r}" if is_variable else f"element {i}"
+            raise _uncountable(array, name)
         yield array
+
+
+def _uncountable(array: Any, name: str) -> TypeError:
+    if not _native.is_array(array):
+        return TypeError(
+            f"model must be a Keras model or layer, or an iterable of variables or arrays, "
+            f"but {name} is of type {type(array).__name__}."
+        )
+    return TypeError(
+        f"Only floating-point and integer weights can be counted, but {name} has the "
+        f"dtype {_native.dtype_name(array)}. Leave it out: pass an iterable of the variables to "
+        "count."
+    )
 
 
 def _variables(model: Any, weights: str) -> Iterable[Any]:

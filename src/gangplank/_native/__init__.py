@@ -13,11 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native.arrays import dtype_name, host_view, is_array, is_countable, is_tensorflow
-from gangplank._native.keys import KEY_CODES
 
 __all__ = ["count", "dtype_name", "is_array", "is_countable"]
-
-_KEYED = frozenset(dtype.name for dtype in KEY_CODES)
 
 Count = Callable[[Iterable[Any], NDArray[np.float64]], tuple[NDArray[np.int64], int]]
 
@@ -49,9 +46,7 @@ def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[n
 def _placed(arrays: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """Each array with the module that counts it, which is imported only when it is needed."""
     for array in arrays:
-        if dtype_name(array) not in _KEYED:
-            yield "reference", host_view(array)
-        elif is_tensorflow(array) and _is_on_accelerator(array.device):
+        if is_tensorflow(array) and _is_on_accelerator(array.device):
             yield "tensorflow_ops", array
         else:
             yield "cpu", host_view(array)

@@ -1,87 +1,34 @@
-"""Counting arrays in host memory with numba: read once, where they lie, by several threads."""
+"""Counting arrays in host memory: which kernel, how many threads, and no copy of the weights."""
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank._native import keys
+from gangplank._native import edges, without_numba
 
-Kernel = Callable[[NDArray[Any], Any, Any, Any, NDArray[Any]], NDArray[np.int64]]
+Kernel = Callable[[edges.Edges], edges.Count]
 
-# Keys are made a chunk at a time, so that they stay in the processor's first cache
-# (32 KiB at least) however often a kernel passes over them.
-CHUNK = 2048
-
-# Up to so many edges comparing is faster, above it searching (benchmarks/test_kernels.py).
-COMPARE_UP_TO = 96
+CORES = os.cpu_count() or 1
 
 # Two threads are faster from 2 to 4 million values on: to start them takes about as long as to
 # count one million (benchmarks/test_kernels.py). None is kept: a fork finds no pool half alive.
 VALUES_A_THREAD = 2_000_000
 
+# To load numba takes a second, in which NumPy counts hundreds of millions of values. But only
+# once, and models that are counted again and again are counted faster from then on.
+LOAD_NUMBA_AFTER = 5_000_000
 
-def _compiled(function: Kernel) -> Kernel:
-    """`function` compiled on first use, kept on disk where numba finds a folder to write to.
+# Arrays of fewer values are copied together, which takes a fraction of calling a kernel for each.
+SMALL = 1 << 14
+TOGETHER = 1 << 16
 
-    It holds no GIL, and is safe to call from several threads at once (numba's own threads
-    are not: its workqueue layer ends a process that two threads enter).
-    """
-    try:
-        return numba.njit(nogil=True, cache=True)(function)  # type: ignore[no-any-return]
-    except RuntimeError:
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
-
-
-@_compiled
-def compare(
-    bits: NDArray[Any], sign_shift: Any, magnitude: Any, sign: Any, edges: NDArray[Any]
-) -> NDArray[np.int64]:
-    """How many keys are at most each edge: one vectorized pass over a chunk for each."""
-    at_most = np.zeros(edges.size, np.int64)
-    chunk_keys = np.empty(CHUNK, bits.dtype)
-    for start in range(0, bits.size, CHUNK):
-        chunk = bits[start : start + CHUNK]
-        for i in range(chunk.size):
-            chunk_keys[i] = chunk[i] ^ ((chunk[i] >> sign_shift) & magnitude) ^ sign
-        for j in range(edges.size):
-            edge = edges[j]
-            n = 0
-            for i in range(chunk.size):
-                n += chunk_keys[i] <= edge
-            at_most[j] += n
-    return at_most
-
-
-@_compiled
-def search(
-    bits: NDArray[Any], sign_shift: Any, magnitude: Any, sign: Any, edges: NDArray[Any]
-) -> NDArray[np.int64]:
-    """The same by binary search: a whole chunk goes down a level at a time, which LLVM
-    turns into vector gathers (six times as fast as a value at a time with 1,024 bounds).
-    """
-    slots = np.zeros(edges.size + 1, np.int64)
-    chunk_keys = np.empty(CHUNK, bits.dtype)
-    below = np.empty(CHUNK, np.uint32)
-    for start in range(0, bits.size, CHUNK):
-        chunk = bits[start : start + CHUNK]
-        for i in range(chunk.size):
-            chunk_keys[i] = chunk[i] ^ ((chunk[i] >> sign_shift) & magnitude) ^ sign
-            below[i] = 0
-        length = edges.size
-        while length > 1:
-            half = np.uint32(length // 2)
-            for i in range(chunk.size):
-                probe = edges[below[i] + half - np.uint32(1)]
-                below[i] += half * np.uint32(probe < chunk_keys[i])
-            length -= length // 2
-        for i in range(chunk.size):
-            slots[below[i] + np.uint32(edges[below[i]] < chunk_keys[i])] += 1
-    return np.cumsum(slots)[:-1]
+_values_without_numba = 0
 
 
 def count(
@@ -92,48 +39,46 @@ def count(
     threads: int | None = None,
 ) -> tuple[NDArray[np.int64], int]:
     """As `gangplank._native.count`; `kernel` and `threads` are chosen by size if not given."""
-    count_share = partial(_count_share, cache(partial(keys.edges, bounds)), bounds.size, kernel)
-    most_threads = threads or numba.config.NUMBA_NUM_THREADS
-    counts = np.zeros(bounds.size + 1, np.int64)
-    nan_count = 0
+    totals = np.zeros(bounds.size + 2, np.int64)
+    pool_size = threads or CORES
     # Its threads start when they are first used.
-    with ThreadPoolExecutor(most_threads) as pool:
-        for batch in _batches(_flat(arrays), most_threads * VALUES_A_THREAD):
-            useful = sum(values.size for values in batch) // VALUES_A_THREAD
-            shares = _shares(batch, threads or min(most_threads, useful))
-            for share_counts, share_nan_count in (
-                pool.map(count_share, shares) if len(shares) > 1 else map(count_share, shares)
-            ):
-                counts += share_counts
-                nan_count += share_nan_count
-    return counts, nan_count
+    with ThreadPoolExecutor(pool_size) as pool:
+        for batch in _batches(_together(_flat(arrays)), pool_size * VALUES_A_THREAD):
+            size = sum(values.size for values in batch)
+            chosen, most_threads = _kernel_and_threads(size) if kernel is None else (kernel, 1)
+            dtypes = {values.dtype for values in batch}
+            counters = {dtype: _counter(chosen, bounds.tobytes(), dtype) for dtype in dtypes}
+            shares = _shares(batch, threads or min(most_threads, size // VALUES_A_THREAD))
+            others = [pool.submit(_count_share, counters, share) for share in shares[1:]]
+            totals += _count_share(counters, shares[0])
+            for other in others:
+                totals += other.result()
+    return totals[:-1], int(totals[-1])
+
+
+# A run counts with the same bounds, time and again.
+@lru_cache(maxsize=4)
+def _counter(kernel: Kernel, bounds: bytes, dtype: np.dtype[Any]) -> edges.Count:
+    return kernel(edges.edges_of(np.frombuffer(bounds), dtype))
+
+
+def _kernel_and_threads(size: int) -> tuple[Kernel, int]:
+    """The fastest kernel for `size` values more, and how many threads may run it."""
+    global _values_without_numba
+    if f"{__package__}.kernels" not in sys.modules:
+        _values_without_numba += size
+        if _values_without_numba <= LOAD_NUMBA_AFTER:
+            return without_numba.comparing_or_searching, 1
+    from gangplank._native import kernels
+
+    compiled = kernels.CAN_COMPILE
+    return kernels.fastest if compiled else without_numba.comparing_or_searching, kernels.THREADS
 
 
 def _count_share(
-    edges_of: Callable[[np.dtype[Any]], tuple[NDArray[Any], int]],
-    bound_count: int,
-    kernel: Kernel | None,
-    share: Iterable[NDArray[Any]],
-) -> tuple[NDArray[np.int64], int]:
-    counts = np.zeros(bound_count + 1, np.int64)
-    nan_count = 0
-    for values in share:
-        code = keys.KEY_CODES[values.dtype]
-        edges, below = edges_of(values.dtype)
-        bits = values.view(code.key_dtype)
-        # Of a read-only and of a writable array numba would compile a kernel each.
-        bits.flags.writeable = False
-        at_most = (kernel or _kernel(edges.size))(
-            bits, code.sign_shift, code.magnitude, code.sign, edges
-        )
-        array_counts, array_nan_count = keys.counts_between(at_most, below, values.size)
-        counts += array_counts
-        nan_count += array_nan_count
-    return counts, nan_count
-
-
-def _kernel(edge_count: int) -> Kernel:
-    return compare if edge_count <= COMPARE_UP_TO else search
+    counters: dict[np.dtype[Any], edges.Count], share: Iterable[NDArray[Any]]
+) -> NDArray[np.int64] | int:
+    return sum(counters[values.dtype](values.view(f"u{values.itemsize}")) for values in share)
 
 
 def _flat(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
@@ -151,6 +96,23 @@ def _flat(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
                 buffersize=1 << 16,
             ):
                 yield block.copy()  # of a buffer that the next block overwrites
+
+
+def _together(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """The arrays, small ones of the same dtype that follow one another as one copy."""
+    small: list[NDArray[Any]] = []
+    values = 0
+    for array in arrays:
+        if small and (array.dtype != small[0].dtype or values >= TOGETHER):
+            yield np.concatenate(small)
+            small, values = [], 0
+        if array.size >= SMALL:
+            yield array
+        else:
+            small.append(array)
+            values += array.size
+    if small:
+        yield np.concatenate(small)
 
 
 def _is_plain(array: NDArray[Any]) -> bool:

@@ -1,0 +1,135 @@
+"""Bounds as edges among the bit patterns of a dtype: exact, and integers from here on.
+
+An IEEE 754 float is a sign bit and a magnitude. Read as an unsigned integer, a positive float
+grows with its value, and a negative one, which follows all positive ones, with its distance
+from zero. So the patterns that fall into one bucket are runs of integers, two of them for the
+bucket around zero; and so are NaN, behind each infinity. Kernels count how many patterns lie
+in each run and know nothing of floats: none can take a subnormal for zero, on any device.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+Count = Callable[[NDArray[Any]], NDArray[np.int64]]
+"""Counts bit patterns, unsigned, of any size, in one dimension: `Edges.totals`."""
+
+IEEE = tuple(map(np.dtype, (np.float64, np.float32, np.float16, ml_dtypes.bfloat16)))
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The E + 1 slots that E edges make among the bit patterns of a dtype.
+
+    Attributes:
+        patterns: unsigned, of the dtype's width, shape (E,), strictly increasing: the last
+            pattern of every slot but the last slot.
+        buckets: shape (E + 1,): which bucket each slot belongs to, B + 1 for NaN.
+        bucket_count: B + 2.
+    """
+
+    patterns: NDArray[Any]
+    buckets: NDArray[np.intp]
+    bucket_count: int
+
+    def totals(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Counts a bucket, and of NaN the last, from counts a slot; int64, shape (B + 2,)."""
+        totals = np.zeros(self.bucket_count, np.int64)
+        np.add.at(totals, self.buckets, slots)
+        return totals
+
+    def mirrored(self) -> "Edges":
+        """The same, with the edges of either sign at the magnitudes of both."""
+        all_ones = np.iinfo(self.patterns.dtype).max
+        greatest = self.patterns.dtype.type(all_ones >> 1)
+        magnitudes = np.unique(self.patterns & greatest)
+        magnitudes = magnitudes[magnitudes < greatest]
+        patterns = np.concatenate([magnitudes, [greatest], magnitudes | ~greatest])
+        slots = np.searchsorted(
+            self.patterns, np.append(patterns, self.patterns.dtype.type(all_ones))
+        )
+        return Edges(patterns, self.buckets[slots], self.bucket_count)
+
+
+def edges_of(bounds: NDArray[np.float64], dtype: np.dtype[Any]) -> Edges:
+    """The edges of `bounds`, float64, finite and strictly increasing, for values of `dtype`."""
+    if dtype in IEEE:
+        ends, buckets = _ieee_ends(bounds, dtype)
+    elif dtype.itemsize == 1:
+        ends, buckets = _byte_ends(bounds, dtype)
+    else:
+        ends, buckets = _integer_ends(bounds, dtype)
+    # Of bounds that are one and the same in `dtype`, the first one has the values.
+    is_first = np.append(True, ends[1:] != ends[:-1])
+    return Edges(ends[is_first][:-1], buckets[is_first].astype(np.intp), bounds.size + 2)
+
+
+def _ieee_ends(
+    bounds: NDArray[np.float64], dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    greatest = int(np.iinfo(unsigned).max >> 1)
+    infinity = int(np.array(np.inf).astype(dtype).view(unsigned))
+    rounded_down, is_exact = _magnitudes(bounds, dtype, infinity)
+    zero = np.count_nonzero(bounds.view(np.int64) < 0)
+    positive = np.append(rounded_down[zero:], [infinity, greatest])
+    # A negative value exceeds its bound where its magnitude is smaller.
+    negative = np.append((rounded_down - is_exact)[:zero][::-1], [infinity, greatest])
+    nan = bounds.size + 1
+    ends = np.concatenate([positive, negative]).astype(unsigned)
+    ends[positive.size :] |= unsigned.type(greatest + 1)
+    return ends, np.array([*range(zero, nan + 1), *range(zero, -1, -1), nan])
+
+
+def _magnitudes(
+    bounds: NDArray[np.float64], dtype: np.dtype[Any], infinity: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The magnitudes of `bounds` rounded down to `dtype` as bit patterns, and whether exact.
+
+    By integers alone, since a thread may flush subnormal floats to zero.
+    """
+    wide, narrow = ml_dtypes.finfo(np.float64), ml_dtypes.finfo(dtype)
+    patterns = bounds.view(np.int64) & np.iinfo(np.int64).max
+    exponent = patterns >> wide.nmant
+    significand = patterns - (np.maximum(exponent - 1, 0) << wide.nmant)
+    # Above the smallest normal number of `dtype`; below it every step loses one bit more.
+    steps = np.maximum(exponent, 1) - 1 + wide.minexp - narrow.minexp
+    dropped = np.minimum(wide.nmant - narrow.nmant + np.maximum(-steps, 0), 63)
+    kept = significand >> dropped
+    magnitudes = kept + (np.maximum(steps, 0) << narrow.nmant)
+    is_exact = (kept << dropped == significand) & (magnitudes < infinity)
+    return np.minimum(magnitudes, infinity - 1), is_exact
+
+
+def _byte_ends(
+    bounds: NDArray[np.float64], dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Of one byte all 256 patterns are known, whatever they mean."""
+    patterns = np.arange(256, dtype=np.uint8)
+    with np.errstate(invalid="ignore"):  # which a signalling NaN would report
+        values = patterns.view(dtype).astype(np.float64)
+    exact = edges_of(bounds, values.dtype)
+    buckets = exact.buckets[np.searchsorted(exact.patterns, values.view(np.uint64))]
+    is_end = np.append(buckets[1:] != buckets[:-1], True)
+    return patterns[is_end], buckets[is_end]
+
+
+def _integer_ends(
+    bounds: NDArray[np.float64], dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    limits = np.iinfo(dtype)
+    all_ones = (1 << limits.bits) - 1
+    whole = np.floor(bounds)
+    # A thread may flush a negative subnormal bound to zero, but its floor is -1.
+    is_negative = bounds.view(np.int64) < 0
+    whole[is_negative] = np.minimum(whole[is_negative], -1)
+    floors = [int(floor) for floor in whole.tolist()]
+    ends = {value for value in (*floors, -1, limits.max) if limits.min <= value <= limits.max}
+    values = sorted(ends, key=lambda value: value & all_ones)
+    buckets = [bisect_left(floors, value) for value in values]
+    return np.array([value & all_ones for value in values], f"u{dtype.itemsize}"), np.array(buckets)

@@ -1,0 +1,68 @@
+"""The one explicit vector operation: a block of values compared with one magnitude.
+
+In plain LLVM, of no one processor's instructions. At nine magnitudes it makes 3.7e9 float32 a
+second and thread with AVX-512, 2.8e9 with AVX2 and 1.8e9 with SSE4.2, where the vectors that LLVM
+makes of a scalar loop reach 1.2e9 with AVX-512.
+"""
+
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+# Four vectors of AVX-512 or eight of AVX2, which leaves registers for the edges.
+BLOCK_BYTES = 256
+
+I32, I64 = ir.IntType(32), ir.IntType(64)
+
+# LLVM would combine outcomes in mask registers, and the way out of those is the bottleneck. As
+# opaque words they are combined where they are counted: AVX-512 is 10% faster by it, AVX2 60%.
+OPAQUE = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def count_at_most(typing: Any, bits: Any, start: Any, magnitude: Any) -> Any:
+    """How many values of the block at `start` have at most `magnitude`, and how many of them are
+    negative. `bits` are unsigned patterns whose first bit is the sign.
+    """
+    width = bits.dtype.bitwidth
+    size = 8 * BLOCK_BYTES // width
+    vector = ir.VectorType(ir.IntType(width), size)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(bits)(context, builder, arguments[0])
+        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
+        block = builder.load(address, align=width // 8)
+        # Nobody writes to it meanwhile, so that LLVM may load it once for all edges.
+        block.set_metadata("invariant.load", builder.module.add_metadata([]))
+        edge = context.cast(builder, arguments[2], magnitude, bits.dtype)
+        magnitudes = builder.and_(block, _constant(vector, (1 << (width - 1)) - 1))
+        at_most = builder.icmp_signed("<=", magnitudes, _splat(builder, edge, vector))
+        small = [builder.call(OPAQUE, [word]) for word in _words(builder, at_most)]
+        negative = _words(builder, builder.icmp_signed("<", block, _constant(vector, 0)))
+        counts = [small, map(builder.and_, small, negative)]
+        ones = [reduce(builder.add, map(builder.ctpop, words)) for words in counts]
+        return context.make_tuple(builder, signature.return_type, ones)
+
+    return types.UniTuple(types.int64, 2)(bits, start, magnitude), emit
+
+
+def _constant(vector: Any, value: int) -> Any:
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def _splat(builder: Any, value: Any, vector: Any) -> Any:
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, I32(0))
+    return builder.shuffle_vector(first, first, _constant(ir.VectorType(I32, vector.count), 0))
+
+
+def _words(builder: Any, outcomes: Any) -> Iterator[Any]:
+    """The outcomes of a comparison as the bits of 64-bit words."""
+    lanes = min(outcomes.type.count, 64)
+    for first in range(0, outcomes.type.count, lanes):
+        places = ir.Constant(ir.VectorType(I32, lanes), list(range(first, first + lanes)))
+        mask = builder.shuffle_vector(outcomes, outcomes, places)
+        yield builder.zext(builder.bitcast(mask, ir.IntType(lanes)), I64)

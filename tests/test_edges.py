@@ -1,0 +1,87 @@
+"""Edges part the bit patterns of a dtype into the buckets that its values lie in."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
+
+from gangplank._native import edges
+
+# Of these every value is tried. The last five are no IEEE floats, nor whole bytes.
+NARROW = [
+    *(dtype for dtype in FLOATS + INTEGERS if dtype.itemsize <= 2),
+    *map(
+        np.dtype,
+        (
+            ml_dtypes.float8_e4m3fnuz,
+            ml_dtypes.float8_e5m2fnuz,
+            ml_dtypes.float8_e8m0fnu,
+            ml_dtypes.int4,
+            ml_dtypes.uint4,
+        ),
+    ),
+]
+
+
+def every_pattern(dtype):
+    return np.arange(1 << (8 * dtype.itemsize), dtype=f"u{dtype.itemsize}")
+
+
+def expected_buckets(values, bounds):
+    """The definition, in the dtypes that float64 holds exactly."""
+    with np.errstate(invalid="ignore"):  # of a signalling NaN
+        exact = values.astype(np.float64)
+    return np.where(np.isnan(exact), len(bounds) + 1, np.searchsorted(bounds, exact))
+
+
+def buckets_of(patterns, parts):
+    return parts.buckets[np.searchsorted(parts.patterns, patterns)]
+
+
+@pytest.mark.parametrize("bounds", BOUNDS.values(), ids=BOUNDS)
+@pytest.mark.parametrize("dtype", NARROW, ids=str)
+def test_every_value_of_a_narrow_dtype_is_in_its_bucket(dtype, bounds):
+    patterns = every_pattern(dtype)
+    parts = edges.edges_of(np.array(bounds), dtype)
+    expected = expected_buckets(patterns.view(dtype), bounds)
+    np.testing.assert_array_equal(buckets_of(patterns, parts), expected)
+    np.testing.assert_array_equal(buckets_of(patterns, parts.mirrored()), expected)
+
+
+@pytest.mark.parametrize("bounds", BOUNDS.values(), ids=BOUNDS)
+@pytest.mark.parametrize("dtype", [np.dtype(np.float64), np.dtype(np.float32)], ids=str)
+def test_hard_values_of_a_wide_dtype_are_in_their_buckets(dtype, bounds):
+    values = hard_values(dtype, bounds)
+    parts = edges.edges_of(np.array(bounds), dtype)
+    expected = expected_buckets(values, bounds)
+    patterns = values.view(f"u{dtype.itemsize}")
+    np.testing.assert_array_equal(buckets_of(patterns, parts), expected)
+    np.testing.assert_array_equal(buckets_of(patterns, parts.mirrored()), expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
+def test_edges_are_strictly_increasing(dtype):
+    for bounds in BOUNDS.values():
+        parts = edges.edges_of(np.array(bounds), dtype)
+        for patterns in (parts.patterns, parts.mirrored().patterns):
+            assert (patterns[1:] > patterns[:-1]).all()
+
+
+def test_bounds_that_are_one_in_the_dtype_make_one_edge():
+    bounds = np.linspace(0.1, 0.1 + 1e-9, 100)
+    parts = edges.edges_of(bounds, np.dtype(np.float32))
+    assert parts.patterns.size == len(["the bounds", "+inf", "the last positive NaN", "-inf"])
+    assert buckets_of(np.array([0.1], np.float32).view(np.uint32), parts) == [100]
+
+
+def test_a_magnitude_serves_both_signs():
+    bounds = np.array([-0.2, -0.1, 0.1, 0.2])
+    mirrored = edges.edges_of(bounds, np.dtype(np.float32)).mirrored()
+    magnitudes = mirrored.patterns[: mirrored.patterns.size // 2].view(np.float32)
+    assert magnitudes.tolist() == [np.float32(0.099999994), np.float32(0.19999999), np.inf]
+
+
+def test_totals_add_up_slots():
+    parts = edges.edges_of(np.array([-1.0, 1.0]), np.dtype(np.float32))
+    # Up to 1, to inf, NaN; above -1, up to -1, NaN.
+    assert parts.totals(np.array([1, 2, 3, 10, 20, 30])).tolist() == [20, 11, 2, 33]

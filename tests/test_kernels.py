@@ -1,0 +1,133 @@
+"""The numba kernels: every length and place in memory, threads, and where compiled code is kept."""
+
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+from corpus import FLOATS, INTEGERS
+
+from gangplank._native import edges, kernels, reference
+from gangplank._native.vectors import BLOCK_BYTES
+
+KERNELS = {"comparing": kernels.comparing, "looking up": kernels.looking_up}
+BOUNDS = np.arange(-6, 7) / 20
+VALUES = np.random.default_rng(0).normal(0, 0.2, 100_000).astype(np.float32)
+
+
+def counted(kernel, values, bounds):
+    """Counts as the reference gives them."""
+    totals = kernel(edges.edges_of(bounds, values.dtype))(values.view(f"u{values.itemsize}"))
+    return totals[:-1].tolist(), int(totals[-1])
+
+
+def expected(values, bounds):
+    counts, nan_count = reference.count([values], bounds)
+    return counts.tolist(), nan_count
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
+@pytest.mark.parametrize("name", KERNELS)
+def test_every_length_and_misalignment(name, dtype):
+    block = BLOCK_BYTES // dtype.itemsize
+    patterns = np.random.default_rng(0).integers(0, 256, 4 * BLOCK_BYTES, np.uint8)
+    values = patterns.view(dtype)
+    bounds = np.array([-3.0, -1e-3, 0.0, 1e-3, 3.0])
+    lengths = {*range(min(block, 66)), *range(block - 2, block + 3), 2 * block, 3 * block + 1}
+    for start in range(min(block, 18)):
+        for length in lengths:
+            part = values[start : start + length]
+            assert counted(KERNELS[name], part, bounds) == expected(part, bounds), (start, length)
+
+
+@pytest.mark.parametrize("bound_count", [1, 2, 39, 40, 41, 1024, 4096, 40_000])
+@pytest.mark.parametrize("name", KERNELS)
+def test_numbers_of_bounds(name, bound_count):
+    bounds = np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count))
+    values = VALUES[:2000]
+    assert counted(KERNELS[name], values, bounds) == expected(values, bounds)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_bounds_that_are_neighbours(name):
+    near = np.float32(0.1).view(np.uint32) + np.arange(500, dtype=np.uint32)
+    bounds = np.concatenate([[-2.0], near.view(np.float32).astype(np.float64), [3.0]])
+    values = (near[0] + np.random.default_rng(0).integers(-9, 509, 5000)).astype(np.uint32)
+    assert counted(KERNELS[name], values.view(np.float32), bounds) == expected(
+        values.view(np.float32), bounds
+    )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "compiled"),
+    [(kernels.comparing, kernels._compare), (kernels.looking_up, kernels._look_up)],
+)
+def test_read_only_and_writable_arrays_share_one_compiled_kernel(kernel, compiled):
+    count = kernel(edges.edges_of(BOUNDS, VALUES.dtype))
+    read_only = VALUES.view(np.uint32)
+    read_only.flags.writeable = False
+    count(read_only)
+    before = len(compiled.signatures)
+    assert count(read_only).tolist() == count(VALUES.view(np.uint32)).tolist()
+    assert len(compiled.signatures) == before
+
+
+@pytest.mark.parametrize(
+    ("bound_count", "dtype", "chosen"),
+    [
+        (13, "f4", "comparing"),
+        (38, "f4", "comparing"),
+        (39, "f4", "looking_up"),
+        (78, "f2", "comparing"),
+        (79, "f2", "looking_up"),
+        (21, "f8", "looking_up"),
+    ],
+)
+def test_the_faster_kernel_is_chosen_by_the_bytes_of_the_magnitudes(bound_count, dtype, chosen):
+    bounds = np.linspace(0.1, 0.4, bound_count)
+    count = kernels.fastest(edges.edges_of(bounds, np.dtype(dtype)))
+    assert count.__qualname__.startswith(f"{chosen}.")
+
+
+def test_no_folder_for_the_compiled_code(monkeypatch):
+    compiled = numba.njit
+
+    def njit(**options):
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return compiled(**options)
+
+    monkeypatch.setattr(numba, "njit", njit)
+    monkeypatch.setattr(kernels, "_compare", kernels._compiled(kernels._compare.py_func))
+    assert counted(kernels.comparing, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
+
+
+@pytest.mark.parametrize("name", ["looking_up", "without_numba"])
+def test_without_just_in_time_compilation(name):
+    kernel = {
+        "looking_up": "from gangplank._native.kernels import looking_up as kernel",
+        "without_numba": "kernel = None; cpu.LOAD_NUMBA_AFTER = 0",
+    }[name]
+    script = f"""
+import numpy as np
+from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
+from gangplank._native import cpu, reference
+{kernel}
+for bounds in map(np.array, BOUNDS.values()):
+    for dtype in FLOATS + INTEGERS:
+        values = [hard_values(dtype, bounds)]
+        counts, nan_count = cpu.count(values, bounds, kernel=kernel)
+        expected_counts, expected_nan_count = reference.count(values, bounds)
+        assert counts.tolist() == expected_counts.tolist(), (bounds, dtype)
+        assert nan_count == expected_nan_count
+import numba
+print(numba.config.DISABLE_JIT)
+"""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": "tests"}
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["1"]
