@@ -5,7 +5,10 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from gangplank._native import cpu, kernels, reference, tensorflow_ops, without_numba
+from gangplank._native import cpu, reference, tensorflow_ops
+from gangplank._native.comparing import comparing
+from gangplank._native.looking_up import looking_up
+from gangplank._native.without_numba import without_numba
 
 
 def _on_tensorflow(count, arrays, bounds):
@@ -23,10 +26,10 @@ _UNDER_XLA = tf.function(tensorflow_ops.slots, jit_compile=True)
 IMPLEMENTATIONS = {
     "reference": reference.count,
     "cpu": cpu.count,
-    "cpu-comparing": partial(cpu.count, kernel=kernels.comparing),
-    "cpu-looking-up": partial(cpu.count, kernel=kernels.looking_up),
-    "cpu-without-numba": partial(cpu.count, kernel=without_numba.comparing_or_searching),
-    "cpu-three-threads": partial(cpu.count, kernel=kernels.fastest, threads=3),
+    "cpu-comparing": partial(cpu.count, kernel=comparing),
+    "cpu-looking-up": partial(cpu.count, kernel=looking_up),
+    "cpu-without-numba": partial(cpu.count, kernel=without_numba),
+    "cpu-three-threads": partial(cpu.count, kernel=cpu.fastest_compiled, threads=3),
     "tensorflow": _tensorflow(tensorflow_ops.traced_slots),
     "tensorflow-eager": _tensorflow(lambda *_: tensorflow_ops.slots),
     "tensorflow-xla": _tensorflow(lambda *_: _UNDER_XLA),

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from gangplank._native import cpu, kernels, reference
+from gangplank._native import cpu, jit, reference
 
 BOUNDS = np.arange(-6, 7) / 20
 VALUES = np.random.default_rng(0).normal(0, 0.2, 2 * cpu.VALUES_A_THREAD).astype(np.float32)
@@ -65,7 +65,7 @@ def test_many_arrays_are_shared_among_threads(monkeypatch, expected):
 
     barrier = threading.Barrier(2)
     monkeypatch.setattr(cpu, "_count_share", noting)
-    monkeypatch.setattr(kernels, "THREADS", 2)
+    monkeypatch.setattr(jit, "THREADS", 2)
     counts, _ = cpu.count(np.array_split(VALUES, 37), BOUNDS)
     assert counts.tolist() == expected
     assert len(threads) == 2

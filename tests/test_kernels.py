@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from corpus import FLOATS, INTEGERS
 
-from gangplank._native import edges, kernels, reference
-from gangplank._native.vectors import BLOCK_BYTES
+from gangplank._native import comparing, cpu, edges, jit, looking_up, reference
 
-KERNELS = {"comparing": kernels.comparing, "looking up": kernels.looking_up}
+BLOCK_BYTES = comparing.BLOCK_BYTES
+KERNELS = {"comparing": comparing.comparing, "looking up": looking_up.looking_up}
 BOUNDS = np.arange(-6, 7) / 20
 VALUES = np.random.default_rng(0).normal(0, 0.2, 100_000).astype(np.float32)
 
@@ -62,7 +62,7 @@ def test_bounds_that_are_neighbours(name):
 
 @pytest.mark.parametrize(
     ("kernel", "compiled"),
-    [(kernels.comparing, kernels._compare), (kernels.looking_up, kernels._look_up)],
+    [(comparing.comparing, comparing._compare), (looking_up.looking_up, looking_up._look_up)],
 )
 def test_read_only_and_writable_arrays_share_one_compiled_kernel(kernel, compiled):
     count = kernel(edges.edges_of(BOUNDS, VALUES.dtype))
@@ -87,7 +87,7 @@ def test_read_only_and_writable_arrays_share_one_compiled_kernel(kernel, compile
 )
 def test_the_faster_kernel_is_chosen_by_the_bytes_of_the_magnitudes(bound_count, dtype, chosen):
     bounds = np.linspace(0.1, 0.4, bound_count)
-    count = kernels.fastest(edges.edges_of(bounds, np.dtype(dtype)))
+    count = cpu.fastest_compiled(edges.edges_of(bounds, np.dtype(dtype)))
     assert count.__qualname__.startswith(f"{chosen}.")
 
 
@@ -100,14 +100,14 @@ def test_no_folder_for_the_compiled_code(monkeypatch):
         return compiled(**options)
 
     monkeypatch.setattr(numba, "njit", njit)
-    monkeypatch.setattr(kernels, "_compare", kernels._compiled(kernels._compare.py_func))
-    assert counted(kernels.comparing, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
+    monkeypatch.setattr(comparing, "_compare", jit.compiled(comparing._compare.py_func))
+    assert counted(comparing.comparing, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
 
 
 @pytest.mark.parametrize("name", ["looking_up", "without_numba"])
 def test_without_just_in_time_compilation(name):
     kernel = {
-        "looking_up": "from gangplank._native.kernels import looking_up as kernel",
+        "looking_up": "from gangplank._native.looking_up import looking_up as kernel",
         "without_numba": "kernel = None; cpu.LOAD_NUMBA_AFTER = 0",
     }[name]
     script = f"""

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank._native import edges, without_numba
+from gangplank._native import edges as edge
+from gangplank._native.edges import Count, Edges
+from gangplank._native.without_numba import without_numba
 
-Kernel = Callable[[edges.Edges], edges.Count]
+Kernel = Callable[[Edges], Count]
 
 CORES = os.cpu_count() or 1
 
@@ -23,6 +25,10 @@ VALUES_A_THREAD = 2_000_000
 # To load numba takes a second, in which NumPy counts hundreds of millions of values. But only
 # once, and models that are counted again and again are counted faster from then on.
 LOAD_NUMBA_AFTER = 5_000_000
+
+# Comparing is faster up to 40 magnitudes of 4 bytes, 80 of 2 and so on, above that looking up
+# (benchmarks/test_kernels.py).
+COMPARE_UP_TO_BYTES = 160
 
 # Arrays of fewer values are copied together, which takes a fraction of calling a kernel for each.
 SMALL = 1 << 14
@@ -58,25 +64,33 @@ def count(
 
 # A run counts with the same bounds, time and again.
 @lru_cache(maxsize=4)
-def _counter(kernel: Kernel, bounds: bytes, dtype: np.dtype[Any]) -> edges.Count:
-    return kernel(edges.edges_of(np.frombuffer(bounds), dtype))
+def _counter(kernel: Kernel, bounds: bytes, dtype: np.dtype[Any]) -> Count:
+    return kernel(edge.edges_of(np.frombuffer(bounds), dtype))
 
 
 def _kernel_and_threads(size: int) -> tuple[Kernel, int]:
     """The fastest kernel for `size` values more, and how many threads may run it."""
     global _values_without_numba
-    if f"{__package__}.kernels" not in sys.modules:
+    if f"{__package__}.jit" not in sys.modules:
         _values_without_numba += size
         if _values_without_numba <= LOAD_NUMBA_AFTER:
-            return without_numba.comparing_or_searching, 1
-    from gangplank._native import kernels
+            return without_numba, 1
+    from gangplank._native.jit import CAN_COMPILE, THREADS
 
-    compiled = kernels.CAN_COMPILE
-    return kernels.fastest if compiled else without_numba.comparing_or_searching, kernels.THREADS
+    return fastest_compiled if CAN_COMPILE else without_numba, THREADS
+
+
+def fastest_compiled(edges: Edges) -> Count:
+    """The numba kernel that is faster for `edges`."""
+    from gangplank._native.comparing import comparing
+    from gangplank._native.looking_up import looking_up
+
+    magnitudes = np.unique(edges.patterns << 1)
+    return comparing(edges) if magnitudes.nbytes <= COMPARE_UP_TO_BYTES else looking_up(edges)
 
 
 def _count_share(
-    counters: dict[np.dtype[Any], edges.Count], share: Iterable[NDArray[Any]]
+    counters: dict[np.dtype[Any], Count], share: Iterable[NDArray[Any]]
 ) -> NDArray[np.int64] | int:
     return sum(counters[values.dtype](values.view(f"u{values.itemsize}")) for values in share)
 

@@ -1,4 +1,4 @@
-"""A kernel of NumPy's own loops, for as long as it does not pay to load numba."""
+"""A kernel of NumPy's own loops: a tenth as fast as numba's, and there without loading anything."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ CHUNK = 1 << 16
 COMPARE_UP_TO = 128
 
 
-def comparing_or_searching(edges: Edges) -> Count:
+def without_numba(edges: Edges) -> Count:
     """A function that counts bit patterns into the buckets of `edges`."""
     slots = _compared if edges.patterns.size <= COMPARE_UP_TO else _searched
     return lambda bits: edges.totals(slots(bits, edges.patterns))
