@@ -33,8 +33,9 @@ test-backends: .venv/backends servers  ## run the tests with Keras on JAX and on
 	KERAS_BACKEND=jax $(BIN)/pytest $(PYTEST_ARGS)
 	KERAS_BACKEND=torch $(BIN)/pytest $(PYTEST_ARGS)
 
-bench: .venv/dev  ## time the counting of weights, side by side
-	$(BIN)/pytest benchmarks --benchmark-only $(PYTEST_ARGS)
+bench: .venv/bench  ## race the other histograms, and write the README's table and chart
+	$(BIN)/pytest benchmarks $(PYTEST_ARGS)
+	$(BIN)/python benchmarks/report.py
 
 format: .venv/dev  ## format the code
 	$(BIN)/ruff check --fix
@@ -69,6 +70,10 @@ install-servers:
 
 .venv/backends: .venv/dev
 	$(PIP) --editable '.[tensorflow,demo,jax,torch]'
+	@touch $@
+
+.venv/bench: .venv/backends
+	$(PIP) --group bench
 	@touch $@
 
 clean:  ## remove .venv and what the tools left

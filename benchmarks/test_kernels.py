@@ -1,36 +1,85 @@
-"""Where the choices of the CPU's core lie: `cpu.COMPARE_UP_TO` and `cpu.VALUES_A_THREAD`."""
+"""Where the choices of `_native/cpu.py` and of the kernels come from.
 
+With NUMBA_CPU_NAME=haswell or NUMBA_CPU_NAME=nehalem, and NUMBA_CPU_FEATURES empty, it tells of
+the code for AVX2 and SSE4.2.
+"""
+
+import numba
 import numpy as np
 import pytest
+from implementations import IMPLEMENTATIONS
+from weights import normal
 
-from gangplank._native import cpu, reference
+from gangplank._native import cpu, edges, reference
+from gangplank._native.comparing import comparing
+from gangplank._native.looking_up import looking_up
+from gangplank._native.without_numba import without_numba
 
-WEIGHTS = np.random.default_rng(0).standard_normal(10**6, np.float32) * np.float32(0.1)
-KERNELS = {"compare": cpu.compare, "search": cpu.search}
+DTYPES = [np.float32, np.float16, np.float64]
+CHUNK = 2048
 
 
-@pytest.mark.parametrize("bound_count", [8, 32, 64, 96, 128, 256, 1024])
+@numba.njit(nogil=True)
+def _scalar_loop(bits, patterns):
+    at_most = np.zeros(patterns.size + 1, np.int64)
+    at_most[-1] = bits.size
+    for start in range(0, bits.size, CHUNK):
+        chunk = bits[start : start + CHUNK]
+        for i in range(patterns.size):
+            count = 0
+            for j in range(chunk.size):
+                count += chunk[j] <= patterns[i]
+            at_most[i] += count
+    return at_most
+
+
+def scalar_loop(parts):
+    """What LLVM's own vectorizer makes of comparing: the kernel that explicit vectors replace."""
+    return lambda bits: parts.totals(np.diff(_scalar_loop(bits, parts.patterns), prepend=0))
+
+
+KERNELS = {
+    "comparing": comparing,
+    "looking up": looking_up,
+    "scalar loop": scalar_loop,
+    "without numba": without_numba,
+}
+
+
+@pytest.mark.parametrize("bound_count", [8, 16, 24, 32, 40, 48, 64, 96, 128, 256, 1024])
 @pytest.mark.parametrize("name", KERNELS)
-def test_kernel(benchmark, name, bound_count):
-    benchmark.group = f"{bound_count} bounds, 1e6 float32 weights, one thread"
-    bounds = np.linspace(-0.4, 0.4, bound_count)
-    counts, _ = benchmark.pedantic(
-        cpu.count,
-        args=([WEIGHTS], bounds),
-        kwargs={"kernel": KERNELS[name], "threads": 1},
-        rounds=10,
-        warmup_rounds=1,
-    )
-    np.testing.assert_array_equal(counts, reference.count([WEIGHTS], bounds)[0])
+@pytest.mark.parametrize("dtype", DTYPES, ids=[np.dtype(dtype).name for dtype in DTYPES])
+def test_kernel(benchmark, dtype, name, bound_count):
+    weights = normal(10**6).astype(dtype)
+    bounds = np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count))
+    parts = edges.edges_of(bounds, weights.dtype)
+    benchmark.group = f"{bound_count} bounds, 1e6 {weights.dtype}, one thread"
+    benchmark.extra_info.update(kernel=name, magnitudes=parts.mirrored().patterns.size // 2)
+    bits = weights.view(f"u{weights.itemsize}")
+    totals = benchmark.pedantic(KERNELS[name](parts), args=(bits,), rounds=10, warmup_rounds=1)
+    np.testing.assert_array_equal(totals[:-1], reference.count([weights], bounds)[0])
 
 
 @pytest.mark.parametrize("size", [10**6, 2 * 10**6, 4 * 10**6, 8 * 10**6])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads(benchmark, threads, size):
     benchmark.group = f"{size / 1e6:g}e6 float32 weights, 13 bounds, by threads"
-    bounds = np.linspace(-0.3, 0.3, 13)
-    weights = np.resize(WEIGHTS, size)
+    weights, bounds = normal(size), np.linspace(-0.3, 0.3, 13)
     counts, _ = benchmark.pedantic(
-        cpu.count, args=([weights], bounds), kwargs={"threads": threads}, rounds=20, warmup_rounds=2
+        cpu.count,
+        args=([weights], bounds),
+        kwargs={"kernel": comparing, "threads": threads},
+        rounds=20,
+        warmup_rounds=2,
+    )
+    np.testing.assert_array_equal(counts, reference.count([weights], bounds)[0])
+
+
+@pytest.mark.parametrize("name", [name for name in IMPLEMENTATIONS if name != "tensorflow-xla"])
+def test_implementation(benchmark, name):
+    benchmark.group = "1e6 float32 weights, 13 bounds, by implementation"
+    weights, bounds = normal(10**6), np.linspace(-0.3, 0.3, 13)
+    counts, _ = benchmark.pedantic(
+        IMPLEMENTATIONS[name], args=([weights], bounds), rounds=10, warmup_rounds=2
     )
     np.testing.assert_array_equal(counts, reference.count([weights], bounds)[0])

@@ -57,7 +57,8 @@ def finite_bounds(buckets: Iterable[float], argument: str) -> tuple[float, ...]:
 
 
 def _number(element: Any, i: int, invalid: Callable[[str, str], ValueError]) -> float:
-    if isinstance(element, numbers.Real) and not isinstance(element, bool):
+    is_float = isinstance(element, float)  # which is asked faster
+    if is_float or (isinstance(element, numbers.Real) and not isinstance(element, bool)):
         try:
             # Adding 0.0 makes -0.0, which no bucket tells from 0.0, the latter.
             return float(element) + 0.0

@@ -40,7 +40,12 @@ def is_tensorflow(value: Any) -> bool:
 
 def dtype_name(array: Any) -> str:
     """The dtype of `array` as NumPy and ml_dtypes call it."""
-    return getattr(array.dtype, "name", None) or str(array.dtype).removeprefix("torch.")
+    return _name(array.dtype)
+
+
+@cache
+def _name(dtype: Any) -> str:
+    return getattr(dtype, "name", None) or str(dtype).removeprefix("torch.")
 
 
 @cache

@@ -30,7 +30,7 @@ OPAQUE = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0")
 def comparing(edges: Edges) -> Count:
     """A function that counts bit patterns into the buckets of `edges`."""
     mirrored = edges.mirrored()
-    magnitudes = mirrored.patterns[: mirrored.patterns.size // 2]
+    magnitudes = read_only(mirrored.patterns[: mirrored.patterns.size // 2])
     greatest = mirrored.patterns[magnitudes.size]
     block_size = BLOCK_BYTES // greatest.itemsize
 
@@ -38,8 +38,8 @@ def comparing(edges: Edges) -> Count:
         whole = bits.size - bits.size % block_size
         last_block = np.full(block_size, greatest)  # which exceeds every magnitude
         last_block[: bits.size - whole] = bits[whole:]
-        at_most = _compare(read_only(bits[:whole]), read_only(magnitudes))
-        at_most += _compare(read_only(last_block), read_only(magnitudes))
+        at_most = _compare(read_only(bits[:whole]), magnitudes)
+        at_most += _compare(read_only(last_block), magnitudes)
         at_most[-1, 0] = bits.size
         at_most[:, 0] -= at_most[:, 1]
         at_most[1:] -= at_most[:-1].copy()

@@ -31,7 +31,7 @@ LOAD_NUMBA_AFTER = 5_000_000
 COMPARE_UP_TO_BYTES = 160
 
 # Arrays of fewer values are copied together, which takes a fraction of calling a kernel for each.
-SMALL = 1 << 14
+SMALL = 1 << 15
 TOGETHER = 1 << 16
 
 _values_without_numba = 0

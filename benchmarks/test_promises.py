@@ -1,0 +1,222 @@
+"""What is promised, as ratios within one run: each asserts the least, and prints the aim too.
+
+Times that a ratio compares are taken in turns, since a shared machine is not the same for long.
+"""
+
+import statistics
+import subprocess
+import sys
+import textwrap
+import time
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+from contestants import CONTESTANTS, read_once
+from weights import normal
+
+import gangplank
+from gangplank import weights_histogram
+from gangplank._native import reference
+
+PRESET = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
+PRESET_21 = gangplank.HISTOGRAM_WEIGHT_BUCKETS_1_0
+LARGE = 10**8
+
+
+def irregular(bound_count):
+    return np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count))
+
+
+def medians(*functions, rounds=9):
+    """The median time of each function in seconds, taken in turns."""
+    times = [[] for _ in functions]
+    for function in functions:
+        function()
+    for _ in range(rounds):
+        for function, taken in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            function()
+            taken.append(time.perf_counter() - start)
+    return [statistics.median(taken) for taken in times]
+
+
+def least_median(function, *, rounds):
+    """Of five medians the least, in seconds: a time alone tells of the neighbours as well."""
+    return min(medians(function, rounds=rounds)[0] for _ in range(5))
+
+
+@pytest.fixture
+def promise(benchmark, capsys):
+    """Keeps what was measured, prints it, and holds it against what is promised."""
+
+    def keep(what, measured, least, aim, unit=""):
+        is_at_most = least > aim
+        benchmark.group = "promises"
+        benchmark.extra_info.update(
+            promise=what, measured=measured, least=least, aim=aim, unit=unit, is_at_most=is_at_most
+        )
+        benchmark.pedantic(lambda: None)
+        with capsys.disabled():
+            print(f"\n{what}: {measured:.3g}{unit}, promised {least:g}{unit}, aim {aim:g}{unit}")
+        assert measured <= least if is_at_most else measured >= least
+
+    return keep
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return normal(LARGE)
+
+
+def times_over_reading(weights, bounds):
+    expected, _ = reference.count([weights[:1000]], np.array(bounds))
+    assert weights_histogram([weights[:1000]], bounds).counts.tolist() == expected.tolist()
+    reading, counting = medians(
+        lambda: read_once(weights), lambda: weights_histogram([weights], bounds)
+    )
+    return counting / reading
+
+
+def test_13_bounds(promise, weights):
+    ratio = times_over_reading(weights, PRESET)
+    promise("1e8 float32, 13 bounds, over reading once", ratio, 2.0, 1.3)
+
+
+def test_21_bounds(promise, weights):
+    ratio = times_over_reading(weights, PRESET_21)
+    promise("1e8 float32, 21 bounds, over reading once", ratio, 3.0, 2.0)
+
+
+@pytest.mark.parametrize("bound_count", [1024, 4096])
+def test_irregular_bounds(promise, weights, bound_count):
+    ratio = times_over_reading(weights, irregular(bound_count))
+    promise(f"1e8 float32, {bound_count} irregular bounds, over reading once", ratio, 8, 4)
+
+
+def test_float64(promise, weights):
+    ratio = times_over_reading(weights.astype(np.float64), PRESET)
+    promise("1e8 float64, 13 bounds, over reading once", ratio, 2.5, 1.5)
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16])
+def test_16_bit_floats(promise, weights, dtype):
+    narrow = weights.astype(dtype)
+    float32, taken = medians(
+        lambda: weights_histogram([weights], PRESET), lambda: weights_histogram([narrow], PRESET)
+    )
+    promise(f"{np.dtype(dtype)} weights a second, over float32's", float32 / taken, 1.0, 1.8)
+
+
+def test_over_the_reference(promise):
+    weights = normal(10**7)
+    taken, numpy = medians(
+        lambda: weights_histogram([weights], PRESET),
+        lambda: reference.count([weights], np.array(PRESET)),
+    )
+    promise("times as fast as the NumPy reference, 1e7, 13 bounds", numpy / taken, 60, 120)
+
+
+def test_over_the_fastest_peer(promise):
+    weights, bounds = normal(5 * 10**7), np.linspace(-0.3, 0.3, 13)
+    peers = [peer for peer in CONTESTANTS.values() if peer.uniform]
+    taken, *others = medians(
+        lambda: weights_histogram([weights], bounds),
+        *(lambda peer=peer: peer.count(weights, bounds) for peer in peers),
+        rounds=5,
+    )
+    ratio = min(others) / taken
+    promise("times as fast as the fastest peer on uniform bounds, 5e7", ratio, 7, 12)
+
+
+def test_a_keras_model(promise, weights):
+    model = keras.Sequential([keras.Input((10_000,)), keras.layers.Dense(10_000, use_bias=False)])
+    model.set_weights([weights.reshape(10_000, 10_000)])
+    array, taken = medians(
+        lambda: weights_histogram([weights], PRESET), lambda: weights_histogram(model, PRESET)
+    )
+    assert weights_histogram(model, PRESET) == weights_histogram([weights], PRESET)
+    promise("a Keras model of 1e8 weights, over its bare array", taken / array, 1.1, 1.02)
+
+
+def test_a_convnet(promise):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            *(layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D()),
+            *(layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D()),
+            *(layers.Flatten(), layers.Dense(53, activation="relu"), layers.Dense(10)),
+        ]
+    )
+    taken = least_median(lambda: weights_histogram(model, PRESET), rounds=100)
+    name = f"a convnet of {model.count_params():,} weights, warm, the whole call"
+    promise(name, 1e3 * taken, 0.5, 0.15, " ms")
+
+
+def test_many_small_variables(promise):
+    variables = [keras.Variable(part) for part in np.split(normal(10**6), 5000)]
+    taken = least_median(lambda: weights_histogram(variables, PRESET), rounds=7)
+    promise("5,000 Keras variables of 200 weights, each", 1e6 * taken / 5000, 25, 5, " µs")
+
+
+def in_a_new_process(script, **environment):
+    """The number that `script` prints."""
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=environment or None,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(result.stdout.split()[-1])
+
+
+def test_peak_memory(promise):
+    measured = in_a_new_process(
+        f"""
+        import keras, numpy as np, gangplank
+
+        def resident(name):
+            lines = dict(line.split(":") for line in open("/proc/self/status"))
+            return int(lines[name].split()[0]) / 1024
+
+        weights = [np.full(10**8, 0.1, np.float32) for _ in range(8)]
+        gangplank.weights_histogram(weights[:1], {PRESET})
+        open("/proc/self/clear_refs", "w").write("5")
+        before = resident("VmRSS")
+        assert gangplank.weights_histogram(weights, {PRESET}).count == 8 * 10**8
+        print(resident("VmHWM") - before)
+        """
+    )
+    promise("peak memory on top of a model of 3.2 GB", measured, 32, 4, " MiB")
+
+
+FIRST_CALL = """
+    import time
+    import keras, numpy as np
+    weights = [np.random.default_rng(0).normal(0, 0.1, {size}).astype(np.float32)]
+    start = time.perf_counter()
+    import gangplank
+    gangplank.weights_histogram(weights, gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3)
+    print(time.perf_counter() - start)
+"""
+
+
+def test_the_first_call_of_a_process(promise):
+    times = [in_a_new_process(FIRST_CALL.format(size=104_202)) for _ in range(5)]
+    what = "import gangplank and the first call on a small model"
+    promise(what, statistics.median(times), 1.0, 0.2, " s")
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_first_call_that_loads_numba(promise, compiled, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    script = FIRST_CALL.format(size=6_000_000)
+    times = [in_a_new_process(script)]
+    if compiled:
+        times = [in_a_new_process(script) for _ in range(5)]
+    what = "kernels in numba's cache" if compiled else "nothing compiled yet"
+    least, aim = (1.0, 0.2) if compiled else (5, 2)
+    promise(f"the same on 6e6 weights, {what}", statistics.median(times), least, aim, " s")

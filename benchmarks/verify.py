@@ -1,0 +1,141 @@
+"""The promises once more, measured in another way: `python benchmarks/verify.py`.
+
+Shares no code with `make bench`: weights of other values, numba's own parallel loop reads them,
+and each figure is the quotient of the two fastest of many runs.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import fast_histogram
+import keras
+import ml_dtypes
+import numba
+import numpy as np
+
+import gangplank
+
+PRESET = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
+
+
+@numba.njit(parallel=True, fastmath=True)
+def total(values):
+    result = 0.0
+    for i in numba.prange(values.size):
+        result += values[i]
+    return result
+
+
+def fastest(function, repeats=15):
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        best = min(best, time.perf_counter() - start)
+        time.sleep(0.01)
+    return best
+
+
+def count(weights, bounds=PRESET):
+    return gangplank.weights_histogram(weights, bounds)
+
+
+def searched(weights, bounds):
+    """The definition, written once more."""
+    places = np.searchsorted(bounds, weights.astype(np.float64), side="left")
+    return np.bincount(places, minlength=len(bounds) + 1)
+
+
+def report(what, measured, least, aim, unit=""):
+    kept = measured <= least if least > aim else measured >= least
+    print(f"{'' if kept else 'NOT KEPT: '}{what}: {measured:.3g}{unit} (least {least}, aim {aim})")
+    return kept
+
+
+def on_the_same_array():
+    weights = np.random.default_rng(7).standard_normal(10**8, np.float32)
+    weights *= np.float32(0.1)
+    some = weights[: 10**7]
+    for bounds in (PRESET, gangplank.HISTOGRAM_WEIGHT_BUCKETS_1_0):
+        np.testing.assert_array_equal(count([some], bounds).counts, searched(some, bounds))
+    reading = fastest(lambda: total(weights))
+    irregular = np.cumsum(np.random.default_rng(8).exponential(1 / 1024, 1024)) - 0.5
+    more = np.cumsum(np.random.default_rng(9).exponential(1 / 4096, 4096)) - 0.5
+    alone = fastest(lambda: count([weights]))
+    yield report("13 bounds, over reading", alone / reading, 2.0, 1.3)
+    for what, bounds, least, aim in (
+        ("21 bounds", gangplank.HISTOGRAM_WEIGHT_BUCKETS_1_0, 3.0, 2.0),
+        ("1,024 irregular bounds", irregular, 8, 4),
+        ("4,096 irregular bounds", more, 8, 4),
+    ):
+        taken = fastest(lambda bounds=bounds: count([weights], bounds), 7)
+        yield report(f"{what}, over reading", taken / reading, least, aim)
+    for dtype in (ml_dtypes.bfloat16, np.float16):
+        narrow = weights.astype(dtype)
+        speed = alone / fastest(lambda narrow=narrow: count([narrow]))
+        yield report(f"{np.dtype(dtype)} weights a second, over float32's", speed, 1.0, 1.8)
+    model = keras.Sequential([keras.Input((10**4,)), keras.layers.Dense(10**4, use_bias=False)])
+    model.layers[0].kernel.assign(weights.reshape(10**4, 10**4))
+    yield report("a Keras model, over its array", fastest(lambda: count(model)) / alone, 1.1, 1.02)
+    del model
+    wide = weights.astype(np.float64)
+    ratio = fastest(lambda: count([wide])) / fastest(lambda: total(wide))
+    yield report("float64, over reading", ratio, 2.5, 1.5)
+
+
+def against_others():
+    weights = np.random.default_rng(7).standard_normal(10**7, np.float32) * np.float32(0.1)
+    ratio = fastest(lambda: searched(weights, PRESET), 3) / fastest(lambda: count([weights]))
+    yield report("times as fast as np.searchsorted and np.bincount", ratio, 60, 120)
+    weights = np.tile(weights, 5)
+    peer = fastest(lambda: fast_histogram.histogram1d(weights, 12, (-0.3, 0.3)), 5)
+    yield report("times as fast as fast-histogram", peer / fastest(lambda: count([weights])), 7, 12)
+
+
+def small_ones():
+    convnet = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            *(keras.layers.Conv2D(32, 3), keras.layers.MaxPooling2D()),
+            *(keras.layers.Conv2D(64, 3), keras.layers.MaxPooling2D(), keras.layers.Flatten()),
+            *(keras.layers.Dense(53), keras.layers.Dense(10)),
+        ]
+    )
+    taken = 1e3 * fastest(lambda: count(convnet), 200)
+    yield report("a convnet, warm", taken, 0.5, 0.15, " ms")
+    values = np.random.default_rng(7).normal(0, 0.1, 200)
+    variables = [keras.Variable(values, dtype="float32") for _ in range(5000)]
+    taken = 1e6 * fastest(lambda: count(variables)) / 5000
+    yield report("5,000 variables, each", taken, 25, 5, " µs")
+
+
+def peak_memory():
+    weights = [np.full(2 * 10**8, 0.01 * i, np.float32) for i in range(4)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert count(weights).count == 8 * 10**8
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    yield report("memory on top of 3.2 GB", grown, 32, 4, " MiB")
+
+
+def first_calls():
+    script = (
+        "import time, keras, numpy; start = time.perf_counter(); import gangplank; "
+        "gangplank.weights_histogram([numpy.zeros({}, 'f4')], [0.0, 0.1]); "
+        "print(time.perf_counter() - start)"
+    )
+    for what, size, least, aim in (("100,000", 10**5, 1.0, 0.2), ("10,000,000", 10**7, 1.0, 0.2)):
+        command = [sys.executable, "-c", script.format(size)]
+        runs = [subprocess.run(command, capture_output=True, check=True) for _ in range(3)]
+        taken = min(float(run.stdout) for run in runs)
+        yield report(f"the first call of a process, {what} weights", taken, least, aim, " s")
+
+
+if __name__ == "__main__":
+    count([np.zeros(10**7, np.float32)])
+    parts = (on_the_same_array, against_others, small_ones, peak_memory, first_calls)
+    sys.exit(not all([kept for part in parts for kept in part()]))
