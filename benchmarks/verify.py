@@ -1,14 +1,16 @@
 """The promises once more, measured in another way: `python benchmarks/verify.py`.
 
 Shares no code with `make bench`: weights of other values, numba's own parallel loop reads them,
-and each figure is the quotient of the two fastest of many runs.
+and a ratio is the median of many, each of two runs that followed one another.
 """
 
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -31,14 +33,21 @@ def total(values):
     return result
 
 
-def fastest(function, repeats=15):
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        best = min(best, time.perf_counter() - start)
-        time.sleep(0.01)
-    return best
+def seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def fastest(function, repeats):
+    return min(seconds(function) for _ in range(repeats))
+
+
+def ratio(slow, fast, repeats=15):
+    """How many times as long `slow` takes as `fast`."""
+    slow()
+    fast()
+    return statistics.median(seconds(slow) / seconds(fast) for _ in range(repeats))
 
 
 def count(weights, bounds=PRESET):
@@ -63,38 +72,37 @@ def on_the_same_array():
     some = weights[: 10**7]
     for bounds in (PRESET, gangplank.HISTOGRAM_WEIGHT_BUCKETS_1_0):
         np.testing.assert_array_equal(count([some], bounds).counts, searched(some, bounds))
-    reading = fastest(lambda: total(weights))
     irregular = np.cumsum(np.random.default_rng(8).exponential(1 / 1024, 1024)) - 0.5
     more = np.cumsum(np.random.default_rng(9).exponential(1 / 4096, 4096)) - 0.5
-    alone = fastest(lambda: count([weights]))
-    yield report("13 bounds, over reading", alone / reading, 2.0, 1.3)
     for what, bounds, least, aim in (
+        ("13 bounds", PRESET, 2.0, 1.3),
         ("21 bounds", gangplank.HISTOGRAM_WEIGHT_BUCKETS_1_0, 3.0, 2.0),
         ("1,024 irregular bounds", irregular, 8, 4),
         ("4,096 irregular bounds", more, 8, 4),
     ):
-        taken = fastest(lambda bounds=bounds: count([weights], bounds), 7)
-        yield report(f"{what}, over reading", taken / reading, least, aim)
+        over = ratio(lambda bounds=bounds: count([weights], bounds), lambda: total(weights))
+        yield report(f"{what}, over reading", over, least, aim)
     for dtype in (ml_dtypes.bfloat16, np.float16):
         narrow = weights.astype(dtype)
-        speed = alone / fastest(lambda narrow=narrow: count([narrow]))
+        speed = ratio(lambda: count([weights]), lambda narrow=narrow: count([narrow]))
         yield report(f"{np.dtype(dtype)} weights a second, over float32's", speed, 1.0, 1.8)
     model = keras.Sequential([keras.Input((10**4,)), keras.layers.Dense(10**4, use_bias=False)])
     model.layers[0].kernel.assign(weights.reshape(10**4, 10**4))
-    yield report("a Keras model, over its array", fastest(lambda: count(model)) / alone, 1.1, 1.02)
-    del model
+    over = ratio(lambda: count(model), lambda: count([weights]))
+    yield report("a Keras model, over its array", over, 1.1, 1.02)
     wide = weights.astype(np.float64)
-    ratio = fastest(lambda: count([wide])) / fastest(lambda: total(wide))
-    yield report("float64, over reading", ratio, 2.5, 1.5)
+    over = ratio(lambda: count([wide]), lambda: total(wide))
+    yield report("float64, over reading", over, 2.5, 1.5)
 
 
 def against_others():
     weights = np.random.default_rng(7).standard_normal(10**7, np.float32) * np.float32(0.1)
-    ratio = fastest(lambda: searched(weights, PRESET), 3) / fastest(lambda: count([weights]))
-    yield report("times as fast as np.searchsorted and np.bincount", ratio, 60, 120)
+    speed = ratio(lambda: searched(weights, PRESET), lambda: count([weights]), 7)
+    yield report("times as fast as np.searchsorted and np.bincount", speed, 60, 120)
     weights = np.tile(weights, 5)
-    peer = fastest(lambda: fast_histogram.histogram1d(weights, 12, (-0.3, 0.3)), 5)
-    yield report("times as fast as fast-histogram", peer / fastest(lambda: count([weights])), 7, 12)
+    peer = partial(fast_histogram.histogram1d, weights, 12, (-0.3, 0.3))
+    speed = ratio(peer, lambda: count([weights]), 7)
+    yield report("times as fast as fast-histogram", speed, 7, 12)
 
 
 def small_ones():
@@ -110,7 +118,7 @@ def small_ones():
     yield report("a convnet, warm", taken, 0.5, 0.15, " ms")
     values = np.random.default_rng(7).normal(0, 0.1, 200)
     variables = [keras.Variable(values, dtype="float32") for _ in range(5000)]
-    taken = 1e6 * fastest(lambda: count(variables)) / 5000
+    taken = 1e6 * fastest(lambda: count(variables), 15) / 5000
     yield report("5,000 variables, each", taken, 25, 5, " µs")
 
 
@@ -138,4 +146,5 @@ def first_calls():
 if __name__ == "__main__":
     count([np.zeros(10**7, np.float32)])
     parts = (on_the_same_array, against_others, small_ones, peak_memory, first_calls)
-    sys.exit(not all([kept for part in parts for kept in part()]))
+    outcomes = [kept for part in parts for kept in part()]
+    sys.exit(not all(outcomes))
