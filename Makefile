@@ -34,7 +34,8 @@ test-backends: .venv/backends servers  ## run the tests with Keras on JAX and on
 	KERAS_BACKEND=torch $(BIN)/pytest $(PYTEST_ARGS)
 
 bench: .venv/bench  ## race the other histograms, and write the README's table and chart
-	$(BIN)/pytest benchmarks $(PYTEST_ARGS)
+	@mkdir -p benchmarks/results
+	$(BIN)/pytest benchmarks --benchmark-json=benchmarks/results/latest.json $(PYTEST_ARGS)
 	$(BIN)/python benchmarks/report.py
 
 format: .venv/dev  ## format the code

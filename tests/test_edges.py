@@ -7,19 +7,13 @@ from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
 
 from gangplank._native import edges
 
-# Of these every value is tried. The last five are no IEEE floats, nor whole bytes.
+# No IEEE floats, or no whole bytes; old versions of ml_dtypes have not all of them.
+EXOTIC = ("float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "int4", "uint4")
+
+# Of these every value is tried.
 NARROW = [
     *(dtype for dtype in FLOATS + INTEGERS if dtype.itemsize <= 2),
-    *map(
-        np.dtype,
-        (
-            ml_dtypes.float8_e4m3fnuz,
-            ml_dtypes.float8_e5m2fnuz,
-            ml_dtypes.float8_e8m0fnu,
-            ml_dtypes.int4,
-            ml_dtypes.uint4,
-        ),
-    ),
+    *(np.dtype(getattr(ml_dtypes, name)) for name in EXOTIC if hasattr(ml_dtypes, name)),
 ]
 
 

@@ -104,25 +104,22 @@ def test_no_folder_for_the_compiled_code(monkeypatch):
     assert counted(comparing.comparing, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
 
 
-@pytest.mark.parametrize("name", ["looking_up", "without_numba"])
-def test_without_just_in_time_compilation(name):
-    kernel = {
-        "looking_up": "from gangplank._native.looking_up import looking_up as kernel",
-        "without_numba": "kernel = None; cpu.LOAD_NUMBA_AFTER = 0",
-    }[name]
-    script = f"""
+def test_without_just_in_time_compilation():
+    script = """
+import numba
 import numpy as np
 from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
 from gangplank._native import cpu, reference
-{kernel}
+from gangplank._native.looking_up import looking_up
+assert numba.config.DISABLE_JIT
 for bounds in map(np.array, BOUNDS.values()):
     for dtype in FLOATS + INTEGERS:
         values = [hard_values(dtype, bounds)]
-        counts, nan_count = cpu.count(values, bounds, kernel=kernel)
         expected_counts, expected_nan_count = reference.count(values, bounds)
-        assert counts.tolist() == expected_counts.tolist(), (bounds, dtype)
-        assert nan_count == expected_nan_count
-import numba
+        for kernel in (None, looking_up):
+            counts, nan_count = cpu.count(values, bounds, kernel=kernel)
+            assert counts.tolist() == expected_counts.tolist(), (bounds, dtype)
+            assert nan_count == expected_nan_count
 print(numba.config.DISABLE_JIT)
 """
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": "tests"}
