@@ -35,8 +35,8 @@ test-backends: .venv/backends servers  ## run the tests with Keras on JAX and on
 
 bench: .venv/bench  ## race the other histograms, and write the README's table and chart
 	@mkdir -p benchmarks/results
-	$(BIN)/pytest benchmarks --benchmark-json=benchmarks/results/latest.json $(PYTEST_ARGS)
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/pytest benchmarks --benchmark-json=benchmarks/results/latest.json; \
+		status=$$?; $(BIN)/python benchmarks/report.py && exit $$status
 
 format: .venv/dev  ## format the code
 	$(BIN)/ruff check --fix

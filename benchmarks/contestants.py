@@ -36,14 +36,12 @@ class Contestant:
         inexact: why its answer differs from the exact one, "" where it does not.
         uniform: whether bounds must be equally spaced.
         most_weights: beyond that it would take minutes, or more memory than there is.
-        most_bounds: the same.
     """
 
     count: Count
     inexact: str = ""
     uniform: bool = False
     most_weights: int = 10**9
-    most_bounds: int = 4096
 
 
 def weights_histogram(weights, bounds):
@@ -117,7 +115,7 @@ CONTESTANTS = {
         implementation("tensorflow"), most_weights=10**8
     ),
     "NumPy reference": Contestant(implementation("reference"), most_weights=10**8),
-    "prometheus_client, observe in a loop": Contestant(observe, most_weights=10**6, most_bounds=2),
+    "prometheus_client, observe in a loop": Contestant(observe, most_weights=10**6),
     "np.histogram": Contestant(numpy_histogram, RIGHT_OPEN, most_weights=10**8),
     "boost-histogram, variable axis": Contestant(boost_variable, RIGHT_OPEN, most_weights=10**8),
     "boost-histogram, regular axis": Contestant(boost_regular, IN_FLOATS, uniform=True),

@@ -9,11 +9,13 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import boost_histogram
 import fast_histogram
 import keras
 import ml_dtypes
@@ -100,9 +102,12 @@ def against_others():
     speed = ratio(lambda: searched(weights, PRESET), lambda: count([weights]), 7)
     yield report("times as fast as np.searchsorted and np.bincount", speed, 60, 120)
     weights = np.tile(weights, 5)
-    peer = partial(fast_histogram.histogram1d, weights, 12, (-0.3, 0.3))
-    speed = ratio(peer, lambda: count([weights]), 7)
-    yield report("times as fast as fast-histogram", speed, 7, 12)
+    fast = partial(fast_histogram.histogram1d, weights, 12, (-0.3, 0.3))
+    axis = boost_histogram.axis.Regular(12, -0.3, 0.3)
+    boost = partial(boost_histogram.Histogram(axis).fill, weights, threads=0)
+    for what, peer in (("fast-histogram", fast), ("boost-histogram", boost)):
+        speed = ratio(peer, lambda: count([weights]), 7)
+        yield report(f"times as fast as {what}", speed, 7, 12)
 
 
 def small_ones():
@@ -141,6 +146,10 @@ def first_calls():
         runs = [subprocess.run(command, capture_output=True, check=True) for _ in range(3)]
         taken = min(float(run.stdout) for run in runs)
         yield report(f"the first call of a process, {what} weights", taken, least, aim, " s")
+    with tempfile.TemporaryDirectory() as empty:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": empty}
+        run = subprocess.run(command, env=environment, capture_output=True, check=True)
+    yield report("the same, nothing compiled", float(run.stdout), 5, 2, " s")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def test_a_contiguous_array_is_not_copied(layout, expected):
     assert peak < 100_000
 
 
-def test_a_strided_array_is_copied_a_part_at_a_time(expected):
+def test_a_strided_array_is_copied_a_part_at_a_time(expected, monkeypatch):
+    monkeypatch.setattr(cpu, "CORES", 64)
     strided = np.broadcast_to(VALUES, (8, VALUES.size)).T
     cpu.count([strided[:1000]], BOUNDS)
     tracemalloc.start()
@@ -66,6 +67,7 @@ def test_many_arrays_are_shared_among_threads(monkeypatch, expected):
     barrier = threading.Barrier(2)
     monkeypatch.setattr(cpu, "_count_share", noting)
     monkeypatch.setattr(jit, "THREADS", 2)
+    monkeypatch.setattr(cpu, "CORES", 2)
     counts, _ = cpu.count(np.array_split(VALUES, 37), BOUNDS)
     assert counts.tolist() == expected
     assert len(threads) == 2
@@ -94,6 +96,19 @@ def test_many_small_arrays_are_counted_together(monkeypatch, expected):
     counts, _ = cpu.count([*small, *doubles], BOUNDS)
     assert counts.tolist() == [2 * count for count in expected]
     assert len(calls) < 2 * VALUES.size / cpu.TOGETHER + 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_copies_of_small_arrays_take_little_memory(dtype, monkeypatch):
+    monkeypatch.setattr(cpu, "CORES", 64)
+    small = [np.zeros(cpu.SMALL - 1, dtype) for _ in range(600)]
+    cpu.count(small[:4], BOUNDS)
+    tracemalloc.start()
+    counts, _ = cpu.count(small, BOUNDS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert counts.sum() == 600 * (cpu.SMALL - 1)
+    assert peak < 2 * cpu.COPIED_BYTES
 
 
 def test_numba_is_loaded_when_it_pays():

@@ -6,6 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
+from subnormals import flushed
 
 import gangplank
 from gangplank import WeightsHistogram, weights_histogram
@@ -99,7 +100,8 @@ def test_of_arrays():
     assert weights_histogram(arrays, BOUNDS) == WeightsHistogram(BOUNDS, [2, 1, 1, 0], nan_count=1)
 
 
-def test_a_generator_is_taken_some_millions_of_values_at_a_time():
+def test_a_generator_is_taken_some_millions_of_values_at_a_time(monkeypatch):
+    monkeypatch.setattr(cpu, "CORES", 2)
     alive, most = 0, 0
 
     def died():
@@ -116,7 +118,18 @@ def test_a_generator_is_taken_some_millions_of_values_at_a_time():
             yield array
 
     assert weights_histogram(arrays(), BOUNDS).count == 40_000_000
-    assert most <= cpu.CORES * cpu.VALUES_A_THREAD / 1_000_000 + 4
+    assert most <= 2 * cpu.VALUES_A_THREAD / 1_000_000 + 4
+
+
+def test_subnormal_bounds_on_a_thread_that_flushes_subnormals():
+    values = [np.array([-1.0, -5e-324, 0.0, 5e-324, 1.0])]
+    bounds = [-5e-324, -0.0, 5e-324]
+    expected = weights_histogram(values, bounds)
+    with flushed():
+        histogram = weights_histogram(values, bounds)
+        assert histogram.counts.tolist() == expected.counts.tolist() == [2, 1, 1, 1]
+    assert histogram == expected
+    assert str(histogram.bounds) == "(-5e-324, 0.0, 5e-324)"
 
 
 def test_a_final_infinity_changes_nothing():

@@ -61,27 +61,35 @@ def test_bounds_that_are_neighbours(name):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "compiled"),
-    [(comparing.comparing, comparing._compare), (looking_up.looking_up, looking_up._look_up)],
+    ("module", "compiled"), [(comparing, "_compare"), (looking_up, "_look_up")]
 )
-def test_read_only_and_writable_arrays_share_one_compiled_kernel(kernel, compiled):
-    count = kernel(edges.edges_of(BOUNDS, VALUES.dtype))
-    read_only = VALUES.view(np.uint32)
+def test_read_only_and_writable_arrays_share_one_compiled_kernel(module, compiled, monkeypatch):
+    given = []
+    kernel = getattr(module, compiled)
+
+    def noting(*arguments):
+        given.append(
+            [array.flags.writeable for array in arguments if isinstance(array, np.ndarray)]
+        )
+        return kernel(*arguments)
+
+    monkeypatch.setattr(module, compiled, noting)
+    read_only = VALUES.view()
     read_only.flags.writeable = False
-    count(read_only)
-    before = len(compiled.signatures)
-    assert count(read_only).tolist() == count(VALUES.view(np.uint32)).tolist()
-    assert len(compiled.signatures) == before
+    for values in (read_only, VALUES):
+        name = module.__name__.rpartition(".")[2]
+        assert counted(getattr(module, name), values, BOUNDS) == expected(values, BOUNDS)
+    assert all(flags == given[0] for flags in given)
 
 
 @pytest.mark.parametrize(
     ("bound_count", "dtype", "chosen"),
     [
         (13, "f4", "comparing"),
-        (38, "f4", "comparing"),
-        (39, "f4", "looking_up"),
-        (78, "f2", "comparing"),
-        (79, "f2", "looking_up"),
+        (39, "f4", "comparing"),
+        (40, "f4", "looking_up"),
+        (79, "f2", "comparing"),
+        (80, "f2", "looking_up"),
         (21, "f8", "looking_up"),
     ],
 )
@@ -100,7 +108,34 @@ def test_no_folder_for_the_compiled_code(monkeypatch):
         return compiled(**options)
 
     monkeypatch.setattr(numba, "njit", njit)
-    monkeypatch.setattr(comparing, "_compare", jit.compiled(comparing._compare.py_func))
+    monkeypatch.setattr(comparing, "_compare", jit.compiled(comparing._compare.__wrapped__))
+    assert counted(comparing.comparing, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
+
+
+@pytest.mark.parametrize("kept", [0, 100])
+def test_half_a_file_where_the_compiled_code_is_kept(kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    for spoil in (False, True):
+        kernel = jit.compiled(comparing._compare.__wrapped__)
+        monkeypatch.setattr(comparing, "_compare", kernel)
+        assert counted(comparing.comparing, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
+        files = [file for file in tmp_path.rglob("*.nb*") if not spoil]
+        assert files or spoil
+        for file in files:
+            file.write_bytes(file.read_bytes()[:kept])
+
+
+def test_a_full_disk_where_the_compiled_code_is_kept(monkeypatch):
+    compiled = numba.njit
+
+    def njit(**options):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        return (lambda _: full) if options.get("cache") else compiled(**options)
+
+    monkeypatch.setattr(numba, "njit", njit)
+    monkeypatch.setattr(comparing, "_compare", jit.compiled(comparing._compare.__wrapped__))
     assert counted(comparing.comparing, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
 
 

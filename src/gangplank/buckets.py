@@ -3,6 +3,7 @@
 import math
 import numbers
 import reprlib
+import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -47,7 +48,7 @@ def finite_bounds(buckets: Iterable[float], argument: str) -> tuple[float, ...]:
             raise invalid(
                 f"be finite (a final +inf apart), but element {i} is {bound}.", "Leave it out."
             )
-        if i and not bounds[i - 1] < bound:
+        if i and not _order(bounds[i - 1]) < _order(bound):
             raise invalid(
                 f"be strictly increasing, but element {i} ({bound}) does not exceed element "
                 f"{i - 1} ({bounds[i - 1]}).",
@@ -60,17 +61,24 @@ def _number(element: Any, i: int, invalid: Callable[[str, str], ValueError]) -> 
     is_float = isinstance(element, float)  # which is asked faster
     if is_float or (isinstance(element, numbers.Real) and not isinstance(element, bool)):
         try:
-            # Adding 0.0 makes -0.0, which no bucket tells from 0.0, the latter.
-            return float(element) + 0.0
+            bound = float(element)
         except OverflowError:
             raise invalid(
                 f"be float64 numbers, but element {i} exceeds them all.", "Leave it out."
             ) from None
+        # No bucket tells -0.0 from 0.0.
+        return bound if _order(bound) else 0.0
     raise invalid(
         f"be a flat sequence of numbers, but element {i} is {_shortened(element)}, of type "
         f"{type(element).__name__}.",
         "Pass for instance [-0.1, 0.0, 0.1].",
     )
+
+
+def _order(bound: float) -> int:
+    """An integer in the order of floats, for threads that take subnormal floats for zero."""
+    (pattern,) = struct.unpack("q", struct.pack("d", bound))
+    return pattern if pattern >= 0 else -(pattern & (1 << 63) - 1)  # type: ignore[no-any-return]
 
 
 def _shortened(value: Any) -> str:

@@ -1,7 +1,11 @@
 """The one door to counting: arrays and bounds in, counts out.
 
-Behind it one file for each place where weights can lie. Each has a function ``count`` of
-the same signature, and each equals ``reference.count`` to the last count.
+- `reference`: what a count is; every other way equals it to the last count;
+- `edges`: bounds as edges among bit patterns, so that all else compares integers;
+- `cpu`: arrays in host memory; it chooses among the kernels `without_numba` (until it pays to load
+  numba), `comparing` (few bounds) and `looking_up` (many), which `jit` compiles;
+- `tensorflow_ops`: TensorFlow's tensors, on the device where they lie;
+- `arrays`: arrays of each framework as NumPy sees them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +30,8 @@ def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[n
         arrays: arrays, tensors or variables of NumPy, TensorFlow, JAX or PyTorch, of any
             shape and memory layout and of a dtype for which `is_countable` holds. They are
             taken as they are counted, some millions of values at a time.
-        bounds: finite upper bounds, strictly increasing, float64, shape (B,), B >= 1.
+        bounds: finite upper bounds, strictly increasing, float64, shape (B,), B >= 1. Zero is
+            0.0 among them, not -0.0.
 
     Returns:
         The counts, int64, shape (B + 1,): ``counts[i]`` values lie in

@@ -1,7 +1,7 @@
 """A kernel for few bounds: every value is compared with every magnitude.
 
-A block of values stays in registers meanwhile. A magnitude serves both signs, which halves the
-work for symmetric bounds.
+A block of values stays in registers meanwhile. A magnitude serves both signs, which nearly halves
+the work for bounds that are symmetric and not exact in the dtype, as most are.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ OPAQUE = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0")
 def comparing(edges: Edges) -> Count:
     """A function that counts bit patterns into the buckets of `edges`."""
     mirrored = edges.mirrored()
-    magnitudes = read_only(mirrored.patterns[: mirrored.patterns.size // 2])
+    magnitudes = read_only(edges.magnitudes)
     greatest = mirrored.patterns[magnitudes.size]
     block_size = BLOCK_BYTES // greatest.itemsize
 
@@ -79,7 +79,7 @@ def _count_at_most(typing: Any, bits: Any, start: Any, magnitude: Any) -> Any:
         array = context.make_array(bits)(context, builder, arguments[0])
         address = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
         block = builder.load(address, align=width // 8)
-        # Nobody writes to it meanwhile, so that LLVM may load it once for all edges.
+        # Nobody is to write to it meanwhile, so that LLVM may load it once for all edges.
         block.set_metadata("invariant.load", builder.module.add_metadata([]))
         edge = context.cast(builder, arguments[2], magnitude, bits.dtype)
         magnitudes = builder.and_(block, _constant(vector, (1 << (width - 1)) - 1))

@@ -1,16 +1,20 @@
-"""Counting arrays in host memory: which kernel, how many threads, and no copy of the weights."""
+"""Counting arrays in host memory: which kernel, how many threads, and what has to be copied.
+
+Large contiguous arrays are counted where they lie; small ones and strided ones are copied, a few
+MiB at a time.
+"""
 
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank._native import edges as edge
+from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Count, Edges
 from gangplank._native.without_numba import without_numba
 
@@ -22,17 +26,20 @@ CORES = os.cpu_count() or 1
 # count one million (benchmarks/test_kernels.py). None is kept: a fork finds no pool half alive.
 VALUES_A_THREAD = 2_000_000
 
-# To load numba takes a second, in which NumPy counts hundreds of millions of values. But only
-# once, and models that are counted again and again are counted faster from then on.
+# To load numba takes from 0.2 s on, and 0.9 s if nothing is compiled (benchmarks/test_promises.py);
+# NumPy counts so many values in 0.02 s. Whoever counts more is likely to go on counting.
 LOAD_NUMBA_AFTER = 5_000_000
 
-# Comparing is faster up to 40 magnitudes of 4 bytes, 80 of 2 and so on, above that looking up
+# Comparing is faster up to some 40 magnitudes of 4 bytes, 80 of 2 and so on, above that looking up
 # (benchmarks/test_kernels.py).
 COMPARE_UP_TO_BYTES = 160
 
-# Arrays of fewer values are copied together, which takes a fraction of calling a kernel for each.
+# Arrays of fewer values are copied together: to copy them takes 5 µs, to call a kernel 10 µs.
 SMALL = 1 << 15
 TOGETHER = 1 << 16
+
+# No more copies than that wait to be counted.
+COPIED_BYTES = 1 << 23
 
 _values_without_numba = 0
 
@@ -51,25 +58,25 @@ def count(
     with ThreadPoolExecutor(pool_size) as pool:
         for batch in _batches(_together(_flat(arrays)), pool_size * VALUES_A_THREAD):
             size = sum(values.size for values in batch)
-            chosen, most_threads = _kernel_and_threads(size) if kernel is None else (kernel, 1)
-            dtypes = {values.dtype for values in batch}
-            counters = {dtype: _counter(chosen, bounds.tobytes(), dtype) for dtype in dtypes}
+            chosen, most_threads = _choose_for(size) if kernel is None else (kernel, 1)
             shares = _shares(batch, threads or min(most_threads, size // VALUES_A_THREAD))
-            others = [pool.submit(_count_share, counters, share) for share in shares[1:]]
-            totals += _count_share(counters, shares[0])
-            for other in others:
-                totals += other.result()
+            totals += _count_shares(pool, partial(_counter, chosen, bounds.tobytes()), shares)
+            batch.clear()
+            shares.clear()
     return totals[:-1], int(totals[-1])
 
 
 # A run counts with the same bounds, time and again.
 @lru_cache(maxsize=4)
 def _counter(kernel: Kernel, bounds: bytes, dtype: np.dtype[Any]) -> Count:
-    return kernel(edge.edges_of(np.frombuffer(bounds), dtype))
+    return kernel(bounds_in_dtype.edges_of(np.frombuffer(bounds), dtype))
 
 
-def _kernel_and_threads(size: int) -> tuple[Kernel, int]:
-    """The fastest kernel for `size` values more, and how many threads may run it."""
+def _choose_for(size: int) -> tuple[Kernel, int]:
+    """The fastest kernel for `size` values more, and how many threads may run it.
+
+    Notes how many there were, for the choices to come.
+    """
     global _values_without_numba
     if f"{__package__}.jit" not in sys.modules:
         _values_without_numba += size
@@ -85,13 +92,25 @@ def fastest_compiled(edges: Edges) -> Count:
     from gangplank._native.comparing import comparing
     from gangplank._native.looking_up import looking_up
 
-    magnitudes = np.unique(edges.patterns << 1)
-    return comparing(edges) if magnitudes.nbytes <= COMPARE_UP_TO_BYTES else looking_up(edges)
+    few = edges.magnitudes.nbytes <= COMPARE_UP_TO_BYTES
+    return comparing(edges) if few else looking_up(edges)
+
+
+def _count_shares(
+    pool: ThreadPoolExecutor,
+    counter: Callable[[np.dtype[Any]], Count],
+    shares: list[list[NDArray[Any]]],
+) -> NDArray[np.int64]:
+    """The totals of all shares, the first of which this thread counts itself."""
+    counters = {values.dtype: counter(values.dtype) for share in shares for values in share}
+    others = [pool.submit(_count_share, counters, share) for share in shares[1:]]
+    own = _count_share(counters, shares[0])
+    return sum((other.result() for other in others), start=own)
 
 
 def _count_share(
-    counters: dict[np.dtype[Any], Count], share: Iterable[NDArray[Any]]
-) -> NDArray[np.int64] | int:
+    counters: dict[np.dtype[Any], Count], share: list[NDArray[Any]]
+) -> NDArray[np.int64] | Any:
     return sum(counters[values.dtype](values.view(f"u{values.itemsize}")) for values in share)
 
 
@@ -135,15 +154,16 @@ def _is_plain(array: NDArray[Any]) -> bool:
 
 
 def _batches(arrays: Iterable[NDArray[Any]], size: int) -> Iterator[list[NDArray[Any]]]:
-    """The arrays in lists of `size` values or more, the last one apart."""
+    """The arrays in lists of some `size` values, or of fewer where they are copies."""
     batch: list[NDArray[Any]] = []
-    values = 0
+    values = copied = 0
     for array in arrays:
         batch.append(array)
         values += array.size
-        if values >= size:
+        copied += array.nbytes if array.flags.owndata else 0
+        if values >= size or copied >= COPIED_BYTES:
             yield batch
-            batch, values = [], 0
+            batch, values, copied = [], 0, 0
     if batch:
         yield batch
 

@@ -43,12 +43,18 @@ class Edges:
         np.add.at(totals, self.buckets, slots)
         return totals
 
+    @property
+    def magnitudes(self) -> NDArray[Any]:
+        """The patterns without their sign bits, each once, and without the greatest of all."""
+        greatest = np.iinfo(self.patterns.dtype).max >> 1
+        magnitudes = np.unique(self.patterns & self.patterns.dtype.type(greatest))
+        return magnitudes[magnitudes < greatest]
+
     def mirrored(self) -> "Edges":
         """The same, with the edges of either sign at the magnitudes of both."""
         all_ones = np.iinfo(self.patterns.dtype).max
         greatest = self.patterns.dtype.type(all_ones >> 1)
-        magnitudes = np.unique(self.patterns & greatest)
-        magnitudes = magnitudes[magnitudes < greatest]
+        magnitudes = self.magnitudes
         patterns = np.concatenate([magnitudes, [greatest], magnitudes | ~greatest])
         slots = np.searchsorted(
             self.patterns, np.append(patterns, self.patterns.dtype.type(all_ones))
@@ -57,7 +63,7 @@ class Edges:
 
 
 def edges_of(bounds: NDArray[np.float64], dtype: np.dtype[Any]) -> Edges:
-    """The edges of `bounds`, float64, finite and strictly increasing, for values of `dtype`."""
+    """The edges of `bounds`, as `gangplank._native.count` takes them, for values of `dtype`."""
     if dtype in IEEE:
         ends, buckets = _ieee_ends(bounds, dtype)
     elif dtype.itemsize == 1:

@@ -4,6 +4,10 @@ They hold no GIL, and are safe to call from several threads at once (numba's own
 not: its workqueue layer ends a process that two threads enter).
 """
 
+import contextlib
+import pickle
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numba
@@ -20,9 +24,23 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def compiled(function: Any) -> Any:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` compiled on first use, kept on disk where numba finds a folder to write to."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        return numba.njit(nogil=True)(function)
+    kernel = _compiled_anew(function)
+    with contextlib.suppress(RuntimeError):  # no such folder
+        kernel = numba.njit(nogil=True, cache=True)(function)
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        nonlocal kernel
+        try:
+            return kernel(*arguments)
+        except (OSError, EOFError, pickle.UnpicklingError):  # a full disk, or half a file on it
+            kernel = _compiled_anew(function)
+            return kernel(*arguments)
+
+    return call
+
+
+def _compiled_anew(function: Callable[..., Any]) -> Callable[..., Any]:
+    return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]

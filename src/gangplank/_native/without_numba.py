@@ -1,4 +1,4 @@
-"""A kernel of NumPy's own loops: a tenth as fast as numba's, and there without loading anything."""
+"""A kernel of NumPy's own loops: slower than numba's, and there without loading anything."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gangplank._native.edges import Count, Edges
 
-# Values and their comparisons stay in the processor's second cache (512 KiB at least).
+# So many float32 values and their comparisons stay in a second cache of 512 KiB.
 CHUNK = 1 << 16
 
 # Up to so many edges comparing is faster, above it searching (benchmarks/test_kernels.py).
