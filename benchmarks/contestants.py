@@ -36,12 +36,14 @@ class Contestant:
         inexact: why its answer differs from the exact one, "" where it does not.
         uniform: whether bounds must be equally spaced.
         most_weights: beyond that it would take minutes, or more memory than there is.
+        most_outcomes: weights times bounds, the same.
     """
 
     count: Count
     inexact: str = ""
     uniform: bool = False
     most_weights: int = 10**9
+    most_outcomes: int = 10**13
 
 
 def weights_histogram(weights, bounds):
@@ -123,7 +125,9 @@ CONTESTANTS = {
     "tf.histogram_fixed_width": Contestant(
         tf_fixed_width, IN_FLOATS, uniform=True, most_weights=10**8
     ),
-    "tf.summary.histogram": Contestant(tf_summary, OWN_BOUNDS, most_weights=10**7),
+    "tf.summary.histogram": Contestant(
+        tf_summary, OWN_BOUNDS, most_weights=10**7, most_outcomes=10**9
+    ),
     "torch.histc": Contestant(torch_histc, IN_FLOATS, uniform=True, most_weights=10**8),
 }
 

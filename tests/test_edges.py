@@ -57,7 +57,7 @@ def test_hard_values_of_a_wide_dtype_are_in_their_buckets(dtype, bounds):
 def test_edges_are_strictly_increasing(dtype):
     for bounds in BOUNDS.values():
         parts = edges.edges_of(np.array(bounds), dtype)
-        for patterns in (parts.patterns, parts.mirrored().patterns):
+        for patterns in (parts.patterns, parts.mirrored().magnitudes):
             assert (patterns[1:] > patterns[:-1]).all()
 
 
@@ -71,8 +71,21 @@ def test_bounds_that_are_one_in_the_dtype_make_one_edge():
 def test_a_magnitude_serves_both_signs():
     bounds = np.array([-0.2, -0.1, 0.1, 0.2])
     mirrored = edges.edges_of(bounds, np.dtype(np.float32)).mirrored()
-    magnitudes = mirrored.patterns[: mirrored.patterns.size // 2].view(np.float32)
-    assert magnitudes.tolist() == [np.float32(0.099999994), np.float32(0.19999999), np.inf]
+    assert mirrored.magnitudes.view(np.float32).tolist() == [
+        np.float32(0.099999994),
+        np.float32(0.19999999),
+        np.inf,
+    ]
+    assert mirrored.offset == 0
+
+
+def test_a_magnitude_serves_both_signs_of_an_exact_bound():
+    bounds = np.array([-0.5, -0.25, 0.25, 0.5])
+    mirrored = edges.edges_of(bounds, np.dtype(np.float64)).mirrored()
+    beyond_infinity = np.array([np.inf]).view(np.uint64) + np.uint64(1)
+    assert mirrored.magnitudes[:3].view(np.float64).tolist() == [0.25, 0.5, np.inf]
+    assert mirrored.magnitudes[3:].tolist() == beyond_infinity.tolist()
+    assert mirrored.offset == 1
 
 
 def test_totals_add_up_slots():

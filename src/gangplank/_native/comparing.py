@@ -30,16 +30,18 @@ OPAQUE = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0")
 def comparing(edges: Edges) -> Count:
     """A function that counts bit patterns into the buckets of `edges`."""
     mirrored = edges.mirrored()
-    magnitudes = read_only(edges.magnitudes)
-    greatest = mirrored.patterns[magnitudes.size]
-    block_size = BLOCK_BYTES // greatest.itemsize
+    dtype = mirrored.magnitudes.dtype
+    sign = dtype.type(1 << (8 * dtype.itemsize - 1))
+    signed_magnitudes = read_only(mirrored.magnitudes | sign)
+    offset = dtype.type(mirrored.offset)
+    block_size = BLOCK_BYTES // dtype.itemsize
 
     def count(bits: NDArray[Any]) -> NDArray[np.int64]:
         whole = bits.size - bits.size % block_size
-        last_block = np.full(block_size, greatest)  # which exceeds every magnitude
+        last_block = np.full(block_size, sign - dtype.type(1))  # which exceeds every magnitude
         last_block[: bits.size - whole] = bits[whole:]
-        at_most = _compare(read_only(bits[:whole]), magnitudes)
-        at_most += _compare(read_only(last_block), magnitudes)
+        at_most = _compare(read_only(bits[:whole]), signed_magnitudes, offset)
+        at_most += _compare(read_only(last_block), signed_magnitudes, offset)
         at_most[-1, 0] = bits.size
         at_most[:, 0] -= at_most[:, 1]
         at_most[1:] -= at_most[:-1].copy()
@@ -49,23 +51,22 @@ def comparing(edges: Edges) -> Count:
 
 
 @compiled
-def _compare(bits: NDArray[Any], magnitudes: NDArray[Any]) -> NDArray[np.int64]:
+def _compare(bits: NDArray[Any], signed_magnitudes: NDArray[Any], offset: Any) -> NDArray[np.int64]:
     """How many values have at most each magnitude, and how many of them are negative."""
-    at_most = np.zeros((magnitudes.size + 1, 2), np.int64)
-    greatest = (1 << (8 * bits.itemsize - 1)) - 1
+    at_most = np.zeros((signed_magnitudes.size + 1, 2), np.int64)
     for start in range(0, bits.size, BLOCK_BYTES // bits.itemsize):
-        for i in range(magnitudes.size):
-            both, negative = _count_at_most(bits, start, magnitudes[i])
+        for i in range(signed_magnitudes.size):
+            both, negative, _ = _count_at_most(bits, start, signed_magnitudes[i], offset)
             at_most[i, 0] += both
             at_most[i, 1] += negative
-        at_most[-1, 1] += _count_at_most(bits, start, greatest)[1]
+        at_most[-1, 1] += _count_at_most(bits, start, offset, offset)[2]
     return at_most
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _count_at_most(typing: Any, bits: Any, start: Any, magnitude: Any) -> Any:
-    """How many values of the block at `start` have at most `magnitude`, and how many of them are
-    negative.
+def _count_at_most(typing: Any, bits: Any, start: Any, edge: Any, offset: Any) -> Any:
+    """How many values of the block at `start` have at most the magnitude of `edge`, `offset` being
+    added to those of negative ones; how many of these are negative; how many are in all.
 
     In plain LLVM, of no one processor's instructions. At nine magnitudes it makes 3.6e9 float32 a
     second and thread with AVX-512, 2.8e9 with AVX2 and 1.8e9 with SSE4.2, where the vectors that
@@ -81,16 +82,19 @@ def _count_at_most(typing: Any, bits: Any, start: Any, magnitude: Any) -> Any:
         block = builder.load(address, align=width // 8)
         # Nobody is to write to it meanwhile, so that LLVM may load it once for all edges.
         block.set_metadata("invariant.load", builder.module.add_metadata([]))
-        edge = context.cast(builder, arguments[2], magnitude, bits.dtype)
-        magnitudes = builder.and_(block, _constant(vector, (1 << (width - 1)) - 1))
-        at_most = builder.icmp_signed("<=", magnitudes, _splat(builder, edge, vector))
+        # With the sign bit set, magnitudes are negative integers, and none overflows.
+        sign, zero = _constant(vector, 1 << (width - 1)), _constant(vector, 0)
+        is_negative = builder.icmp_signed("<", block, zero)
+        added = builder.select(is_negative, _splat(builder, arguments[3], vector), zero)
+        magnitudes = builder.add(builder.or_(block, sign), added)
+        at_most = builder.icmp_signed("<=", magnitudes, _splat(builder, arguments[2], vector))
         small = [builder.call(OPAQUE, [word]) for word in _words(builder, at_most)]
-        negative = _words(builder, builder.icmp_signed("<", block, _constant(vector, 0)))
-        counts = [small, map(builder.and_, small, negative)]
+        negative = list(_words(builder, is_negative))
+        counts = [small, map(builder.and_, small, negative), negative]
         ones = [reduce(builder.add, map(builder.ctpop, words)) for words in counts]
         return context.make_tuple(builder, signature.return_type, ones)
 
-    return types.UniTuple(types.int64, 2)(bits, start, magnitude), emit
+    return types.UniTuple(types.int64, 3)(bits, start, edge, offset), emit
 
 
 def _constant(vector: Any, value: int) -> Any:

@@ -92,7 +92,7 @@ def fastest_compiled(edges: Edges) -> Count:
     from gangplank._native.comparing import comparing
     from gangplank._native.looking_up import looking_up
 
-    few = edges.magnitudes.nbytes <= COMPARE_UP_TO_BYTES
+    few = edges.mirrored().magnitudes.nbytes <= COMPARE_UP_TO_BYTES
     return comparing(edges) if few else looking_up(edges)
 
 

@@ -43,23 +43,32 @@ class Edges:
         np.add.at(totals, self.buckets, slots)
         return totals
 
-    @property
-    def magnitudes(self) -> NDArray[Any]:
-        """The patterns without their sign bits, each once, and without the greatest of all."""
-        greatest = np.iinfo(self.patterns.dtype).max >> 1
-        magnitudes = np.unique(self.patterns & self.patterns.dtype.type(greatest))
-        return magnitudes[magnitudes < greatest]
+    def mirrored(self) -> "Mirrored":
+        """The same, with the edges of both signs at the same magnitudes.
 
-    def mirrored(self) -> "Edges":
-        """The same, with the edges of either sign at the magnitudes of both."""
-        all_ones = np.iinfo(self.patterns.dtype).max
-        greatest = self.patterns.dtype.type(all_ones >> 1)
-        magnitudes = self.magnitudes
-        patterns = np.concatenate([magnitudes, [greatest], magnitudes | ~greatest])
-        slots = np.searchsorted(
-            self.patterns, np.append(patterns, self.patterns.dtype.type(all_ones))
-        )
-        return Edges(patterns, self.buckets[slots], self.bucket_count)
+        Bounds of -b and b have one magnitude in common if b is not exact in the dtype, and two
+        that follow one another if it is: then an offset of 1 for negative values joins them.
+        """
+        unsigned = self.patterns.dtype.type
+        last = np.iinfo(self.patterns.dtype).max
+        greatest = unsigned(last >> 1)
+        positive = self.patterns[self.patterns < greatest]
+        negative = self.patterns[self.patterns > greatest] - greatest
+        joined = [np.union1d(positive, negative - unsigned(1)), np.union1d(positive, negative)]
+        offset = int(joined[1].size < joined[0].size)
+        magnitudes = joined[offset]
+        negative_ends = magnitudes + unsigned((last >> 1) + 1 - offset)
+        patterns = np.concatenate([magnitudes, [greatest], negative_ends])
+        slots = np.searchsorted(self.patterns, np.append(patterns, unsigned(last)))
+        return Mirrored(patterns, self.buckets[slots], self.bucket_count, magnitudes, offset)
+
+
+@dataclass(frozen=True)
+class Mirrored(Edges):
+    """Edges at `magnitudes` among positive values, and less `offset` (0 or 1) among negative."""
+
+    magnitudes: NDArray[Any]
+    offset: int
 
 
 def edges_of(bounds: NDArray[np.float64], dtype: np.dtype[Any]) -> Edges:
