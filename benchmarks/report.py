@@ -8,6 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+KERNEL_BOUNDS = (8, 24, 48, 256, 1024)
 TABLE_SIZES = (10**5, 10**7, 10**9)
 
 
@@ -58,6 +59,21 @@ def promises_table(run):
     return lines
 
 
+def kernels_table(run):
+    """Millions of values a second, of the 1e6 that each run counted."""
+    rows = {}
+    for result in run["results"]:
+        params = result["params"]
+        if "kernel" in result and params["bound_count"] in KERNEL_BOUNDS:
+            rows.setdefault((params["name"], params["dtype"]), []).append(1 / result["median_s"])
+    heads = ["", *(f"{bound_count:,} bounds" for bound_count in KERNEL_BOUNDS)]
+    lines = [heads, ["---"] * len(heads)]
+    lines += [
+        [f"{name}, {dtype}", *map("{:,.0f}".format, row)] for (name, dtype), row in rows.items()
+    ]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
 def chart(axes, points, xlabel):
     for name, values in points.items():
         sizes, times = zip(*sorted(values.items()), strict=True)
@@ -97,4 +113,5 @@ if __name__ == "__main__":
     latest = json.loads((RESULTS / "latest.json").read_text())
     put(HERE.parent / "README.md", "race", race_table(latest))
     put(HERE / "README.md", "promises", promises_table(latest))
+    put(HERE / "README.md", "kernels", kernels_table(latest))
     charts(latest)

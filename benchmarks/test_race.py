@@ -87,16 +87,17 @@ def count_together(variables, bounds):
     return gangplank.weights_histogram(variables, bounds).counts
 
 
-@pytest.mark.parametrize("count", [count_together, count_each])
+WAYS = {"gangplank": count_together, "np.histogram of each": count_each}
+
+
+@pytest.mark.parametrize("name", WAYS)
 @pytest.mark.parametrize("variable_count", [1, 10, 100, 1000, 5000, 20_000])
 @pytest.mark.benchmark(group="variables")
-def test_variables(benchmark, variable_count, count):
+def test_variables(benchmark, variable_count, name):
     weights, bounds = normal(200 * variable_count), np.linspace(-0.3, 0.3, 13)
     variables = [keras.Variable(part) for part in np.split(weights, variable_count)]
-    names = {count_together: "gangplank", count_each: "np.histogram of each"}
-    benchmark.extra_info.update(contestant=names[count], inexact="")
-    counts = benchmark.pedantic(count, args=(variables, bounds), rounds=5, warmup_rounds=1)
+    benchmark.extra_info.update(contestant=name, inexact="")
+    counts = benchmark.pedantic(WAYS[name], args=(variables, bounds), rounds=5, warmup_rounds=1)
     expected = reference.count([weights], bounds)[0]
-    np.testing.assert_allclose(
-        counts[1:-1], expected[1:-1], atol=0 if count is count_together else 2
-    )
+    tolerance = 0 if name == "gangplank" else 2
+    np.testing.assert_allclose(counts[1:-1], expected[1:-1], atol=tolerance)

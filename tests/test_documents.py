@@ -1,5 +1,6 @@
 """Every code block of the READMEs is run, and does what the text around it says."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import prometheus_client
 import pytest
+import report
 import trustme
 from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
 from samples import metrics_of
@@ -165,3 +167,13 @@ def test_examples(real_gateway, tmp_path):
     for name in metrics:
         if isinstance(name, str) and name.startswith("gangplank"):
             assert f"\n{name}{{" in output
+
+
+def test_the_tables_are_made_from_the_last_results():
+    run = json.loads((ROOT / "benchmarks/results/latest.json").read_text())
+    for document, lines in (
+        ("README.md", report.race_table(run)),
+        ("benchmarks/README.md", report.promises_table(run)),
+        ("benchmarks/README.md", report.kernels_table(run)),
+    ):
+        assert "\n".join(lines) in (ROOT / document).read_text()

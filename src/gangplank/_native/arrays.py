@@ -20,6 +20,9 @@ _TYPES = {
 }
 
 
+_OF_ML_DTYPES = frozenset(vars(ml_dtypes))
+
+
 @cache
 def _framework(kind: type[Any]) -> str | None:
     for framework, names in _TYPES.items():
@@ -66,11 +69,11 @@ def host_view(array: Any) -> NDArray[Any]:
 
 def _tensorflow_view(array: Any) -> NDArray[Any]:
     tensor = _tensor(array)
-    name = tensor.dtype.name
+    name = dtype_name(tensor)
     if name == "bfloat16":
         bits = sys.modules["tensorflow"].bitcast(tensor, "int16")
         return np.asarray(memoryview(bits)).view(ml_dtypes.bfloat16)
-    if hasattr(ml_dtypes, name):
+    if name in _OF_ML_DTYPES:
         return tensor.numpy()  # type: ignore[no-any-return]
     # Unlike .numpy(), no copy.
     return np.asarray(memoryview(tensor))
@@ -87,7 +90,7 @@ def _tensor(array: Any) -> Any:
 def _torch_view(array: Any) -> NDArray[Any]:
     tensor = array.detach().cpu().resolve_neg()
     name = dtype_name(tensor)
-    if not hasattr(ml_dtypes, name):
+    if name not in _OF_ML_DTYPES:
         return tensor.numpy()  # type: ignore[no-any-return]
     bits = getattr(sys.modules["torch"], f"int{8 * tensor.itemsize}")
     return tensor.view(bits).numpy().view(getattr(ml_dtypes, name))  # type: ignore[no-any-return]
