@@ -55,7 +55,7 @@ def promise(benchmark, capsys):
         is_at_most = least > aim
         benchmark.group = "promises"
         benchmark.extra_info.update(
-            promise=what, measured=measured, least=least, aim=aim, unit=unit, is_at_most=is_at_most
+            promise=what, measured=measured, least=least, aim=aim, unit=unit
         )
         benchmark.pedantic(lambda: None)
         with capsys.disabled():
@@ -161,11 +161,10 @@ def test_many_small_variables(promise):
     promise("5,000 Keras variables of 200 weights, each", 1e6 * taken / 5000, 25, 5, " µs")
 
 
-def in_a_new_process(script, **environment):
+def in_a_new_process(script):
     """The number that `script` prints."""
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        env=environment or None,
         capture_output=True,
         text=True,
         check=True,

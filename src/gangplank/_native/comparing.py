@@ -1,7 +1,7 @@
 """A kernel for few bounds: every value is compared with every magnitude.
 
 A block of values stays in registers meanwhile. A magnitude serves both signs, which nearly halves
-the work for bounds that are symmetric and not exact in the dtype, as most are.
+the work for symmetric bounds.
 """
 
 from collections.abc import Iterator

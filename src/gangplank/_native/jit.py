@@ -4,7 +4,6 @@ They hold no GIL, and are safe to call from several threads at once (numba's own
 not: its workqueue layer ends a process that two threads enter).
 """
 
-import contextlib
 import pickle
 from collections.abc import Callable
 from functools import wraps
@@ -26,9 +25,10 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` compiled on first use, kept on disk where numba finds a folder to write to."""
-    kernel = _compiled_anew(function)
-    with contextlib.suppress(RuntimeError):  # no such folder
+    try:
         kernel = numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # no such folder
+        kernel = _compiled_anew(function)
 
     @wraps(function)
     def call(*arguments: Any) -> Any:

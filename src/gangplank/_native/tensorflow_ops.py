@@ -2,7 +2,7 @@
 
 TensorFlow keeps int32 tensors of a GPU in host memory for many of its kernels (Reshape,
 StridedSlice, a function's arguments). So weights are reshaped and sliced before their bits
-are taken for integers, and from there on keys and places are int64.
+are taken for integers, and from there on patterns and places are int64.
 """
 
 from collections.abc import Callable, Iterable
