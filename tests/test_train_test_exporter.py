@@ -25,8 +25,19 @@ def shown(exporter, phase):
         sample.name.removeprefix(prefix): sample.value
         for metric in exporter.registry.collect()
         for sample in metric.samples
-        if sample.name.startswith(prefix) and "le" not in sample.labels
+        if sample.name.startswith(prefix) and not sample.labels
     }
+
+
+def status(exporter, phase="train"):
+    """The one status that a registry shows as true."""
+    (true,) = [
+        sample.labels["status"]
+        for metric in exporter.registry.collect()
+        for sample in metric.samples
+        if sample.name == f"gangplank_{phase}_status" and sample.value == 1
+    ]
+    return true
 
 
 def told(warned):
@@ -258,18 +269,23 @@ def test_a_histogram_that_is_no_longer_true_is_not_shown(model, data, monkeypatc
     assert "loss" in shown(exporter, "train")
 
 
-def test_a_gateway_that_is_down_is_logged_in_one_line_and_the_run_goes_on(model, data, caplog):
+def test_a_gateway_that_is_down_is_logged_in_two_lines_and_the_run_goes_on(model, data, caplog):
     address = f"127.0.0.1:{free_port()}"
-    exporter = TrainTestExporter(address, "digits", histogram_buckets=BUCKETS)
+    exporter = TrainTestExporter(address, "digits", histogram_buckets=BUCKETS, timeout=1)
     with caplog.at_level(logging.INFO):
-        history = fit(model, data, exporter, epochs=2)
-    assert len(history.epoch) == 2
+        history = fit(model, data, exporter, epochs=5)
+    assert len(history.epoch) == 5
     records = [record for record in caplog.records if record.name.startswith("gangplank")]
-    assert len(records) == 3
-    for record in records:
-        assert record.levelname == "ERROR"
-        assert "\n" not in record.getMessage()
-        assert f"of job 'digits' were not pushed to the Pushgateway at {address}" in record.message
+    assert [record.levelname for record in records] == ["WARNING", "ERROR"]
+    for record, ending in zip(
+        records,
+        ["Nothing more is logged until a push succeeds.", "It has nothing of this run."],
+        strict=True,
+    ):
+        message = record.getMessage()
+        assert f"of job 'digits' were not pushed to the Pushgateway at {address}" in message
+        assert message.endswith(ending)
+        assert "\n" not in message
 
 
 def test_a_gateway_that_is_down_ends_the_run_if_asked_to(model, data):
@@ -285,8 +301,12 @@ def test_a_refused_push_leaves_the_group_whole(gateway, model, data):
     exporter = TrainTestExporter(gateway, "digits", ignore_exceptions=False)
     with pytest.raises(PushError, match="answered 400 Bad Request"):
         fit(model, data, exporter)
+    # What was pushed as the run began stands there, and nothing of what was refused.
     names = {name for name in metrics_of(gateway, "digits") if "gangplank" in str(name)}
-    assert names == set()
+    assert names <= {
+        "gangplank_train_push_failures_total",
+        "gangplank_train_last_push_success_timestamp_seconds",
+    }
 
 
 def test_a_handler_is_used(model, data):
@@ -297,9 +317,12 @@ def test_a_handler_is_used(model, data):
 
     exporter = TrainTestExporter("gateway:9091", "digits", handler=handler, timeout=3)
     fit(model, data, exporter, epochs=1)
-    ((url, method, timeout, body),) = calls
-    assert (url, method, timeout) == ("http://gateway:9091/metrics/job/digits", "POST", 3)
-    assert b"gangplank_train_loss" in body
+    for url, method, timeout, _ in calls:
+        assert (url, method) == ("http://gateway:9091/metrics/job/digits", "POST")
+        assert 0 < timeout <= 3
+    assert b'gangplank_train_status{status="running"} 1' in calls[0][-1]
+    assert b'gangplank_train_status{status="completed"} 1' in calls[-1][-1]
+    assert b"gangplank_train_loss" in calls[-1][-1]
 
 
 def test_the_metrics_of_a_registry_of_the_users_own_are_pushed_too(gateway, model, data):

@@ -5,7 +5,7 @@ from gangplank import gateway
 from gangplank.buckets import HISTOGRAM_WEIGHT_BUCKETS_0_3, HISTOGRAM_WEIGHT_BUCKETS_1_0
 from gangplank.collector import HistogramCollector
 from gangplank.histogram import WeightsHistogram, weights_histogram
-from gangplank.publisher import PushError
+from gangplank.publishing import PushError
 from gangplank.train_test_exporter import TrainTestExporter
 
 __version__ = "0.1.0"

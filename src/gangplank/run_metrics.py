@@ -9,6 +9,8 @@ from prometheus_client.core import GaugeMetricFamily
 from gangplank.collector import GaugesCollector, HistogramCollector
 from gangplank.histogram import WeightsHistogram
 from gangplank.metric_names import MetricNames
+from gangplank.publishing import PushMetrics
+from gangplank.run_status import KerasCall, RunStatus
 
 _HISTOGRAM = "model_weights"
 
@@ -23,18 +25,23 @@ RESERVED = (
     *_GAUGES,
     _HISTOGRAM,
     *(f"{_HISTOGRAM}_{series}" for series in ("bucket", "count", "sum", "created")),
+    "status",
+    "last_push_success_timestamp_seconds",
+    *(f"push_failures{suffix}" for suffix in ("", "_total", "_created")),
 )
 """Names, after ``gangplank_train_`` or ``gangplank_test_``, that no metric of Keras can have."""
 
 
 class RunMetrics:
-    """What is known of a phase: gauges, and the histogram of the weights.
+    """What is known of a phase: gauges, the histogram of the weights, and how the run fares.
 
     Arguments:
         phase: "train" or "test", which begins the metrics' names.
         names: the names of Keras's metrics.
 
     Attributes:
+        status: whether the run goes on.
+        pushes: how pushing fares.
         collectors: what shows all of it, to be registered.
     """
 
@@ -48,19 +55,22 @@ class RunMetrics:
         self._histogram = HistogramCollector(
             self._prefix + _HISTOGRAM, "The model's weights by their value."
         )
-        self.collectors = (self._gauges, self._histogram)
+        self.status = RunStatus(self._prefix + "status")
+        self.pushes = PushMetrics(self._prefix)
+        self.collectors = (self._gauges, self._histogram, self.status, self.pushes)
 
-    def begin(self) -> None:
-        """Another run of this phase begins: nothing is known of it."""
+    def begin(self) -> KerasCall:
+        """Another run of this phase begins, on this thread: nothing else is known of it."""
         self._began = time.monotonic()
         self._shown.clear()
         self._gauges.set([])
         self._histogram.clear()
+        return self.status.begin()
 
     def show(self, logs: Mapping[str, Any], **own: float) -> None:
         """Shows what Keras logged, gangplank's own gauges, and the time that has passed."""
         for name, key, value in self._names.named(logs):
-            self._put(name, f"Keras's metric {key}.", value)
+            self._put(name, f"Keras's metric {key!r}.", value)
         own["elapsed_time_seconds"] = time.monotonic() - self._began
         for name, value in own.items():
             self._put(name, _GAUGES[name], value)

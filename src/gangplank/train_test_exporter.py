@@ -3,9 +3,11 @@
 import contextlib
 import logging
 import math
+import threading
+import time
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from prometheus_client import CollectorRegistry
@@ -14,19 +16,26 @@ from prometheus_client.registry import Collector
 from gangplank.buckets import finite_bounds
 from gangplank.histogram import weights_histogram
 from gangplank.metric_names import MetricNames, checked_metrics
-from gangplank.publisher import Handler, Publisher, PushError
+from gangplank.publishing import Handler, Publisher, Pushgateway
 from gangplank.run_metrics import RESERVED, RunMetrics
+from gangplank.run_status import Ending
 
 _logger = logging.getLogger(__name__)
+
+_BETWEEN_BATCHES = 1.0  # seconds, at least, between two batches that are shown
 
 
 class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Shows Prometheus how training and testing go, and a histogram of the model's weights.
 
-    Pass one to `fit` and `evaluate`; it serves one run after another. Metrics are pushed to a
-    Pushgateway at each epoch's end, at the end of training and at the end of `evaluate`; what
-    stands there under other names, such as the training's metrics when a test pushes, stays.
-    The validation inside `fit` is part of training.
+    Pass one to `fit` and `evaluate`; it serves one run after another. A thread of its own pushes
+    the newest metrics to a Pushgateway, at most once a second, so that no gateway holds up the
+    training; what stands there under other names, such as the training's metrics when a test
+    pushes, stays. Only the end of a run waits, until the last metrics are delivered, for
+    `timeout` seconds at most. The validation inside `fit` is part of training.
+
+    Where an exception ends a run, its last metrics are pushed once more, with the status
+    "failed"; where SIGTERM does, too, if nobody else handles that signal.
 
     Arguments:
         pgw_addr: address of the Pushgateway, such as "127.0.0.1:9091" or "https://host"; None
@@ -37,12 +46,18 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         histogram_buckets: upper bounds of the weights' histogram, strictly increasing. No
             histogram by default.
         handler: prometheus_client's push handler, for a gateway that wants authentication.
-        ignore_exceptions: whether a push that fails is logged, and the run goes on, or raises
-            `PushError`, and the run is aborted.
+        ignore_exceptions: True logs that pushes fail, and that they succeed again. False aborts
+            the run: a hook raises `PushError` where no push has succeeded yet, where one is
+            refused for good, or where none succeeds for `timeout` seconds.
         histogram_freq: make the histogram every so many epochs; by default at the end of
             training only. At the end of `evaluate` it is made in any case.
+        update_freq: "epoch" shows the metrics at each epoch's end; a number of batches also after
+            so many batches of training, at most once a second.
         grouping_key: further labels that tell the metrics of this run from others of the job.
-        timeout: seconds that a push may take, whatever the gateway does.
+        delete_on_end: whether the group is deleted at the end of a run, once Prometheus has
+            scraped it meanwhile. A run that failed leaves its group.
+        timeout: seconds that a push may take, and in all the end of a run, whatever the gateway
+            does.
         registry: where the metrics are registered; one of its own by default. Everything in
             it is pushed.
 
@@ -55,6 +70,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             already, such as those of another exporter.
     """
 
+    async_safe = True  # else Keras would call every callback's batch hooks in between the steps
+
     def __init__(
         self,
         pgw_addr: str | None,
@@ -65,26 +82,34 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         ignore_exceptions: bool = True,
         *,
         histogram_freq: int | None = None,
+        update_freq: int | Literal["epoch"] = "epoch",
         grouping_key: Mapping[str, str] | None = None,
+        delete_on_end: bool = False,
         timeout: float = 10.0,
         registry: CollectorRegistry | None = None,
     ) -> None:
         super().__init__()
-        self._publisher = Publisher(pgw_addr, job, grouping_key, handler, timeout)
+        self._gateway = Pushgateway(pgw_addr, job, grouping_key, handler, timeout)
         self._bounds = (
             None
             if histogram_buckets is None
             else finite_bounds(histogram_buckets, "histogram_buckets")
         )
         self._histogram_freq = _checked_histogram_freq(histogram_freq, self._bounds)
+        self._update_freq = _checked_update_freq(update_freq)
         self._ignore_exceptions = ignore_exceptions
+        self._delete_on_end = delete_on_end
         self._names = MetricNames(RESERVED, checked_metrics(metrics))
         self.registry = CollectorRegistry() if registry is None else registry
         self._train = RunMetrics("train", self._names)
         self._test = RunMetrics("test", self._names)
         _register((*self._train.collectors, *self._test.collectors), self.registry)
-        self._is_inside_fit = False
+        self._publisher: Publisher | None = None
         self._is_test = True
+        self._parameters = 0
+        self._next_batch = self._update_freq
+        self._batch_shown = 0.0
+        self._showing_batch = threading.Lock()
         self._warned_of_weights = False
 
     def set_model(self, model: keras.Model) -> None:
@@ -94,8 +119,25 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._is_test = True
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._is_inside_fit, self._is_test = True, False
-        self._train.begin()
+        self._is_test = False
+        self._begin(self._train)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._next_batch = self._update_freq
+        self._raise_failure()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if batch + 1 < self._next_batch or not self._showing_batch.acquire(blocking=False):
+            return
+        # Keras calls this from several threads.
+        try:
+            self._next_batch = batch + 1 + self._update_freq
+            if time.monotonic() - self._batch_shown >= _BETWEEN_BATCHES:
+                self._batch_shown = time.monotonic()
+                self._show(self._train, logs)
+                self._push()
+        finally:
+            self._showing_batch.release()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._show(self._train, logs, epochs_count=epoch + 1)
@@ -104,29 +146,70 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._push()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._is_inside_fit, self._is_test = False, True
+        self._is_test = True
         self._names.warn_of_missing(logs or {}, validation=True)
-        if self._bounds is not None:
-            self._show_weights(self._train)
-            self._push()
+        self._show_weights(self._train)
+        self._end(self._train, "failed" if self._was_terminated(logs or {}) else "completed")
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._is_test:
-            self._test.begin()
+            self._begin(self._test)
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if not self._is_test:
             return
         # After an evaluate that a callback of fit called, fit goes on with its validation.
-        self._is_test = not self._is_inside_fit
+        self._is_test = not self._train.status.is_running()
         self._show(self._test, logs)
         self._show_weights(self._test)
+        self._end(self._test, "completed")
+
+    def _begin(self, run: RunMetrics) -> None:
+        is_inside_fit = run is self._test and self._train.status.is_running()
+        call = run.begin()
+        self._parameters = 0
+        if self._gateway.address is None:
+            return
+        if not is_inside_fit or self._publisher is None:
+            before = self._publisher
+            if before is not None:
+                before.stop()
+            self._publisher = Publisher(
+                self._gateway,
+                self.registry,
+                run.pushes,
+                call.is_over,
+                on_failure=lambda: run.status.end("failed"),
+                after=before,
+            )
         self._push()
 
+    def _end(self, run: RunMetrics, ending: Ending) -> None:
+        run.status.end(ending)
+        if self._publisher is None:
+            return
+        if self._train.status.is_running():
+            self._push()
+            return
+        failure = self._publisher.finish(delete=self._delete_on_end and ending == "completed")
+        self._publisher = None
+        if failure is None:
+            return
+        if not self._ignore_exceptions:
+            raise failure
+        _logger.error("%s", failure)
+
+    def _was_terminated(self, logs: Mapping[str, Any]) -> bool:
+        # TerminateOnNaN has no other way of telling than that of EarlyStopping.
+        return bool(self.model.stop_training) and not math.isfinite(logs.get("loss", 0.0))
+
     def _show(self, run: RunMetrics, logs: Mapping[str, Any] | None, **own: float) -> None:
-        # Not count_params(), which refuses a model that has no call() but a train_step().
-        parameters = sum(math.prod(variable.shape) for variable in self.model.weights)
-        run.show(logs or {}, model_parameters_count=parameters, **own)
+        # Once a run, since Keras makes the list of all variables anew. Not count_params(), which
+        # refuses a model that has no call() but a train_step().
+        self._parameters = self._parameters or sum(
+            math.prod(variable.shape) for variable in self.model.weights
+        )
+        run.show(logs or {}, model_parameters_count=self._parameters, **own)
         self._names.warn_of_missing(logs or {}, validation=False)
 
     def _show_weights(self, run: RunMetrics) -> None:
@@ -141,12 +224,16 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             self._warned_of_weights = True
 
     def _push(self) -> None:
-        try:
-            self._publisher.publish(self.registry)
-        except PushError as error:
-            if not self._ignore_exceptions:
-                raise
-            _logger.error("%s", error)
+        if self._publisher is not None:
+            self._publisher.publish()
+            self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._publisher is None or self._ignore_exceptions:
+            return
+        if failure := self._publisher.error:
+            self._publisher.stop()
+            raise failure
 
 
 def _register(collectors: Iterable[Collector], registry: CollectorRegistry) -> None:
@@ -180,5 +267,16 @@ def _checked_histogram_freq(freq: Any, bounds: tuple[float, ...] | None) -> int 
         raise ValueError(
             "histogram_freq needs histogram_buckets. Pass for instance "
             "histogram_buckets=gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3."
+        )
+    return freq
+
+
+def _checked_update_freq(freq: Any) -> float:
+    """The number of batches, infinite for "epoch"."""
+    if freq == "epoch":
+        return math.inf
+    if not isinstance(freq, int) or isinstance(freq, bool) or freq < 1:
+        raise ValueError(
+            f"update_freq must be 'epoch' or a number of batches, 1 or more. Received {freq!r}."
         )
     return freq

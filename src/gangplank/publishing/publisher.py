@@ -1,0 +1,275 @@
+"""Getting the newest state of a run to its gateway, in the background."""
+
+import contextlib
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from gangplank.publishing import last_words
+from gangplank.publishing.outage import Outage
+from gangplank.publishing.pace import Pace
+from gangplank.publishing.push_error import PushError
+from gangplank.publishing.push_metrics import PushMetrics
+from gangplank.publishing.pushgateway import Pushgateway
+
+_logger = logging.getLogger(__name__)
+
+State = Callable[[], Iterable[Metric]]
+
+_BETWEEN_LOOKS = 0.2  # seconds, at whether the run is over
+
+
+class Publisher:
+    """Pushes the newest state of one run from a thread of its own, which ends with the run.
+
+    Metrics are state: what was overtaken by something newer is not pushed. What fails and may
+    pass is tried again after pauses that grow. An outage is logged when it begins and ends.
+
+    Arguments:
+        gateway: where to push to. Its timeout bounds each push, and the end of the run.
+        registry: what to push.
+        metrics: what counts the pushes; part of `registry`.
+        is_over: whether the run has ended. If it has without `finish`, it has failed.
+        on_failure: called then, before the last push.
+        after: the publisher of the run before, which may still be pushing.
+    """
+
+    # No lock: each attribute has one side that writes it, the run's or the thread's, so that the
+    # handler of a signal can neither wait for the code that it interrupts nor make it wait.
+
+    def __init__(
+        self,
+        gateway: Pushgateway,
+        registry: CollectorRegistry,
+        metrics: PushMetrics,
+        is_over: Callable[[], bool],
+        on_failure: Callable[[], None],
+        after: "Publisher | None" = None,
+    ) -> None:
+        self._gateway = gateway
+        self._registry = registry
+        self._metrics = metrics
+        self._is_over = is_over
+        self._on_failure = on_failure
+        self._after = after
+        self._process = os.getpid()
+        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+        self._state: State | None = None  # the newest
+        self._has_failed = False
+        self._ending: _Ending | None = None
+
+        self._settled: State | None = None  # delivered, or given up
+        self._attempt_began: float | None = None
+        self._outage: Outage | None = None
+        self._delivered: float | None = None
+        self._pace = Pace()
+
+        metrics.failures = metrics.failures or 0
+        last_words.expect(self)
+        self._thread = threading.Thread(target=self._work, name="gangplank-push", daemon=True)
+        self._thread.start()
+
+    @property
+    def error(self) -> PushError | None:
+        """Why the gateway is to be counted as lost, if it is.
+
+        That is at once where a push cannot pass, or none of this run ever did; `timeout` seconds
+        into an outage elsewhere.
+        """
+        outage = self._outage
+        if outage is None:
+            return None
+        at_once = self._delivered is None or not outage.error.may_pass
+        return outage.error if at_once or outage.seconds() > self._gateway.timeout else None
+
+    def publish(self) -> None:
+        """Has what the registry holds now pushed soon. Never waits for the gateway."""
+        if self._is_forked():
+            return
+        self._state = self._registry_now()
+        self._woken.put(None)
+        began = self._attempt_began
+        if began is not None and time.monotonic() - began > self._gateway.timeout:
+            self._attempt_began = None
+            self._note_failure(self._gateway.late(), began)
+
+    def finish(self, *, delete: bool = False) -> PushError | None:
+        """Has what the registry holds now pushed, or its group deleted, within `timeout` seconds.
+
+        Returns:
+            Why that was not done, if it was not.
+        """
+        if self._is_forked():
+            return None
+        self._state = self._registry_now()
+        self._end(delete=delete)
+        self.wait()
+        last_words.forget(self)
+        return self._loss()
+
+    def stop(self) -> None:
+        """Ends without another push."""
+        self._ending = _Ending(time.monotonic())
+        self._woken.put(None)
+        last_words.forget(self)
+
+    def fail(self) -> None:
+        """The run has failed: begins its last push."""
+        self._has_failed = True
+        self._woken.put(None)
+
+    def wait(self) -> None:
+        """Waits for the last push, at most `timeout` seconds in all."""
+        now = time.monotonic()
+        deadline = self._ending.deadline if self._ending else now + self._gateway.timeout
+        self._thread.join(max(0.0, deadline - now))
+
+    def _is_forked(self) -> bool:
+        # A child has no part in the run of its parent, and the thread is not in it.
+        return os.getpid() != self._process
+
+    def _registry_now(self) -> State:
+        try:
+            families = list(self._registry.collect())
+        # A collector of the user's own has failed. The push will come upon that, and tell of it.
+        except Exception:
+            return self._registry.collect
+        return lambda: families
+
+    def _end(self, *, delete: bool = False) -> None:
+        self._ending = _Ending(time.monotonic() + self._gateway.timeout, delete)
+        self._woken.put(None)
+
+    def _work(self) -> None:
+        if self._after is not None:
+            # What is newer must not arrive before what is older.
+            self._after.wait()
+        while (state := self._next()) is not None:
+            began = self._attempt_began = time.monotonic()
+            try:
+                self._push(state)
+            except PushError as error:
+                self._note_failure(error, began)
+                self._pace.failed(error)
+                if not error.may_pass:
+                    self._give_up(state)
+            else:
+                self._settled = state
+                self._pace.succeeded()
+                self._note_success()
+            self._attempt_began = None
+        last_words.forget(self)
+        if self._has_failed and (loss := self._loss()):
+            _logger.error("%s", loss)
+
+    def _next(self) -> State | None:
+        """Waits until a state is to be pushed, and returns it; None if none will be."""
+        while True:
+            if self._ending is None and (self._has_failed or self._is_over()):
+                self._has_failed = True
+                self._on_failure()
+                self._state = self._registry.collect
+                self._end()
+            ending = self._ending
+            if ending is not None and not ending.was_seen:
+                ending.was_seen = True
+                self._pace.end()
+            now = time.monotonic()
+            is_pending = self._state is not self._settled
+            if ending is not None and (
+                not is_pending or ending.is_given_up or max(now, self._pace.due) >= ending.deadline
+            ):
+                return None
+            if is_pending and now >= self._pace.due:
+                return self._state
+            pause = self._pace.due - now if is_pending else _BETWEEN_LOOKS
+            with contextlib.suppress(queue.Empty):
+                self._woken.get(timeout=min(pause, _BETWEEN_LOOKS))
+
+    def _push(self, state: State) -> None:
+        ending = self._ending
+        timeout = self._gateway.timeout
+        if ending is not None:
+            timeout = min(timeout, max(0.001, ending.deadline - time.monotonic()))
+            if ending.deletes:
+                self._gateway.delete(timeout)
+                return
+        body = _Body(state, self._metrics)
+        self._gateway.push(body, timeout)
+        if self._outage is not None and self._outage.hung:
+            # A gateway that hung reads what it was sent before side by side with this.
+            self._gateway.push(body, timeout)
+
+    def _give_up(self, state: State) -> None:
+        if self._ending is None:
+            self._settled = state
+        else:
+            self._ending.is_given_up = True
+
+    def _note_failure(self, error: PushError, began: float) -> None:
+        self._metrics.failures = (self._metrics.failures or 0) + 1
+        if self._outage is None:
+            # What fails at the end of a run is told of there.
+            self._outage = Outage(error, began, is_logged=self._ending is None)
+            if self._outage.is_logged:
+                _logger.warning("%s Nothing more is logged until a push succeeds.", error)
+        self._outage.add(error)
+
+    def _note_success(self) -> None:
+        outage, self._outage = self._outage, None
+        self._delivered = time.monotonic()
+        self._metrics.succeeded = time.time()
+        if outage is not None and outage.is_logged:
+            _logger.warning(
+                "The Pushgateway at %s takes the metrics of job %r again, after %.1f s and %d "
+                "pushes that failed.",
+                self._gateway.address,
+                self._gateway.job,
+                outage.seconds(),
+                outage.failures,
+            )
+
+    def _loss(self) -> PushError | None:
+        """Why the run's last push was not done, if it was not."""
+        if self._state is self._settled:
+            return None
+        error = self._outage.error if self._outage is not None else self._gateway.late()
+        if self._delivered is None:
+            lost = "It has nothing of this run."
+        else:
+            ago = time.monotonic() - self._delivered
+            lost = f"What is newer than its last push, {ago:.1f} s ago, is lost."
+        return error.with_more(lost)
+
+
+@dataclass
+class _Ending:
+    """The end of a run: by when all must be done."""
+
+    deadline: float
+    deletes: bool = False
+    was_seen: bool = False
+    is_given_up: bool = False
+
+
+class _Body(Collector):
+    """A state, and how pushing fares by the time that it is pushed."""
+
+    def __init__(self, state: State, metrics: PushMetrics) -> None:
+        self._state = state
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        # Whoever reads this knows that this push has succeeded.
+        current = {family.name: family for family in self._metrics.families(time.time())}
+        others = [family for family in self._state() if family.name not in current]
+        return [*others, *current.values()]

@@ -1,0 +1,126 @@
+"""Why a gateway did not take a push: in its own words, and whether to try again."""
+
+import contextlib
+import socket
+import ssl
+import time
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from urllib.error import HTTPError, URLError
+
+_LONGEST_WORDS = 500  # bytes of an answer that are quoted
+_LONGEST_WAIT = 3600.0  # seconds, whatever Retry-After says
+
+
+class PushError(OSError):
+    """A gateway did not take a push. The message says which, whose, why, and what to check.
+
+    Attributes:
+        may_pass: whether the same push may succeed later: the gateway was not reached, did not
+            answer in time, or answered 408, 425, 429 or 5xx.
+        retry_after: seconds that the gateway asked to wait before the next push, or 0.
+    """
+
+    may_pass: bool = False
+    retry_after: float = 0.0
+
+    def with_more(self, words: str) -> "PushError":
+        """The same error with more words at the end of its message."""
+        more = PushError(f"{self} {words}")
+        more.may_pass, more.retry_after = self.may_pass, self.retry_after
+        more.__cause__ = self.__cause__
+        return more
+
+
+def push_error(error: Exception, what: str, address: str, timeout: float) -> PushError:
+    """The PushError that `error` is the cause of.
+
+    Arguments:
+        error: what the handler raised.
+        what: what was not done, such as "The metrics of job 'a' were not pushed to".
+        address: of the Pushgateway.
+        timeout: seconds that there were.
+    """
+    words = ""
+    if isinstance(error, HTTPError):
+        words = _words(error, time.monotonic() + timeout)
+    elif isinstance(error, URLError) and isinstance(error.reason, Exception):
+        error = error.reason
+    reason = _reason(error, words, address, timeout)
+    failure = PushError(f"{what} the Pushgateway at {address}: {reason}")
+    failure.may_pass = _may_pass(error)
+    failure.retry_after = _retry_after(error)
+    # The error of a header that is none repeats it, and with it the secret that it holds.
+    failure.__cause__ = None if _is_bad_header(error) else error
+    return failure
+
+
+def _reason(error: Exception, words: str, address: str, timeout: float) -> str:
+    if isinstance(error, HTTPError):
+        advice = {
+            400: "Check whether metrics of these names stand there with another type.",
+            401: "Check the credentials that the handler sends.",
+            403: "Check what the credentials that the handler sends are allowed to do.",
+        }.get(error.code, "Check that this is the address of a Pushgateway.")
+        return f"it answered {error.code} {_one_line(error.msg)}: {words} {advice}"
+    if isinstance(error, TimeoutError):
+        return (
+            f"it did not answer within {round(timeout, 2):g} s. "
+            "Check that it is up and can be reached, or raise the timeout."
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{error.verify_message}. Check its certificate, and SSL_CERT_FILE for your CA."
+    if isinstance(error, socket.gaierror):
+        return f"its name is not known ({error.strerror}). Check the address."
+    if _is_bad_header(error):
+        return (
+            "a header that the handler sends is none. "
+            "Check that no secret in it ends in a line break, as one read from a file may."
+        )
+    cause = f"{_one_line(str(error)) or 'no more is known'} ({type(error).__name__}). "
+    if isinstance(error, OSError | HTTPException):
+        return f"{cause}Check that a Pushgateway is up there: curl {address}/-/ready"
+    return f"{cause}Check the handler, and the collectors in the registry."
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, HTTPError):
+        return error.code >= 500 or error.code in (408, 425, 429)
+    if isinstance(error, ssl.SSLEOFError):
+        return True
+    if isinstance(error, ssl.SSLError | FileNotFoundError | PermissionError):
+        return False
+    return isinstance(error, OSError | HTTPException)
+
+
+def _retry_after(error: Exception) -> float:
+    text = error.headers.get("Retry-After", "") if isinstance(error, HTTPError) else ""
+    try:
+        seconds = float(text) if text.isdecimal() else _until(text)
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), _LONGEST_WAIT)
+
+
+def _until(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp() - time.time()
+
+
+def _is_bad_header(error: Exception) -> bool:
+    return isinstance(error, ValueError) and str(error).startswith("Invalid header value")
+
+
+def _words(error: HTTPError, deadline: float) -> str:
+    """The body of an answer, quoted."""
+    words = b""
+    with contextlib.closing(error), contextlib.suppress(OSError, HTTPException):
+        while len(words) < _LONGEST_WORDS and time.monotonic() < deadline:
+            more = error.fp.read1(_LONGEST_WORDS - len(words))  # type: ignore[attr-defined]
+            if not more:
+                break
+            words += more
+    return f"{_one_line(words.decode(errors='replace'))!r}."
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,164 @@
+"""One group of metrics on a Pushgateway, which can be pushed and deleted."""
+
+import numbers
+import re
+import threading
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from prometheus_client import delete_from_gateway, pushadd_to_gateway
+from prometheus_client.registry import Collector
+
+from gangplank.labels import is_label_name
+from gangplank.publishing.bounded_handler import bounded_handler
+from gangplank.publishing.push_error import PushError, push_error
+
+Handler = Callable[..., Callable[[], None]]
+"""A push handler as prometheus_client defines it: called with url, method, timeout, headers
+and data, it returns a function that sends them."""
+
+
+_PUSH = "The metrics of job {job!r} were not pushed to"
+_DELETION = "The group of job {job!r} was not deleted from"
+
+
+@dataclass
+class Pushgateway:
+    """A group of metrics on a Pushgateway, and how to get them there.
+
+    Attributes:
+        address: of the Pushgateway, as ``host:port`` or an http(s) URL; None for none.
+        job: the job label, not empty.
+        grouping_key: further labels that tell this group of metrics from others of the job.
+        handler: prometheus_client's push handler; one whose timeout is a bound if None.
+        timeout: seconds that a push may take.
+
+    Raises:
+        ValueError: an attribute is not as above. The message never holds a secret.
+    """
+
+    address: str | None
+    job: str
+    grouping_key: Mapping[str, str] | None = None
+    handler: Handler | None = field(default=None, repr=False)
+    timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.address is not None:
+            _check_address(self.address)
+        _check_label_value("job", self.job)
+        if not self.job:
+            raise ValueError("job must not be empty. Name the job, such as 'mnist'.")
+        self.grouping_key = _checked_grouping_key(self.grouping_key)
+        if self.handler is not None and not callable(self.handler):
+            raise ValueError(
+                "handler must be a function. "
+                f"Received an object of type {type(self.handler).__name__}. Pass a push handler "
+                "as prometheus_client has them, such as one that calls its basic_auth_handler."
+            )
+        if not _is_positive(self.timeout):
+            raise ValueError(
+                f"timeout must be a positive number of seconds. Received {self.timeout!r}."
+            )
+
+    def push(self, metrics: Collector, timeout: float) -> None:
+        """Pushes `metrics` within `timeout` seconds; what they do not name stays there (POST).
+
+        Raises:
+            PushError: the gateway did not take it and has what it had before; or it did not
+                answer in time, and may yet take it.
+        """
+        self._attempt(partial(pushadd_to_gateway, registry=metrics), timeout)
+
+    def delete(self, timeout: float) -> None:
+        """Removes the group within `timeout` seconds. Raises PushError where that failed."""
+        self._attempt(delete_from_gateway, timeout, _DELETION)
+
+    def late(self) -> PushError:
+        """The error of a push that took longer than `timeout` seconds."""
+        return self._error(TimeoutError(), _PUSH, self.timeout)
+
+    def _attempt(self, call: Callable[..., None], timeout: float, what: str = _PUSH) -> None:
+        try:
+            call(
+                self.address,
+                self.job,
+                grouping_key=self.grouping_key,
+                timeout=timeout,
+                handler=self.handler or bounded_handler,
+            )
+        # A handler raises what it likes.
+        except Exception as error:
+            failure = self._error(error, what, timeout)
+        else:
+            return
+        raise failure
+
+    def _error(self, error: Exception, what: str, timeout: float) -> PushError:
+        assert self.address is not None
+        return push_error(error, what.format(job=self.job), self.address, timeout)
+
+
+def _check_address(address: Any) -> None:
+    advice = "Pass the address of a Pushgateway, such as '127.0.0.1:9091' or 'https://host'."
+    if not isinstance(address, str):
+        raise ValueError(f"pgw_addr must be a str or None. Received {address!r}. {advice}")
+    # In a host's name, what NFKC makes an @ of is one.
+    if "@" in unicodedata.normalize("NFKC", address) or "?" in address:
+        raise ValueError(
+            "pgw_addr must not hold a user or a password, nor a query. Pass a handler that sends "
+            "them, such as one made with prometheus_client.exposition.basic_auth_handler."
+        )
+    try:
+        url = urlsplit(address if "://" in address else f"http://{address}")
+        is_address = (
+            url.scheme in ("http", "https")
+            and url.hostname is not None
+            and url.port != 0
+            and not url.fragment
+            and re.search(r"[\s\x00-\x1f\x7f]", address) is None
+        )
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise ValueError(
+            f"pgw_addr must be the address of a gateway. Received {address!r}. {advice}"
+        )
+
+
+def _check_label_value(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a str. Received {value!r}. Pass str({value!r}).")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} must be text that UTF-8 can encode: {error}.") from None
+    if value in (".", ".."):
+        raise ValueError(f"{name} must not be {value!r}, which no URL of a gateway can hold.")
+
+
+def _checked_grouping_key(grouping_key: Any) -> dict[str, str]:
+    if grouping_key is None:
+        return {}
+    if not isinstance(grouping_key, Mapping):
+        raise ValueError(
+            "grouping_key must map label names to values, such as {'instance': 'gpu-7'}. "
+            f"Received {grouping_key!r}."
+        )
+    for name, value in grouping_key.items():
+        if not isinstance(name, str) or not is_label_name(name):
+            raise ValueError(f"grouping_key must have label names as keys. Received {name!r}.")
+        if name in ("job", "le"):
+            raise ValueError(
+                f"grouping_key must not name the label {name!r}, which gangplank sets itself."
+            )
+        _check_label_value(f"grouping_key[{name!r}]", value)
+    return dict(grouping_key)
+
+
+def _is_positive(seconds: Any) -> bool:
+    return isinstance(seconds, numbers.Real) and 0 < seconds <= threading.TIMEOUT_MAX  # type: ignore[operator]

@@ -1,0 +1,332 @@
+"""Pushing to gateways that take it, that refuse it, and that are none."""
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
+from faulty import answering, dripping, resetting, saying, saying_nothing, serving
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client.exposition import default_handler
+from samples import metrics_of, samples_in
+
+from gangplank import PushError
+from gangplank.gateway import Gateway
+from gangplank.publishing import Pushgateway
+
+
+@pytest.fixture
+def registry():
+    registry = CollectorRegistry()
+    Gauge("answer", "Of all questions.", registry=registry).set(42)
+    return registry
+
+
+def refusal(gateway, registry, timeout=10):
+    with pytest.raises(PushError) as error:
+        gateway.push(registry, timeout)
+    message = str(error.value)
+    assert "\n" not in message
+    assert error.value.__cause__ is not None
+    return message
+
+
+@pytest.mark.parametrize("scheme", ["", "http://"])
+def test_a_push_adds_to_what_stands_there(gateway, registry, scheme):
+    Pushgateway(scheme + gateway, "job").push(registry, 10)
+    other = CollectorRegistry()
+    Gauge("question", "", registry=other).set(1)
+    Pushgateway(scheme + gateway, "job").push(other, 10)
+    metrics = metrics_of(gateway, "job")
+    assert (metrics["answer"], metrics["question"]) == (42, 1)
+
+
+def test_a_group_is_deleted(gateway, registry):
+    for job in ("kept", "gone"):
+        Pushgateway(gateway, job, {"run": "1"}).push(registry, 10)
+    Pushgateway(gateway, "gone", {"run": "1"}).delete(10)
+    assert metrics_of(gateway, "kept", run="1")["answer"] == 42
+    assert metrics_of(gateway, "gone", run="1") == {}
+
+
+def test_a_group_that_cannot_be_deleted():
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(PushError, match="The group of job 'job' was not deleted from"):
+        Pushgateway(address, "job").delete(10)
+
+
+@pytest.mark.parametrize(
+    "job", ["a/b", "a b", "ä", "a+b%2F", 'q"uo\\te', "line\nbreak", "x" * 10_000]
+)
+def test_jobs_arrive_as_they_were_given(gateway, registry, job):
+    Pushgateway(gateway, job).push(registry, 10)
+    assert metrics_of(gateway, job)["answer"] == 42
+
+
+@given(job=st.text(min_size=1), value=st.text())
+@settings(max_examples=200, deadline=None)
+def test_every_text_arrives_as_it_was_given_or_is_refused(every_gateway, job, value):
+    address = every_gateway
+    try:
+        gateway = Pushgateway(address, job, {"run": value})
+    except ValueError:
+        assert job in (".", "..") or value in (".", "..") or not is_utf8(job + value)
+        return
+    registry = CollectorRegistry()
+    Gauge("answer", "", registry=registry)
+    gateway.push(registry, 10)
+    groups = {key for key in samples_in(fetched(f"http://{address}/metrics")) if key[0] == "answer"}
+    labels = {"instance": "", "job": job, "run": value}
+    assert groups == {("answer", tuple(sorted(labels.items(), key=str)))}
+    gateway.delete(10)
+
+
+def is_utf8(text):
+    try:
+        return bool(text.encode()) or not text
+    except UnicodeEncodeError:
+        return False
+
+
+@pytest.fixture(scope="module", params=["pushgateway", "embedded"])
+def every_gateway(request):
+    """Both kinds, for a test that leaves them empty."""
+    with pushgateway() if request.param == "pushgateway" else Gateway() as server:
+        yield server if isinstance(server, str) else server.address
+
+
+def test_a_grouping_key(gateway, registry):
+    Pushgateway(gateway, "job", {"instance": "gpu/7", "run": ""}).push(registry, 10)
+    Pushgateway(gateway, "job").push(CollectorRegistry(), 10)
+    assert metrics_of(gateway, "job", instance="gpu/7", run="")["answer"] == 42
+    assert "answer" not in metrics_of(gateway, "job")
+
+
+def test_another_type_is_told_in_the_words_of_the_gateway(gateway, registry):
+    Pushgateway(gateway, "first").push(registry, 10)
+    clash = CollectorRegistry()
+    Histogram("answer", "", registry=clash)
+    message = refusal(Pushgateway(gateway, "second"), clash)
+    assert message.startswith(
+        f"The metrics of job 'second' were not pushed to the Pushgateway at {gateway}: "
+        "it answered 400 Bad Request: "
+    )
+    assert "inconsistent with existing metrics" in message
+    assert message.endswith("Check whether metrics of these names stand there with another type.")
+    assert metrics_of(gateway, "first")["answer"] == 42
+    assert metrics_of(gateway, "second").keys() <= {
+        "push_time_seconds",
+        "push_failure_time_seconds",
+    }
+
+
+def test_nobody_listens(registry):
+    address = f"127.0.0.1:{free_port()}"
+    message = refusal(Pushgateway(address, "job"), registry)
+    assert "Connection refused" in message
+    assert message.endswith(f"Check that a Pushgateway is up there: curl {address}/-/ready")
+
+
+def test_the_name_is_not_known(registry):
+    message = refusal(Pushgateway("gateway.invalid:9091", "job"), registry, 5)
+    assert "its name is not known" in message
+
+
+def test_a_gateway_that_never_answers(registry):
+    with serving(saying_nothing) as address:
+        began = time.monotonic()
+        message = refusal(Pushgateway(address, "job"), registry, 0.3)
+        assert time.monotonic() - began < 5
+    assert "it did not answer within 0.3 s" in message
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 400 Bad\r\n\r\n"])
+def test_a_gateway_that_drips_is_left_in_time(registry, head):
+    with serving(dripping(head)) as address:
+        began = time.monotonic()
+        message = refusal(Pushgateway(address, "job"), registry, 0.4)
+        assert 0.3 < time.monotonic() - began < 5
+    assert "it did not answer within 0.4 s" in message or "400 Bad" in message
+
+
+def test_a_redirect_is_told_of_and_not_followed(registry):
+    with serving(answering("302 Found", b"", "Location: /login")) as address:
+        message = refusal(Pushgateway(address, "job"), registry)
+    assert "it answered 302 Found" in message
+
+
+def test_a_handler_that_fails_is_told_of(registry):
+    def handler(**_):
+        raise KeyError("GATEWAY_PASSWORD")
+
+    message = refusal(Pushgateway("127.0.0.1:9091", "job", handler=handler), registry)
+    assert message.endswith(
+        "'GATEWAY_PASSWORD' (KeyError). Check the handler, and the collectors in the registry."
+    )
+
+
+@pytest.mark.parametrize(
+    ("speak", "may_pass", "retry_after"),
+    [
+        (answering("400 Bad Request"), False, 0),
+        (answering("401 Unauthorized"), False, 0),
+        (answering("403 Forbidden", b"", "Retry-After: 7"), False, 7),
+        (answering("404 Not Found"), False, 0),
+        (answering("308 Permanent Redirect"), False, 0),
+        (answering("408 Request Timeout"), True, 0),
+        (answering("429 Too Many Requests", b"", "Retry-After: 7"), True, 7),
+        (answering("429 Too Many Requests", b"", "Retry-After: 1e9"), True, 0),
+        (answering("429 Too Many Requests", b"", f"Retry-After: {'9' * 400}"), True, 3600),
+        (answering("429 Too Many", b"", "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT"), True, 3600),
+        (answering("429 Too Many", b"", "Retry-After: Thu, 01 Jan 1970 00:00:00 GMT"), True, 0),
+        (answering("500 Internal Server Error"), True, 0),
+        (answering("503 Service Unavailable", b"", "Retry-After: -1"), True, 0),
+        (resetting, True, 0),
+        (saying(b"SSH-2.0-OpenSSH\r\n"), True, 0),
+    ],
+)
+def test_what_may_pass(registry, speak, may_pass, retry_after):
+    with serving(speak) as address, pytest.raises(PushError) as error:
+        Pushgateway(address, "job").push(registry, 10)
+    assert (error.value.may_pass, error.value.retry_after) == (may_pass, retry_after)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nno\nway", "403 Forbidden: 'no way'."),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "404 Not Found: ''. Check that"),
+        (b"HTTP/1.1 500 Oh\r\n\r\n" + b"x" * 9000, "500 Oh: 'xxx"),
+        (b"SSH-2.0-OpenSSH\r\n", "SSH-2.0-OpenSSH (BadStatusLine). Check that a Pushgateway"),
+        (b"", "(RemoteDisconnected). Check that a Pushgateway"),
+    ],
+)
+def test_other_answers(registry, answer, expected):
+    with serving(saying(answer)) as address:
+        message = refusal(Pushgateway(address, "job"), registry)
+    assert expected in message
+    assert len(message) < 1000
+
+
+def test_credentials_that_are_missing(registry, tmp_path):
+    config = tmp_path / "web.yml"
+    config.write_text(PASSWORD_CONFIG)
+    with pushgateway(f"--web.config.file={config}") as address:
+        message = refusal(Pushgateway(address, "job"), registry)
+    assert "it answered 401 Unauthorized: 'Unauthorized'. Check the credentials" in message
+
+
+def test_a_file_that_a_handler_wants_is_missing(registry):
+    def handler(**_):
+        return Path("/nowhere/client.pem").open
+
+    gateway = Pushgateway("127.0.0.1:9091", "job", handler=handler)
+    with pytest.raises(PushError, match=r"No such file or directory: '/nowhere") as error:
+        gateway.push(registry, 10)
+    assert not error.value.may_pass
+
+
+def test_a_certificate_that_is_not_trusted(registry, tmp_path):
+    import trustme
+
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+
+        def serve():
+            with contextlib.suppress(OSError):
+                context.wrap_socket(listener.accept()[0], server_side=True)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        message = refusal(Pushgateway(address, "job"), registry)
+        thread.join()
+    assert "Check its certificate, and SSL_CERT_FILE for your CA." in message
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:9091", "localhost", "[::1]:9091", "http://gateway/prefix", "https://gateway:443/"],
+)
+def test_addresses(address):
+    assert Pushgateway(address, "job").address == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", " ", ":9091", "http://", "ftp://gateway", "gateway:port", "gateway:70000"),
+        *("gateway:0", "a b", "gateway\n", "gateway#x", 9091, b"gateway"),
+        *("[::1", "http://a\u2100b"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_address(address):
+    with pytest.raises(ValueError, match=r"^pgw_addr must be") as error:
+        Pushgateway(address, "job")
+    assert "127.0.0.1:9091" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:hunter2@gateway",
+        "user:hunter2@gateway:9091",
+        "https://user:hunter2\uff20gateway",
+        "hunter2@",
+        "https://gateway?token=hunter2",
+        "https://user:hunter2@[gateway",
+    ],
+)
+def test_a_secret_in_the_address_is_refused_and_not_repeated(address):
+    with pytest.raises(ValueError, match="must not hold a user or a password") as error:
+        Pushgateway(address, "job")
+    assert "hunter2" not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_secret_that_makes_no_header_is_not_repeated(registry):
+    def handler(url, method, timeout, headers, data):
+        # As read from a file that ends in a line break.
+        return default_handler(url, method, timeout, [("Authorization", "Bearer hunter2\n")], data)
+
+    gateway = Pushgateway(f"127.0.0.1:{free_port()}", "job", handler=handler)
+    with serving(saying_nothing) as address, pytest.raises(PushError) as error:
+        Pushgateway(address, "job", handler=handler).push(registry, 10)
+    assert "Check that no secret in it ends in a line break" in str(error.value)
+    assert "hunter2\\n" not in "".join(traceback.format_exception(error.value))
+    assert "handler" not in repr(gateway)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"job": ""}, "job must not be empty"),
+        ({"job": None}, "job must be a str. Received None"),
+        ({"job": ".."}, "job must not be '..'"),
+        ({"grouping_key": ["run"]}, r"grouping_key must map label names .* \['run'\]"),
+        ({"grouping_key": {"a-b": "c"}}, "label names as keys. Received 'a-b'"),
+        ({"grouping_key": {"__a": "c"}}, "label names as keys. Received '__a'"),
+        ({"grouping_key": {"le": "c"}}, "must not name the label 'le'"),
+        ({"grouping_key": {"job": "c"}}, "must not name the label 'job'"),
+        ({"grouping_key": {"run": 7}}, r"grouping_key\['run'\] must be a str. Received 7"),
+        ({"handler": ("user", "hunter2")}, "handler must be a function. .* of type tuple"),
+        ({"job": "\ud800"}, "job must be text that UTF-8 can encode: .* surrogates"),
+        ({"timeout": 0}, "timeout must be a positive number of seconds. Received 0"),
+        ({"timeout": float("nan")}, "timeout must be a positive number"),
+        ({"timeout": "10"}, "timeout must be a positive number of seconds. Received '10'"),
+    ],
+    ids=str,
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Pushgateway(**{"address": None, "job": "job", **arguments})
