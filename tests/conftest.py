@@ -59,23 +59,30 @@ def server(program, *arguments, ready):
     )
     try:
         awaited(ready)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(10)
 
 
 @contextlib.contextmanager
-def pushgateway(*arguments):
-    port = free_port()
+def pushgateway(*arguments, port=None):
+    """The address of a real Pushgateway."""
+    with pushgateway_process(*arguments, port=port) as (address, _):
+        yield address
+
+
+@contextlib.contextmanager
+def pushgateway_process(*arguments, port=None):
+    port = port or free_port()
     with server(
         "prometheus-pushgateway",
         f"--web.listen-address=127.0.0.1:{port}",
         "--persistence.file=",  # Debian's would find the metrics of the test before
         *arguments,
         ready=lambda: not socket.create_connection(("127.0.0.1", port)).close(),
-    ):
-        yield f"127.0.0.1:{port}"
+    ) as process:
+        yield f"127.0.0.1:{port}", process
 
 
 @pytest.fixture

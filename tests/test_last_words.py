@@ -1,0 +1,175 @@
+"""What a gateway is told by a process that dies, each time by a real one."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from conftest import awaited
+from samples import fetched, metrics_of, samples_in
+
+SCRIPT = """
+import multiprocessing, os, signal, sys, threading, time
+import keras, numpy as np
+import gangplank
+
+class Then(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            act()
+
+def train(**options):
+    x, y = np.zeros((32, 2), "float32"), np.zeros(32)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    exporter = gangplank.TrainTestExporter(sys.argv[1], "dying", histogram_buckets=[0], **options)
+    model.fit(x, y, epochs=4, callbacks=[exporter, Then()], verbose=0)
+
+def wait():
+    print("waiting", flush=True)
+    time.sleep(60)
+
+"""
+
+
+@pytest.fixture
+def script(real_gateway, tmp_path):
+    """Starts a Python script that trains, and kills it in the end."""
+    processes = []
+
+    def start(code):
+        path = tmp_path / "script.py"
+        path.write_text(SCRIPT + textwrap.dedent(code))
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-W", "error", "-X", "dev", path, real_gateway],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": ""},
+                start_new_session=True,
+            )
+        )
+        return processes[0]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def status(address, phase="train"):
+    name = f"gangplank_{phase}_status"
+    for (sample, labels), value in samples_in(fetched(f"http://{address}/metrics")).items():
+        if sample == name and value == 1:
+            return dict(labels)["status"]
+    return None
+
+
+ENDS = {
+    "an exception": ("def act(): raise RuntimeError('boom')\ntrain()", 1),
+    "Ctrl-C": (
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def act(): os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\ntrain()",
+        -signal.SIGINT,
+    ),
+    "SIGTERM": ("def act(): os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\ntrain()", -15),
+    "SIGTERM in another thread's run": (
+        "def act(): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "threading.Thread(target=train).start()\ntrain()",
+        -15,
+    ),
+    "an exception in a child": (
+        "def act(): raise RuntimeError('boom')\n"
+        "if __name__ == '__main__':\n"
+        "    child = multiprocessing.get_context('spawn').Process(target=train)\n"
+        "    child.start(); child.join(); sys.exit(child.exitcode)",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "returncode"), ENDS.values(), ids=ENDS)
+def test_a_process_that_dies_in_python_leaves_its_last_state(
+    script, real_gateway, code, returncode
+):
+    process = script(code)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == returncode, errors
+    assert status(real_gateway) == "failed"
+    assert metrics_of(real_gateway, "dying")["gangplank_train_epochs_count"] == 2
+    assert "gangplank" not in errors.replace("import gangplank", ""), errors
+
+
+def test_a_killed_process_leaves_its_last_complete_state(script, real_gateway):
+    process = script("act = wait\ntrain()")
+    assert process.stdout.readline() == "waiting\n"
+    awaited(lambda: "gangplank_train_loss" in metrics_of(real_gateway, "dying"))
+    before = metrics_of(real_gateway, "dying")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert metrics_of(real_gateway, "dying") == before
+    assert status(real_gateway) == "running"
+
+
+def test_a_handler_of_the_users_own_stays(script, real_gateway):
+    process = script(
+        """
+        def handle(*_):
+            print("handled", flush=True)
+            sys.exit(3)
+        signal.signal(signal.SIGTERM, handle)
+        act = wait
+        train()
+        """
+    )
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert (output, process.returncode) == ("handled\n", 3), errors
+    assert status(real_gateway) == "failed"
+
+
+def test_a_run_that_ends_well_leaves_nothing_behind(script, real_gateway):
+    process = script(
+        """
+        def act(): pass
+        train()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert not [t for t in threading.enumerate() if t.name.startswith("gangplank")]
+        """
+    )
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert not re.search("gangplank|Traceback|Exception|Warning: ", errors), errors
+    assert status(real_gateway) == "completed"
+
+
+def test_children_that_are_forked_in_a_run_die_as_ever(script, real_gateway):
+    process = script(
+        """
+        def act():
+            fork = multiprocessing.get_context("fork").Process
+            terminated, ended = fork(target=time.sleep, args=(60,)), fork(target=len, args=("",))
+            terminated.start()
+            terminated.terminate()
+            ended.start()
+            terminated.join()
+            ended.join()
+            assert (terminated.exitcode, ended.exitcode) == (-signal.SIGTERM, 0)
+            if not os.fork():
+                sys.exit(0)
+            assert os.wait()[1] == 0
+        import warnings
+        warnings.simplefilter("ignore")  # of the threads that a fork leaves behind
+        train()
+        """
+    )
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert status(real_gateway) == "completed"
+    assert metrics_of(real_gateway, "dying")["gangplank_train_epochs_count"] == 4

@@ -1,0 +1,105 @@
+"""Whether a run goes on, however it ends."""
+
+import threading
+
+import keras
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gangplank.run_status import KerasCall, RunStatus
+
+
+def true_statuses(status):
+    registry = CollectorRegistry()
+    registry.register(status)
+    samples = [sample for metric in registry.collect() for sample in metric.samples]
+    assert {sample.name for sample in samples} <= {"run_status"}
+    assert len(samples) in (0, 3)
+    return [sample.labels["status"] for sample in samples if sample.value == 1]
+
+
+class Begin(keras.callbacks.Callback):
+    """Begins a status when a run begins, and may end the run."""
+
+    def __init__(self, status, failure=None):
+        super().__init__()
+        self.status = status
+        self.failure = failure
+        self.during = []
+
+    def on_train_begin(self, logs=None):
+        self.call = self.status.begin()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.during.append((self.call.is_over(), true_statuses(self.status)))
+        if self.failure is not None:
+            raise self.failure
+
+
+def test_a_status_before_the_first_run_and_in_loops_that_are_not_keras_s():
+    status = RunStatus("run_status")
+    assert true_statuses(status) == []
+    assert not status.is_running()
+    call = status.begin()
+    assert true_statuses(status) == ["running"]
+    assert not call.is_over()
+    status.end("completed")
+    assert true_statuses(status) == ["completed"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("no"), KeyboardInterrupt(), SystemExit(1)])
+def test_a_run_that_an_exception_ends_has_failed(model, data, failure):
+    callback = Begin(RunStatus("run_status"), failure)
+    # What is raised keeps all frames that it passed through.
+    with pytest.raises(type(failure)):
+        model.fit(*data, callbacks=[callback], verbose=0)
+    assert callback.during == [(False, ["running"])]
+    assert callback.call.is_over()
+    assert true_statuses(callback.status) == ["failed"]
+
+
+def test_a_run_in_another_thread(model, data):
+    callback = Begin(RunStatus("run_status"), RuntimeError())
+
+    def fit():
+        with pytest.raises(RuntimeError):
+            model.fit(*data, callbacks=[callback], verbose=0)
+
+    thread = threading.Thread(target=fit)
+    thread.start()
+    thread.join()
+    assert callback.during == [(False, ["running"])]
+    assert true_statuses(callback.status) == ["failed"]
+
+
+def test_a_run_that_goes_on_while_another_thread_looks(model, data):
+    goes_on, looked = threading.Event(), threading.Event()
+    callback = Begin(RunStatus("run_status"))
+    wait = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: (goes_on.set(), looked.wait(30)),
+    )
+    thread = threading.Thread(
+        target=model.fit, args=data, kwargs={"callbacks": [callback, wait], "verbose": 0}
+    )
+    thread.start()
+    goes_on.wait(30)
+    assert not callback.call.is_over()
+    assert true_statuses(callback.status) == ["running"]
+    looked.set()
+    thread.join()
+    assert callback.call.is_over()
+
+
+def test_the_call_of_a_function_that_only_has_the_name():
+    def fit():
+        return KerasCall()
+
+    assert not fit().is_over()
+
+
+def test_the_data_of_a_run_that_has_ended_is_not_kept(model, data):
+    status = RunStatus("run_status")
+    callback = Begin(status)
+    model.fit(*data, callbacks=[callback], verbose=0)
+    status.end("completed")
+    assert status._call is None
