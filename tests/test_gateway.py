@@ -1,10 +1,13 @@
 """The embedded gateway beside the real one: the same requests, the same answers."""
 
+import contextlib
 import http.client
+import random
 import socket
 
+import fuzz
 import pytest
-from conftest import fetched
+from conftest import awaited, fetched
 from prometheus_client.parser import text_string_to_metric_families
 from samples import samples_in
 
@@ -261,3 +264,39 @@ def test_a_client_that_goes_away_leaves_no_trace(capfd):
         assert request(gateway.address, "GET", "/-/ready") == (200, "OK")
         assert shown(gateway.address) == {}
     assert capfd.readouterr().err == ""
+
+
+def test_malformed_requests_are_answered_4xx_and_leave_nothing():
+    rng = random.Random(0)
+    with Gateway() as gateway:
+        request(gateway.address, "POST", "/metrics/job/a", b"x 1\n")
+        for _ in range(2000):
+            bad = fuzz.malformed(rng)
+            assert 400 <= fuzz.answer(gateway.address, bad) < 500, bad
+        assert shown(gateway.address) == sample("x", 1, job="a")
+
+
+def test_requests_with_bytes_changed_are_taken_whole_or_refused():
+    rng = random.Random(0)
+    with Gateway() as gateway:
+        statuses = {fuzz.answer(gateway.address, fuzz.mutated(rng)) for _ in range(1000)}
+        assert statuses <= {200, 400, 404, 405, 411, 413}
+        samples_in(gateway.metrics())
+        assert request(gateway.address, "GET", "/-/ready") == (200, "OK")
+
+
+@pytest.mark.parametrize("line", [b"\r\n", b"GET\r\n\r\n", b"GET /nowhere\r\n\r\n"])
+def test_a_request_that_names_no_version_is_answered_with_a_status(line):
+    with Gateway() as gateway:
+        assert fuzz.answer(gateway.address, line) in (400, 404)
+
+
+def test_too_many_connections_at_once_are_told_to_come_again():
+    with Gateway() as gateway, contextlib.ExitStack() as stack:
+        host, _, port = gateway.address.partition(":")
+        silent = [
+            stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(64)
+        ]
+        awaited(lambda: fuzz.answer(gateway.address, b"GET /-/ready HTTP/1.0\r\n\r\n") == 503)
+        silent[0].close()
+        awaited(lambda: request(gateway.address, "GET", "/-/ready") == (200, "OK"))

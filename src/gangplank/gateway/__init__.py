@@ -2,7 +2,8 @@
 
 It takes what prometheus_client pushes, refuses what would not parse or would change a metric's
 type, as the real one does, and then shows the same series. It is not for production: it keeps
-everything in memory, has neither authentication nor TLS, and listens on 127.0.0.1 only.
+everything in memory, has neither authentication nor TLS, and listens on 127.0.0.1 only. It takes
+bodies of up to 8 MiB, and 64 connections at once; whoever comes then is told 503.
 
     with gangplank.gateway.Gateway() as gateway:
         callback = gangplank.TrainTestExporter(gateway.address, "mnist")
@@ -10,6 +11,7 @@ everything in memory, has neither authentication nor TLS, and listens on 127.0.0
         print(gateway.metrics())
 """
 
+import contextlib
 import re
 import sys
 import threading
@@ -26,7 +28,9 @@ from gangplank.gateway.groups import Groups, Labels, RefusedError, grouping_key
 __all__ = ["Gateway"]
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
-_LARGEST_BODY = 64 << 20
+_LARGEST_BODY = 8 << 20
+_MOST_CONNECTIONS = 64
+_HEAD = 64 << 10
 _GROUP = re.compile(r"/metrics/job(@base64)?/")
 
 
@@ -76,6 +80,26 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._free = threading.Semaphore(_MOST_CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        with contextlib.suppress(OSError):
+            request.settimeout(0.05)
+            request.recv(_HEAD)  # closing on unread bytes would take the answer along
+            request.sendall(b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n")
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing where a client went away or fell silent; else the traceback."""
         if not isinstance(sys.exception(), OSError):
@@ -89,9 +113,21 @@ def _handler(groups: Groups) -> type[BaseHTTPRequestHandler]:
 class _Handler(BaseHTTPRequestHandler):
     groups: Groups
     timeout = 10  # seconds that a client may be silent
+    raw_requestline: bytes
+    default_request_version = "HTTP/1.0"  # that of a request which names none, so it has a status
+
+    def parse_request(self) -> bool:
+        # http.server lets a blank line go unanswered.
+        if not self.raw_requestline.strip():
+            self.raw_requestline = b"?"
+        return super().parse_request()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """As http.server does, but what a client did wrong is 4xx, as the real gateway has it."""
+        super().send_error({501: 405, 505: 400}.get(code, code), message, explain)
 
     def do_GET(self) -> None:
-        path = urlsplit(self.path).path
+        path = self._raw_path()
         if path == "/metrics":
             self._answer(200, generate_latest(self.groups), _TEXT_FORMAT)
         elif path in ("/-/ready", "/-/healthy"):
@@ -116,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_PATCH = do_OPTIONS = do_HEAD
 
     def _change(self, status: int, change: Callable[[Labels, bytes], None]) -> None:
-        raw_path = urlsplit(self.path).path
+        raw_path = self._raw_path()
         path = unquote(raw_path)
         length = self.headers.get("Content-Length", "0")
         # The body is read before anything is answered: a connection that is closed on unread
@@ -140,6 +176,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(400, f"{error}\n".encode())
             else:
                 self._answer(status)
+
+    def _raw_path(self) -> str:
+        try:
+            return urlsplit(self.path).path
+        except ValueError:
+            return "%"  # no path either
 
     def _answer(
         self, status: int, body: bytes = b"", content_type: str = "text/plain; charset=utf-8"

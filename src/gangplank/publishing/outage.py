@@ -28,7 +28,7 @@ class Outage:
         """Another push failed."""
         self.error = error
         self.failures += 1
-        self.hung = self.hung or isinstance(error.__cause__, TimeoutError)
+        self.hung = self.hung or isinstance(error.reason, TimeoutError)
 
     def seconds(self) -> float:
         """How long it lasts."""

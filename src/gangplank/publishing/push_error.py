@@ -19,16 +19,27 @@ class PushError(OSError):
         may_pass: whether the same push may succeed later: the gateway was not reached, did not
             answer in time, or answered 408, 425, 429 or 5xx.
         retry_after: seconds that the gateway asked to wait before the next push, or 0.
+        reason: the exception that it comes from, also its ``__cause__``.
     """
 
     may_pass: bool = False
     retry_after: float = 0.0
+    reason: BaseException | None = None
+
+    # Keras raises what a hook raised anew, from None, and so would take the cause off.
+    @property
+    def __cause__(self) -> BaseException | None:
+        return self.reason
+
+    @__cause__.setter
+    def __cause__(self, cause: BaseException | None) -> None:
+        self.reason = cause
 
     def with_more(self, words: str) -> "PushError":
         """The same error with more words at the end of its message."""
         more = PushError(f"{self} {words}")
         more.may_pass, more.retry_after = self.may_pass, self.retry_after
-        more.__cause__ = self.__cause__
+        more.reason = self.reason
         return more
 
 
@@ -51,7 +62,7 @@ def push_error(error: Exception, what: str, address: str, timeout: float) -> Pus
     failure.may_pass = _may_pass(error)
     failure.retry_after = _retry_after(error)
     # The error of a header that is none repeats it, and with it the secret that it holds.
-    failure.__cause__ = None if _is_bad_header(error) else error
+    failure.reason = None if _is_bad_header(error) else error
     return failure
 
 

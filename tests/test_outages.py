@@ -1,0 +1,255 @@
+"""Runs of Keras whose gateway is wrong, goes away, comes back, or is not to keep what it has."""
+
+import logging
+import threading
+
+import keras
+import numpy as np
+import pytest
+from conftest import PASSWORD_CONFIG, awaited, free_port, pushgateway, pushgateway_process
+from faulty import answering, saying_nothing, serving
+from samples import fetched, metrics_of, samples_in
+
+from gangplank import PushError, TrainTestExporter
+
+
+def status(address, job="digits", phase="train"):
+    name = f"gangplank_{phase}_status"
+    true = [
+        labels["status"]
+        for (sample, items), value in samples_in(fetched(f"http://{address}/metrics")).items()
+        if sample == name and value == 1 and (labels := dict(items))["job"] == job
+    ]
+    return true[0] if true else None
+
+
+class At(keras.callbacks.Callback):
+    """Does something at the end of an epoch, after the exporter; counts the epochs begun."""
+
+    def __init__(self, epoch=-1, act=None):
+        super().__init__()
+        self.epoch, self.act, self.begun = epoch, act, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.act()
+
+
+def fit(model, data, *callbacks, **options):
+    return model.fit(*data, callbacks=callbacks, verbose=0, **options)
+
+
+@pytest.fixture(params=["refused", "400", "401"])
+def wrong_gateway(request, tmp_path):
+    if request.param == "refused":
+        yield f"127.0.0.1:{free_port()}", "Connection refused", "Check that a Pushgateway is up"
+    elif request.param == "401":
+        (tmp_path / "web.yml").write_text(PASSWORD_CONFIG)
+        with pushgateway(f"--web.config.file={tmp_path / 'web.yml'}") as address:
+            yield address, "it answered 401 Unauthorized: 'Unauthorized'", "Check the credentials"
+    else:
+        with serving(answering("400 Bad Request", b"no")) as address:
+            yield address, "it answered 400 Bad Request: 'no'", "Check whether metrics of these"
+
+
+def test_a_gateway_that_is_wrong_from_the_start_ends_the_run_in_its_first_epoch(
+    model, data, wrong_gateway
+):
+    address, reason, advice = wrong_gateway
+    exporter = TrainTestExporter(address, "digits", ignore_exceptions=False)
+    epochs = At()
+    with pytest.raises(PushError) as error:
+        fit(model, data, exporter, epochs, epochs=5)
+    assert epochs.begun == 1
+    message = str(error.value)
+    assert f"of job 'digits' were not pushed to the Pushgateway at {address}: " in message
+    assert reason in message
+    assert advice in message
+    assert error.value.__cause__ is not None
+    awaited(lambda: "gangplank-push" not in [thread.name for thread in threading.enumerate()])
+    assert exporter.registry.get_sample_value("gangplank_train_status", {"status": "failed"}) == 1
+
+
+def test_a_gateway_that_goes_away_ends_the_run_at_the_latest_at_its_end(model, data):
+    with pushgateway_process() as (address, process):
+        exporter = TrainTestExporter(address, "digits", ignore_exceptions=False, timeout=1)
+        kill = At(1, lambda: (process.kill(), process.wait()))
+        with pytest.raises(PushError, match="Connection refused"):
+            fit(model, data, exporter, kill, epochs=4)
+
+
+def test_a_gateway_that_is_restarted_has_the_whole_state_again(model, data, caplog, real_gateway):
+    caplog.set_level(logging.INFO)
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    exporter = TrainTestExporter(address, "digits", histogram_buckets=[0.0], histogram_freq=1)
+
+    def restart():
+        first.kill()
+        first.wait()
+        awaited(lambda: exporter.registry.get_sample_value("gangplank_train_push_failures_total"))
+        second.__enter__()
+
+    second = pushgateway(port=port)
+    with pushgateway_process(port=port) as (_, first):
+        history = fit(model, data, exporter, At(1, restart), epochs=4).history
+    try:
+        metrics = metrics_of(address, "digits")
+    finally:
+        second.__exit__(None, None, None)
+    assert metrics["gangplank_train_epochs_count"] == 4
+    assert metrics["gangplank_train_loss"] == pytest.approx(history["loss"][-1], rel=1e-15)
+    assert metrics["gangplank_train_model_weights_count"] == 27
+    assert metrics["gangplank_train_push_failures_total"] >= 1
+    assert [record.levelname for record in caplog.records if "gangplank" in record.name] == [
+        "WARNING",
+        "WARNING",
+    ]
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_loss_that_is_nan_is_a_failure(gateway, model, data, raises):
+    # Keras has raise_error only in its later versions.
+    class TerminateOnNaN(keras.callbacks.TerminateOnNaN):
+        def on_batch_end(self, batch, logs=None):
+            super().on_batch_end(batch, logs)
+            if raises:
+                raise RuntimeError("NaN")
+
+    model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
+    exporter = TrainTestExporter(gateway, "digits", histogram_buckets=[0.0])
+    try:
+        fit(model, data, TerminateOnNaN(), exporter, epochs=3)
+    except RuntimeError:
+        assert raises
+    assert awaited(lambda: status(gateway) == "failed")
+    assert "gangplank_train_push_failures_total" in metrics_of(gateway, "digits")
+
+
+def test_a_run_that_stops_early_is_completed(gateway, model, data):
+    stop = keras.callbacks.EarlyStopping(monitor="loss", patience=0, min_delta=100)
+    exporter = TrainTestExporter(gateway, "digits")
+    assert len(fit(model, data, stop, exporter, epochs=9).epoch) < 9
+    assert status(gateway) == "completed"
+
+
+def test_a_run_that_goes_on_says_so(gateway, model, data):
+    seen = []
+    exporter = TrainTestExporter(gateway, "digits")
+    look = At(0, lambda: seen.append(awaited(lambda: status(gateway))))
+    fit(model, data, exporter, look)
+    model.evaluate(*data, callbacks=[exporter], verbose=0)
+    assert seen == ["running"]
+    assert status(gateway) == "completed"
+    assert status(gateway, phase="test") == "completed"
+
+
+def test_an_exception_is_the_last_that_is_pushed(gateway, model, data):
+    exporter = TrainTestExporter(gateway, "digits")
+
+    def fail():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, data, exporter, At(1, fail), epochs=3)
+    awaited(lambda: status(gateway) == "failed")
+    assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 2
+    # A run after it is one like any other.
+    fit(model, data, exporter, epochs=1)
+    assert status(gateway) == "completed"
+    assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 1
+
+
+def test_a_run_right_after_one_that_failed(gateway, model, data):
+    exporter = TrainTestExporter(gateway, "digits")
+
+    def fail():
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fit(model, data, exporter, At(0, fail))
+    model.evaluate(*data, callbacks=[exporter], verbose=0)
+    assert (status(gateway), status(gateway, phase="test")) == ("failed", "completed")
+
+
+def test_a_group_that_is_deleted_at_the_end(gateway, model, data):
+    seen = []
+    exporter = TrainTestExporter(
+        gateway, "digits", grouping_key={"run": "7"}, delete_on_end=True, histogram_buckets=[0.0]
+    )
+    look = At(0, lambda: seen.append(awaited(lambda: metrics_of(gateway, "digits", run="7"))))
+    other = TrainTestExporter(gateway, "digits", grouping_key={"run": "8"})
+    fit(model, data, exporter, look, other)
+    assert seen != [{}]
+    assert metrics_of(gateway, "digits", run="7") == {}
+    assert metrics_of(gateway, "digits", run="8")["gangplank_train_epochs_count"] == 1
+
+    def fail():
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fit(model, data, exporter, At(0, fail))
+    awaited(lambda: metrics_of(gateway, "digits", run="7"))
+
+
+def test_a_run_that_is_resumed_counts_on(gateway, model, data, tmp_path):
+    def resumed(*callbacks):
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        exporter = TrainTestExporter(gateway, "digits")
+        return fit(model, data, backup, exporter, *callbacks, epochs=5)
+
+    def fail():
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        resumed(At(2, fail))
+    awaited(lambda: status(gateway) == "failed")
+    assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 3
+    assert resumed().epoch[0] >= 2
+    assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 5
+
+
+def test_several_exporters_in_several_threads(gateway, data):
+    def train(run):
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        fit(model, data, TrainTestExporter(gateway, "digits", grouping_key={"run": run}), epochs=3)
+
+    threads = [threading.Thread(target=train, args=(str(i),)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i in range(4):
+        assert metrics_of(gateway, "digits", run=str(i))["gangplank_train_epochs_count"] == 3
+    assert "gangplank-push" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_an_evaluation_inside_fit_does_not_wait_for_the_gateway(model, data):
+    calls = []
+
+    def handler(**options):
+        calls.append(options)
+        return lambda: released.wait(30)
+
+    released = threading.Event()
+    exporter = TrainTestExporter("127.0.0.1:9091", "digits", handler=handler, timeout=20)
+
+    def evaluate():
+        model.evaluate(*data, callbacks=[exporter], verbose=0)
+        assert len(calls) == 1
+        released.set()
+
+    fit(model, data, exporter, At(0, evaluate))
+    assert b'gangplank_test_status{status="completed"} 1' in calls[-1]["data"]
+    assert b'gangplank_train_status{status="completed"} 1' in calls[-1]["data"]
+
+
+def test_a_gateway_that_hangs_costs_the_timeout_once(model, data):
+    with serving(saying_nothing) as address:
+        exporter = TrainTestExporter(address, "digits", timeout=0.5)
+        assert len(fit(model, data, exporter, epochs=5).epoch) == 5
+    assert "gangplank-push" not in [thread.name for thread in threading.enumerate()]
