@@ -79,6 +79,7 @@ class Gateway:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 2 * _MOST_CONNECTIONS
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
