@@ -46,8 +46,11 @@ def fetched(url):
 
 
 @contextlib.contextmanager
-def server(program, *arguments, ready):
-    """Runs one of Debian's servers until the end of the block; `ready` tells when it serves."""
+def server(program, *arguments, ready, command=()):
+    """Runs one of Debian's servers until the end of the block; `ready` tells when it serves.
+
+    Where `command` is given, it is run with the server and its arguments behind it.
+    """
     path = shutil.which(program)
     if path is None:
         pytest.fail(
@@ -55,7 +58,7 @@ def server(program, *arguments, ready):
             pytrace=False,
         )
     process = subprocess.Popen(
-        [path, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, path, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         awaited(ready)
@@ -73,15 +76,18 @@ def pushgateway(*arguments, port=None):
 
 
 @contextlib.contextmanager
-def pushgateway_process(*arguments, port=None):
+def pushgateway_process(*arguments, port=None, kept_in="", **options):
     port = port or free_port()
-    with server(
-        "prometheus-pushgateway",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--persistence.file=",  # Debian's would find the metrics of the test before
-        *arguments,
-        ready=lambda: not socket.create_connection(("127.0.0.1", port)).close(),
-    ) as process:
+    with (
+        server(
+            "prometheus-pushgateway",
+            f"--web.listen-address=127.0.0.1:{port}",
+            f"--persistence.file={kept_in}",  # nowhere: Debian's would find the metrics of the test before
+            *arguments,
+            ready=lambda: not socket.create_connection(("127.0.0.1", port)).close(),
+            **options,
+        ) as process
+    ):
         yield f"127.0.0.1:{port}", process
 
 

@@ -6,15 +6,18 @@ import threading
 
 
 @contextlib.contextmanager
-def serving(speak, address=("127.0.0.1", 0)):
-    """Calls `speak` with each connection, when it has sent something, and with the end's event."""
+def serving(speak, *, peek=False):
+    """Calls `speak` with each connection, when it has sent something, and with the end's event.
+
+    What it sent first is taken off the connection unless `peek`.
+    """
     end = threading.Event()
     threads = []
     connections = []
 
     def converse(connection):
         with contextlib.suppress(OSError), connection:
-            connection.recv(1 << 16)
+            connection.recv(1 << 16, socket.MSG_PEEK if peek else 0)
             speak(connection, end)
 
     def serve():
@@ -24,7 +27,7 @@ def serving(speak, address=("127.0.0.1", 0)):
                 threads.append(threading.Thread(target=converse, args=(connections[-1],)))
                 threads[-1].start()
 
-    with socket.create_server(address) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         accepting = threading.Thread(target=serve)
         accepting.start()
         try:
@@ -60,12 +63,12 @@ def answering(status, body=b"", *headers):
     return saying("\r\n".join(lines).encode() + body)
 
 
-def dripping(head):
-    """The head at once, then a byte every 50 ms."""
+def dripping(head, seconds=0.05):
+    """The head at once, then a byte every so many seconds."""
 
     def speak(connection, end):
         connection.sendall(head)
-        while not end.wait(0.05):
+        while not end.wait(seconds):
             connection.sendall(b"x")
 
     return speak

@@ -94,6 +94,8 @@ class MetricNames:
 
 
 def _number(value: Any) -> float | None:
+    if isinstance(value, float):  # as Keras's own are, of which there may be many
+        return value
     try:
         return float(value) if np.ndim(value) == 0 else None
     # Other callbacks log what they like.

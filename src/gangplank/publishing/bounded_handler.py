@@ -7,17 +7,20 @@ page that leads to for the gateway's.
 
 import io
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.request import (
+    AbstractHTTPHandler,
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
     HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
     Request,
-    build_opener,
 )
 
 
@@ -27,16 +30,24 @@ def bounded_handler(
     timeout: float,
     headers: Sequence[tuple[str, str]],
     data: bytes,
+    *,
+    context: ssl.SSLContext | None = None,
 ) -> Callable[[], None]:
     """What sends `data` within `timeout` seconds, the resolution of the name apart.
 
-    It raises TimeoutError or URLError where the gateway was not heard, and HTTPError where it
-    answered anything but 2xx.
+    `context` is for https; one that trusts the system's certificates if None. It raises
+    TimeoutError or URLError where the gateway was not heard, and HTTPError where it answered
+    anything but 2xx.
     """
 
     def send() -> None:
         request = Request(url, data, dict(headers), method=method)
-        opener = build_opener(_HTTPHandler, _HTTPSHandler, _NoRedirects)
+        # Not build_opener, which adds handlers of redirects and, from Python 3.12 on, one of https
+        # that reads the system's certificates each time.
+        opener = OpenerDirector()
+        for handler in (ProxyHandler(), HTTPErrorProcessor(), HTTPDefaultErrorHandler()):
+            opener.add_handler(handler)
+        opener.add_handler(_HTTPSHandler(context) if url.startswith("https:") else _HTTPHandler())
         with opener.open(request, timeout=timeout):
             pass
 
@@ -93,14 +104,15 @@ class _HTTPHandler(HTTPHandler):
         return self.do_open(_BoundedConnection, request)
 
 
-class _HTTPSHandler(HTTPSHandler):
+class _HTTPSHandler(AbstractHTTPHandler):
+    https_request = AbstractHTTPHandler.do_request_
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self._context = context
+
     def https_open(self, request: Request) -> HTTPResponse:
-        return self.do_open(_BoundedHTTPSConnection, request)
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    def redirect_request(self, *redirect: Any) -> None:
-        """None, so that the redirect itself is the answer."""
+        return self.do_open(_BoundedHTTPSConnection, request, context=self._context)
 
 
 def _remaining(deadline: float) -> float:
