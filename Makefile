@@ -15,7 +15,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-backends bench format servers clean
+.PHONY: help demo test test-backends bench faults format servers clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench: .venv/bench  ## race the other histograms, and write the README's table a
 	@mkdir -p benchmarks/results
 	$(BIN)/pytest benchmarks --benchmark-json=benchmarks/results/latest.json; \
 		status=$$?; $(BIN)/python benchmarks/report.py && exit $$status
+
+faults: .venv/dev servers  ## measure what a run costs whatever its gateway does (20 minutes)
+	@$(BIN)/python benchmarks/faults.py
 
 format: .venv/dev  ## format the code
 	$(BIN)/ruff check --fix

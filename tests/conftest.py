@@ -78,16 +78,14 @@ def pushgateway(*arguments, port=None):
 @contextlib.contextmanager
 def pushgateway_process(*arguments, port=None, kept_in="", **options):
     port = port or free_port()
-    with (
-        server(
-            "prometheus-pushgateway",
-            f"--web.listen-address=127.0.0.1:{port}",
-            f"--persistence.file={kept_in}",  # nowhere: Debian's would find the metrics of the test before
-            *arguments,
-            ready=lambda: not socket.create_connection(("127.0.0.1", port)).close(),
-            **options,
-        ) as process
-    ):
+    with server(
+        "prometheus-pushgateway",
+        f"--web.listen-address=127.0.0.1:{port}",
+        f"--persistence.file={kept_in}",  # Debian's would find the metrics of the test before
+        *arguments,
+        ready=lambda: not socket.create_connection(("127.0.0.1", port)).close(),
+        **options,
+    ) as process:
         yield f"127.0.0.1:{port}", process
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import report
 import trustme
 from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
+from faulty import answering, serving
 from samples import metrics_of
 
 import gangplank
@@ -28,8 +30,10 @@ def blocks(document, languages):
     return [[code for name, code in found if name == language] for language in languages]
 
 
-PYTHON, SHELL, (SCRAPE_CONFIG,), (QUERY,) = blocks("README.md", ["python", "sh", "yaml", "promql"])
-SCRIPT, EMBEDDED, HISTOGRAM, COLLECTOR, AUTHENTICATED, SCRAPED = PYTHON
+PYTHON, SHELL, (ALERTS, SCRAPE_CONFIG), (QUERY,) = blocks(
+    "README.md", ["python", "sh", "yaml", "promql"]
+)
+SCRIPT, EMBEDDED, HISTOGRAM, COLLECTOR, PASSWORD, TOKEN, CERTIFICATE, SCRAPED = PYTHON
 DEMO, TEST, CURL, INSTALL = SHELL
 
 
@@ -103,21 +107,59 @@ def test_histogram(run):
     assert registry.get_sample_value("encoder_weights_count") == 27
 
 
-def test_authentication_and_tls(run, tmp_path, monkeypatch):
+@pytest.fixture
+def certificates(tmp_path, monkeypatch):
+    """Files of a CA, a server and a client in a folder, which is the working one."""
     authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    certificate.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
-    config = tmp_path / "web.yml"
-    config.write_text(
-        f"{PASSWORD_CONFIG}tls_server_config:\n  cert_file: server.pem\n  key_file: server.pem\n"
-    )
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("client")
+    server.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    client.private_key_pem.write_to_path(tmp_path / "client.key")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+TLS_CONFIG = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.pem\n"
+
+
+def test_a_password(run, certificates, monkeypatch):
+    (certificates / "web.yml").write_text(PASSWORD_CONFIG + TLS_CONFIG)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
     monkeypatch.setenv("GATEWAY_PASSWORD", "open sesame")
-    with pushgateway(f"--web.config.file={config}") as address:
-        run(AUTHENTICATED.replace(GATEWAY, address))
+    with pushgateway("--web.config.file=web.yml") as address:
+        run(PASSWORD.replace(GATEWAY, address))
         output = shell(
-            f"curl -s --cacert {tmp_path}/ca.pem -u 'keras:open sesame' https://{address}/metrics"
+            f"curl -s --cacert ca.pem -u 'keras:open sesame' https://{address}/metrics",
+            certificates,
+        )
+    assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
+
+
+def test_a_token(run, monkeypatch):
+    # The Pushgateway itself knows no tokens; a proxy before it does.
+    requests = []
+
+    def speak(connection, end):
+        requests.append(connection.recv(1 << 16, socket.MSG_PEEK).decode())
+        answering("200 OK")(connection, end)
+
+    monkeypatch.setenv("GATEWAY_TOKEN", "abc")
+    with serving(speak, peek=True) as address:
+        run(TOKEN.replace(f"https://{GATEWAY}", address))
+    assert all("\r\nAuthorization: Bearer abc\r\n" in request for request in requests)
+    assert len(requests) > 1
+
+
+def test_a_certificate_of_its_own(run, certificates):
+    (certificates / "web.yml").write_text(
+        f"{TLS_CONFIG}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
+    )
+    with pushgateway("--web.config.file=web.yml") as address:
+        run(CERTIFICATE.replace(GATEWAY, address))
+        output = shell(
+            f"curl -s --cacert ca.pem --cert client.pem --key client.key https://{address}/metrics",
+            certificates,
         )
     assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
 
@@ -145,7 +187,9 @@ def test_scrape_config_and_query(tmp_path):
     assert "SUCCESS" in shell(f"promtool check config {config}")
     rules = tmp_path / "rules.yml"
     rules.write_text(f"groups: [{{name: a, rules: [{{record: a, expr: '{QUERY.strip()}'}}]}}]\n")
-    assert "SUCCESS" in shell(f"promtool check rules {rules}")
+    assert "SUCCESS: 1 rules" in shell(f"promtool check rules {rules}")
+    rules.write_text(ALERTS)
+    assert "SUCCESS: 2 rules" in shell(f"promtool check rules {rules}")
 
 
 def test_examples(real_gateway, tmp_path):

@@ -183,11 +183,7 @@ class Publisher:
                 self._pace.end()
             now = time.monotonic()
             is_pending = self._state is not self._settled
-            if ending is not None and (
-                not is_pending
-                or ending.is_given_up
-                or max(now, self._pace.due) >= ending.last_push_ends
-            ):
+            if ending is not None and not (is_pending and ending.allows(max(now, self._pace.due))):
                 return None
             if is_pending and now >= self._pace.due:
                 return self._state
@@ -219,10 +215,10 @@ class Publisher:
     def _note_lateness(self) -> None:
         """Counts as failed a push that the handler, or the search for a name, does not bound."""
         began = self._attempt_began
-        limit = (
-            self._ending.last_push_ends if self._ending else (began or 0.0) + self._gateway.timeout
-        )
-        if began is not None and time.monotonic() > limit:
+        if began is None:
+            return
+        ends = self._ending.last_push_ends if self._ending else began + self._gateway.timeout
+        if time.monotonic() > ends:
             self._attempt_began = None
             self._note_failure(self._gateway.late(), began)
 
