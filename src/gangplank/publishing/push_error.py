@@ -81,6 +81,11 @@ def _reason(error: Exception, words: str, address: str, timeout: float) -> str:
         )
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{error.verify_message}. Check its certificate, and SSL_CERT_FILE for your CA."
+    if isinstance(error, ssl.SSLEOFError):
+        return (
+            "it ended the connection while it was made secure. "
+            "Check whether it wants a certificate of its clients, which a handler can show."
+        )
     if isinstance(error, socket.gaierror):
         return f"its name is not known ({error.strerror}). Check the address."
     if _is_bad_header(error):
