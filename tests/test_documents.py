@@ -217,6 +217,7 @@ def test_the_tables_are_made_from_the_last_results():
     run = json.loads((ROOT / "benchmarks/results/latest.json").read_text())
     for document, lines in (
         ("README.md", report.race_table(run)),
+        ("README.md", (ROOT / "benchmarks/results/faults.md").read_text().splitlines()),
         ("benchmarks/README.md", report.promises_table(run)),
         ("benchmarks/README.md", report.kernels_table(run)),
     ):

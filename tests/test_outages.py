@@ -2,15 +2,18 @@
 
 import logging
 import threading
+from urllib.error import HTTPError
 
 import keras
 import numpy as np
 import pytest
 from conftest import PASSWORD_CONFIG, awaited, free_port, pushgateway, pushgateway_process
 from faulty import answering, saying_nothing, serving
+from prometheus_client.exposition import default_handler
 from samples import fetched, metrics_of, samples_in
 
 from gangplank import PushError, TrainTestExporter
+from gangplank.gateway import Gateway
 
 
 def status(address, job="digits", phase="train"):
@@ -36,6 +39,10 @@ class At(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == self.epoch:
             self.act()
+
+
+def pushing():
+    return [thread for thread in threading.enumerate() if thread.name == "gangplank-push"]
 
 
 def fit(model, data, *callbacks, **options):
@@ -69,7 +76,8 @@ def test_a_gateway_that_is_wrong_from_the_start_ends_the_run_in_its_first_epoch(
     assert reason in message
     assert advice in message
     assert error.value.__cause__ is not None
-    awaited(lambda: "gangplank-push" not in [thread.name for thread in threading.enumerate()])
+    assert exporter.registry.get_sample_value("gangplank_train_epochs_count") in (None, 1)
+    awaited(lambda: not pushing())
     assert exporter.registry.get_sample_value("gangplank_train_status", {"status": "failed"}) == 1
 
 
@@ -175,6 +183,51 @@ def test_a_run_right_after_one_that_failed(gateway, model, data):
     assert (status(gateway), status(gateway, phase="test")) == ("failed", "completed")
 
 
+def test_a_run_that_the_exporter_ends_says_that_it_failed(model, data):
+    attempts = []
+
+    def handler(url, **options):
+        attempts.append(url)
+        if len(attempts) == 1:
+            raise HTTPError(url, 400, "Bad Request", None, None)
+        return default_handler(url, **options)
+
+    with Gateway() as gateway:
+        exporter = TrainTestExporter(gateway.address, "digits", None, None, handler, False)
+        refused = At(0, lambda: awaited(lambda: exporter._publisher.error))
+        with pytest.raises(PushError, match="400 Bad Request"):
+            fit(model, data, exporter, refused, epochs=2)
+        awaited(lambda: status(gateway.address) == "failed")
+
+
+def test_a_run_that_comes_while_the_last_push_of_another_is_under_way(gateway, model, data):
+    release = threading.Event()
+
+    def handler(**options):
+        send = default_handler(**options)
+        return lambda: (release.wait(30), send())
+
+    exporter = TrainTestExporter(gateway, "digits", handler=handler, timeout=1)
+    fit(model, data, exporter, epochs=2)
+    release.set()
+    fit(model, data, exporter, epochs=1)
+    assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 1
+
+
+def test_an_evaluation_inside_fit_that_fails_does_not_make_a_test_of_the_validation(model, data):
+    def evaluate():
+        with pytest.raises(ValueError, match="no such data"):
+            model.evaluate(broken(), callbacks=[exporter], verbose=0)
+
+    def broken():
+        raise ValueError("no such data")
+        yield
+
+    exporter = TrainTestExporter(None, "digits")
+    fit(model, data, exporter, At(0, evaluate), epochs=2, validation_split=0.2)
+    assert exporter.registry.get_sample_value("gangplank_test_loss") is None
+
+
 def test_a_group_that_is_deleted_at_the_end(gateway, model, data):
     seen = []
     exporter = TrainTestExporter(
@@ -192,7 +245,8 @@ def test_a_group_that_is_deleted_at_the_end(gateway, model, data):
 
     with pytest.raises(RuntimeError):
         fit(model, data, exporter, At(0, fail))
-    awaited(lambda: metrics_of(gateway, "digits", run="7"))
+    awaited(lambda: not pushing())
+    assert metrics_of(gateway, "digits", run="7")["gangplank_train_epochs_count"] == 1
 
 
 def test_a_run_that_is_resumed_counts_on(gateway, model, data, tmp_path):
@@ -225,7 +279,7 @@ def test_several_exporters_in_several_threads(gateway, data):
         thread.join()
     for i in range(4):
         assert metrics_of(gateway, "digits", run=str(i))["gangplank_train_epochs_count"] == 3
-    assert "gangplank-push" not in [thread.name for thread in threading.enumerate()]
+    assert pushing() == []
 
 
 def test_an_evaluation_inside_fit_does_not_wait_for_the_gateway(model, data):
@@ -252,4 +306,4 @@ def test_a_gateway_that_hangs_costs_the_timeout_once(model, data):
     with serving(saying_nothing) as address:
         exporter = TrainTestExporter(address, "digits", timeout=0.5)
         assert len(fit(model, data, exporter, epochs=5).epoch) == 5
-    assert "gangplank-push" not in [thread.name for thread in threading.enumerate()]
+    assert pushing() == []

@@ -1,5 +1,6 @@
 """The background thread of a run, against gateways that work, hang, drip, refuse and come back."""
 
+import gc
 import itertools
 import logging
 import multiprocessing
@@ -8,6 +9,7 @@ import socket
 import threading
 import time
 import warnings
+import weakref
 
 import pytest
 from conftest import awaited, fetched, free_port, pushgateway_process
@@ -17,13 +19,13 @@ from prometheus_client.exposition import default_handler
 from samples import metrics_of
 
 from gangplank.gateway import Gateway
-from gangplank.publishing import Publisher, Pushgateway, PushMetrics
+from gangplank.publishing import Publisher, Pushgateway, PushMetrics, last_words
 
 
 class Run:
     """A run that shows one gauge, and its publisher."""
 
-    def __init__(self, address, timeout=10.0, handler=None, **options):
+    def __init__(self, address, timeout=10.0, handler=None, group=None, **options):
         self.registry = CollectorRegistry()
         self.epochs = Gauge("epochs", "", registry=self.registry)
         self.metrics = PushMetrics("run_")
@@ -31,7 +33,7 @@ class Run:
         self.is_over = False
         self.has_failed = False
         self.publisher = Publisher(
-            Pushgateway(address, "job", handler=handler, timeout=timeout),
+            Pushgateway(address, "job", group, handler, timeout),
             self.registry,
             self.metrics,
             is_over=lambda: self.is_over,
@@ -361,6 +363,51 @@ def test_a_gateway_that_hung_shows_the_newest_state_when_it_comes_back():
         assert metrics_of(address, "job")["epochs"] == 5
 
 
+@pytest.mark.parametrize("handler", [None, default_handler], ids=["own", "prometheus_client's"])
+def test_a_push_that_hangs_is_counted_once(handler):
+    attempts = []
+
+    def speak(connection, end):
+        attempts.append(connection)
+        saying_nothing(connection, end)
+
+    with serving(speak) as address:
+        run = Run(address, timeout=0.2, handler=handler)
+        while len(attempts) < 4:
+            run.publish(1)
+            time.sleep(0.005)
+        run.finish(2)
+        awaited(lambda: not pushing())
+        assert run.metrics.failures == len(attempts)
+
+
+def test_many_runs_that_fail_together_are_waited_for_together():
+    with serving(saying_nothing) as address:
+        runs = [Run(address, timeout=1) for _ in range(5)]
+        began = time.monotonic()
+        last_words._have_last_words()
+        assert time.monotonic() - began < 3
+    awaited(lambda: not pushing())
+    assert all(run.has_failed for run in runs)
+
+
+def test_the_data_of_runs_that_failed_is_not_kept(gateway):
+    class Data:
+        pass
+
+    before, kept = None, []
+    for _ in range(3):
+        data = Data()
+        kept.append(weakref.ref(data))
+        run = Run(gateway, after=before)
+        run.publisher._is_over = lambda data=data: data is not None
+        before = run.publisher
+        awaited(lambda: not pushing())
+    del data, run
+    gc.collect()
+    assert [reference() for reference in kept] == [None] * 3
+
+
 def test_a_forked_child_has_no_part_in_the_run(gateway):
     run = Run(gateway)
     run.publish(1)
@@ -380,11 +427,7 @@ def test_a_forked_child_has_no_part_in_the_run(gateway):
 
 
 def test_a_hundred_runs_at_once(real_gateway):
-    runs = []
-    for i in range(100):
-        run = Run(real_gateway)
-        run.publisher._gateway.grouping_key["run"] = str(i)
-        runs.append(run)
+    runs = [Run(real_gateway, group={"run": str(i)}) for i in range(100)]
     for run in runs:
         run.publish(1)
     enders = [threading.Thread(target=run.finish, args=(2,)) for run in runs]

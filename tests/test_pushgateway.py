@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
@@ -46,6 +47,29 @@ def test_a_push_adds_to_what_stands_there(gateway, registry, scheme):
     Pushgateway(scheme + gateway, "job").push(other, 10)
     metrics = metrics_of(gateway, "job")
     assert (metrics["answer"], metrics["question"]) == (42, 1)
+
+
+def test_all_addresses_of_a_host_are_tried_and_share_the_time(registry, monkeypatch):
+    found = socket.getaddrinfo
+    silent = socket.create_server(("127.0.0.1", 0), backlog=0)
+
+    def several(host, port, *options, **kinds):
+        if host != "gateway.example":
+            return found(host, port, *options, **kinds)
+        return [*found("127.0.0.1", free_port()), *found(*silent.getsockname())] * 4
+
+    monkeypatch.setattr(socket, "getaddrinfo", several)
+    began = time.monotonic()
+    with silent:
+        refusal(Pushgateway("gateway.example:9091", "job"), registry, 0.4)
+    assert time.monotonic() - began < 1.5
+
+
+def test_an_error_that_a_handler_made_itself(registry):
+    def handler(url, **_):
+        raise HTTPError(url, 401, "No", None, None)
+
+    assert "it answered 401 No" in refusal(Pushgateway("a:1", "job", handler=handler), registry)
 
 
 def test_a_group_is_deleted(gateway, registry):

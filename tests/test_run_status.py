@@ -102,4 +102,4 @@ def test_the_data_of_a_run_that_has_ended_is_not_kept(model, data):
     callback = Begin(status)
     model.fit(*data, callbacks=[callback], verbose=0)
     status.end("completed")
-    assert status._call is None
+    assert status._status == ("completed", None)

@@ -49,12 +49,12 @@ class MetricNames:
             if self._metrics is not None and {key, _twin(key)}.isdisjoint(self._metrics):
                 continue
             self._logged |= {key, _twin(key)}
-            number = _number(value)
+            as_float = number(value)
             name = self._name(key)
-            if number is None:
+            if as_float is None:
                 self._tell(key, f"it is not one number but {reprlib.repr(value)}")
             elif name is not None:
-                yield name, key, number
+                yield name, key, as_float
 
     def warn_of_missing(self, logs: Mapping[str, Any], *, validation: bool) -> None:
         """Warns, once each, of metrics to export that Keras has not logged until now.
@@ -93,7 +93,8 @@ class MetricNames:
             warnings.warn(f"Keras's metric {key!r} is not exported: {reason}.", stacklevel=2)
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """`value` as a float, or None where it is not one number."""
     if isinstance(value, float):  # as Keras's own are, of which there may be many
         return value
     try:

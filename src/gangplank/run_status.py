@@ -21,6 +21,7 @@ class KerasCall:
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
+        self._is_over = False
         frame: FrameType | None = sys._getframe()
         while frame is not None and not _is_run(frame):
             frame = frame.f_back
@@ -28,12 +29,16 @@ class KerasCall:
 
     def is_over(self) -> bool:
         """Whether the call was left, from any thread; never of a loop that is not Keras's."""
-        if self._frame is None:
-            return False
+        own = self._frame
+        if own is None:
+            return self._is_over
         frame = sys._current_frames().get(self._thread)
-        while frame is not None and frame is not self._frame:
+        while frame is not None and frame is not own:
             frame = frame.f_back
-        return frame is None
+        if frame is None:
+            self._is_over = True
+            self._frame = None  # which holds the data of the run
+        return self._is_over
 
 
 def _is_run(frame: FrameType) -> bool:
@@ -49,30 +54,33 @@ class RunStatus(Collector):
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._status = ""
-        self._call: KerasCall | None = None
+        self._status: tuple[str, KerasCall | None] = "", None
 
     def begin(self) -> KerasCall:
         """A run begins, on this thread."""
-        self._call = call = KerasCall()
-        self._status = "running"
+        call = KerasCall()
+        self._status = "running", call
         return call
 
     def end(self, ending: Ending) -> None:
         """The run has ended."""
-        self._status = ending
-        self._call = None  # its frame holds the data of the run
+        self._status = ending, None
+
+    def fail(self, call: KerasCall) -> None:
+        """The run of that call has failed, if it is the one that is shown."""
+        if self._status[1] is call:
+            self.end("failed")
 
     def is_running(self) -> bool:
         """Whether a run began, did not end, and is still on the stack of its thread."""
-        call = self._call
+        _, call = self._status
         if call is not None and call.is_over():
-            self.end("failed")
-        return self._status == "running"
+            self.fail(call)
+        return self._status[0] == "running"
 
     def collect(self) -> Iterable[Metric]:
         self.is_running()
-        status = self._status
+        status, _ = self._status
         family = self._empty()
         if status:
             for each in ("running", "completed", "failed"):

@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import keras
@@ -15,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from gangplank.buckets import finite_bounds
 from gangplank.histogram import weights_histogram
-from gangplank.metric_names import MetricNames, checked_metrics
+from gangplank.metric_names import MetricNames, checked_metrics, number
 from gangplank.publishing import Handler, Publisher, Pushgateway
 from gangplank.run_metrics import RESERVED, RunMetrics
 from gangplank.run_status import Ending
@@ -35,7 +36,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     `timeout` seconds at most. The validation inside `fit` is part of training.
 
     Where an exception ends a run, its last metrics are pushed once more, with the status
-    "failed"; where SIGTERM does, too, if nobody else handles that signal.
+    "failed"; where SIGTERM does, too, if the run began in the main thread and nobody else handles
+    that signal.
 
     Arguments:
         pgw_addr: address of the Pushgateway, such as "127.0.0.1:9091" or "https://host"; None
@@ -54,8 +56,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         update_freq: "epoch" shows the metrics at each epoch's end; a number of batches also after
             so many batches of training, at most once a second.
         grouping_key: further labels that tell the metrics of this run from others of the job.
-        delete_on_end: whether the group is deleted at the end of a run, once Prometheus has
-            scraped it meanwhile. A run that failed leaves its group.
+        delete_on_end: whether the end of a run that is completed, of `fit` or `evaluate`, deletes
+            the whole group, for a Prometheus that scraped it meanwhile.
         timeout: seconds that a push may take, and in all the end of a run, whatever the gateway
             does.
         registry: where the metrics are registered; one of its own by default. Everything in
@@ -123,6 +125,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._begin(self._train)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._is_test = False  # whatever became of an evaluate that a callback called
         self._next_batch = self._update_freq
         self._raise_failure()
 
@@ -179,7 +182,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
                 self.registry,
                 run.pushes,
                 call.is_over,
-                on_failure=lambda: run.status.end("failed"),
+                on_failure=partial(run.status.fail, call),
                 after=before,
             )
         self._push()
@@ -192,7 +195,6 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             self._push()
             return
         failure = self._publisher.finish(delete=self._delete_on_end and ending == "completed")
-        self._publisher = None
         if failure is None:
             return
         if not self._ignore_exceptions:
@@ -201,7 +203,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def _was_terminated(self, logs: Mapping[str, Any]) -> bool:
         # TerminateOnNaN has no other way of telling than that of EarlyStopping.
-        return bool(self.model.stop_training) and not math.isfinite(logs.get("loss", 0.0))
+        loss = number(logs.get("loss"))
+        return bool(self.model.stop_training) and loss is not None and not math.isfinite(loss)
 
     def _show(self, run: RunMetrics, logs: Mapping[str, Any] | None, **own: float) -> None:
         # Once a run, since Keras makes the list of all variables anew. Not count_params(), which
@@ -232,7 +235,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if self._publisher is None or self._ignore_exceptions:
             return
         if failure := self._publisher.error:
-            self._publisher.stop()
+            self._publisher.fail()
             raise failure
 
 

@@ -87,7 +87,11 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
+            try:
+                super().process_request(request, client_address)
+            except RuntimeError:  # no thread could be started
+                self._free.release()
+                raise
             return
         with contextlib.suppress(OSError):
             request.settimeout(0.05)

@@ -45,9 +45,11 @@ def bounded_handler(
         # Not build_opener, which adds handlers of redirects and, from Python 3.12 on, one of https
         # that reads the system's certificates each time.
         opener = OpenerDirector()
-        for handler in (ProxyHandler(), HTTPErrorProcessor(), HTTPDefaultErrorHandler()):
+        for handler in (
+            *(ProxyHandler(), _HTTPHandler(), _HTTPSHandler(context)),
+            *(HTTPErrorProcessor(), HTTPDefaultErrorHandler()),
+        ):
             opener.add_handler(handler)
-        opener.add_handler(_HTTPSHandler(context) if url.startswith("https:") else _HTTPHandler())
         with opener.open(request, timeout=timeout):
             pass
 
@@ -59,10 +61,21 @@ class _BoundedConnection(HTTPConnection):
         super().__init__(host, timeout=timeout, **options)
         self._deadline = time.monotonic() + timeout
         self.response_class = partial(_BoundedResponse, deadline=self._deadline)  # type: ignore[assignment]
+        self._create_connection = self._connected
 
-    def connect(self) -> None:
-        self.timeout = _remaining(self._deadline)
-        super().connect()
+    def _connected(self, address: tuple[str, int], *options: Any) -> socket.socket:
+        """A connection to the first address of the host that answers, all in time."""
+        failure: OSError = TimeoutError()
+        for _, _, _, _, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+            host, port = str(found[0]), int(found[1])
+            try:
+                connection = socket.create_connection((host, port), _remaining(self._deadline))
+            except OSError as error:
+                failure = error
+            else:
+                connection.settimeout(_remaining(self._deadline))
+                return connection
+        raise failure
 
     def send(self, data: Any) -> None:
         if self.sock is not None:

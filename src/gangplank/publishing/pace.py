@@ -13,7 +13,7 @@ _LONGEST_PAUSE_AT_THE_END = 1.0
 
 
 class Pace:
-    """Keeps a run from pushing more than once a second, and from hammering a gateway in trouble.
+    """Has a run push once a second at most, and try again, what failed, ever less often.
 
     Attributes:
         due: when the next push may begin, by time.monotonic().
@@ -36,7 +36,7 @@ class Pace:
         """
         now = time.monotonic()
         self._asked_to_wait_until = now + error.retry_after
-        pause = self._pause if error.may_pass else _BETWEEN_PUSHES
+        pause = self._pause if error.may_pass else max(self._pause, 2 * _BETWEEN_PUSHES)
         self.due = max(now + pause * random.uniform(0.5, 1), self._asked_to_wait_until)
         self._pause = min(2 * self._pause, self._longest)
 

@@ -24,6 +24,7 @@ _logger = logging.getLogger(__name__)
 
 State = Callable[[], Iterable[Metric]]
 
+_GRACE = 1.0  # seconds, that a push may take longer than its timeout before the run counts it
 _BETWEEN_LOOKS = 0.2  # seconds, at whether the run is over
 
 
@@ -42,8 +43,9 @@ class Publisher:
         after: the publisher of the run before, which may still be pushing.
     """
 
-    # No lock: each attribute has one side that writes it, the run's or the thread's, so that the
-    # handler of a signal can neither wait for the code that it interrupts nor make it wait.
+    # No lock, so that the handler of a signal can neither wait for the code that it interrupts nor
+    # make it wait. The thread writes what is settled and how pushing fares; the state and the
+    # ending are the run's, until it is over and the thread goes on alone.
 
     def __init__(
         self,
@@ -64,19 +66,21 @@ class Publisher:
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
 
         self._state: State | None = None  # the newest
-        self._has_failed = False
+        self._failed_at: float | None = None
+        self._is_stopped = False
         self._ending: _Ending | None = None
 
         self._settled: State | None = None  # delivered, or given up
-        self._attempt_began: float | None = None
+        self._under_way: list[float] = []  # when the attempt began; whoever counts it takes it
+        self._has_one_attempt = False
         self._outage: Outage | None = None
         self._delivered: float | None = None
         self._pace = Pace()
 
         metrics.failures = metrics.failures or 0
-        last_words.expect(self)
         self._thread = threading.Thread(target=self._work, name="gangplank-push", daemon=True)
         self._thread.start()
+        last_words.expect(self)
 
     @property
     def error(self) -> PushError | None:
@@ -97,7 +101,7 @@ class Publisher:
             return
         self._state = self._registry_now()
         self._woken.put(None)
-        self._note_lateness()
+        self._note_lateness(self._gateway.timeout + _GRACE)
 
     def finish(self, *, delete: bool = False) -> PushError | None:
         """Has what the registry holds now pushed, or its group deleted, within `timeout` seconds.
@@ -111,25 +115,25 @@ class Publisher:
         self._end(delete=delete)
         self.wait()
         last_words.forget(self)
-        self._note_lateness()
+        if self._thread.is_alive():
+            self._note_lateness(0.0)
         return self._loss()
 
     def stop(self) -> None:
         """Ends without another push."""
-        self._ending = _Ending(time.monotonic(), 0.0)
+        self._is_stopped = True
         self._woken.put(None)
         last_words.forget(self)
 
     def fail(self) -> None:
         """The run has failed: begins its last push."""
-        self._has_failed = True
+        self._failed_at = time.monotonic()
         self._woken.put(None)
 
     def wait(self) -> None:
-        """Waits for the last push, at most `timeout` seconds in all."""
-        now = time.monotonic()
-        deadline = self._ending.deadline if self._ending else now + self._gateway.timeout
-        self._thread.join(max(0.0, deadline - now))
+        """Waits for the last push, at most `timeout` seconds since `finish` or `fail`."""
+        began = self._ending.began if self._ending else self._failed_at or time.monotonic()
+        self._thread.join(max(0.0, began + self._gateway.timeout - time.monotonic()))
 
     def _is_forked(self) -> bool:
         # A child has no part in the run of its parent, and the thread is not in it.
@@ -151,32 +155,40 @@ class Publisher:
         if self._after is not None:
             # What is newer must not arrive before what is older.
             self._after._thread.join(self._gateway.timeout)
+            self._after = None
         while (state := self._next()) is not None:
-            began = self._attempt_began = time.monotonic()
+            self._under_way.append(time.monotonic())
             try:
                 self._push(state)
             except PushError as error:
-                self._note_failure(error, began)
+                if (began := self._taken()) is not None:
+                    self._note_failure(error, began)
                 self._pace.failed(error)
-                if not error.may_pass:
+                if self._has_one_attempt or not error.may_pass:
                     self._give_up(state)
             else:
+                self._taken()
                 self._settled = state
                 self._pace.succeeded()
                 self._note_success()
-            self._attempt_began = None
         last_words.forget(self)
-        if self._has_failed and (loss := self._loss()):
+        if self._failed_at is not None and not self._is_stopped and (loss := self._loss()):
             _logger.error("%s", loss)
+        # They hold the frame of the run, and with it its data.
+        del self._is_over, self._on_failure
 
     def _next(self) -> State | None:
         """Waits until a state is to be pushed, and returns it; None if none will be."""
         while True:
-            if self._ending is None and (self._has_failed or self._is_over()):
-                self._has_failed = True
+            if self._is_stopped:
+                return None
+            if self._ending is None and (self._failed_at is not None or self._is_over()):
+                self._failed_at = self._failed_at or time.monotonic()
                 self._on_failure()
                 self._state = self._registry.collect
                 self._end()
+                # A gateway that is down already is tried once more only.
+                self._has_one_attempt = self._outage is not None
             ending = self._ending
             if ending is not None and not ending.was_seen:
                 ending.was_seen = True
@@ -192,6 +204,13 @@ class Publisher:
                 self._woken.get(timeout=min(pause, _BETWEEN_LOOKS))
 
     def _push(self, state: State) -> None:
+        self._push_once(state)
+        if self._outage is not None and self._outage.hung:
+            # It reads only now what it was sent before, and of 60 gateways that were stopped and
+            # continued, 55 showed that in the end. After a second push, none did.
+            self._push_once(state)
+
+    def _push_once(self, state: State) -> None:
         ending = self._ending
         timeout = self._gateway.timeout
         if ending is not None:
@@ -199,12 +218,7 @@ class Publisher:
             if ending.deletes:
                 self._gateway.delete(timeout)
                 return
-        body = _Body(state, self._metrics)
-        self._gateway.push(body, timeout)
-        if self._outage is not None and self._outage.hung:
-            # It reads only now what it was sent before, and of 60 gateways that were stopped and
-            # continued, 55 showed that in the end. After a second push, none did.
-            self._gateway.push(body, timeout)
+        self._gateway.push(_Body(state, self._metrics), timeout)
 
     def _give_up(self, state: State) -> None:
         if self._ending is None:
@@ -212,14 +226,20 @@ class Publisher:
         else:
             self._ending.is_given_up = True
 
-    def _note_lateness(self) -> None:
-        """Counts as failed a push that the handler, or the search for a name, does not bound."""
-        began = self._attempt_began
-        if began is None:
-            return
-        ends = self._ending.last_push_ends if self._ending else began + self._gateway.timeout
-        if time.monotonic() > ends:
-            self._attempt_began = None
+    def _taken(self) -> float | None:
+        """When the attempt under way began, for the first side that asks."""
+        try:
+            return self._under_way.pop()
+        except IndexError:
+            return None
+
+    def _note_lateness(self, seconds: float) -> None:
+        """Counts as failed an attempt that takes longer than `seconds`.
+
+        That is one that neither the handler nor the search for a name bounds.
+        """
+        is_late = any(time.monotonic() - began > seconds for began in self._under_way)
+        if is_late and (began := self._taken()) is not None:
             self._note_failure(self._gateway.late(), began)
 
     def _note_failure(self, error: PushError, began: float) -> None:
@@ -267,10 +287,6 @@ class _Ending:
     deletes: bool = False
     was_seen: bool = False
     is_given_up: bool = False
-
-    @property
-    def deadline(self) -> float:
-        return self.began + self.timeout
 
     @property
     def last_push_ends(self) -> float:

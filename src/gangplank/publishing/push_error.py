@@ -110,7 +110,8 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _retry_after(error: Exception) -> float:
-    text = error.headers.get("Retry-After", "") if isinstance(error, HTTPError) else ""
+    headers = error.headers if isinstance(error, HTTPError) else None
+    text = headers.get("Retry-After", "") if headers is not None else ""
     try:
         seconds = float(text) if text.isdecimal() else _until(text)
     except (ValueError, OverflowError):
@@ -129,7 +130,13 @@ def _is_bad_header(error: Exception) -> bool:
 def _words(error: HTTPError, deadline: float) -> str:
     """The body of an answer, quoted."""
     words = b""
-    with contextlib.closing(error), contextlib.suppress(OSError, HTTPException):
+    with (
+        contextlib.closing(error),
+        contextlib.suppress(
+            # The last: what a handler made itself may have no body.
+            *(OSError, HTTPException, AttributeError)
+        ),
+    ):
         while len(words) < _LONGEST_WORDS and time.monotonic() < deadline:
             more = error.fp.read1(_LONGEST_WORDS - len(words))  # type: ignore[attr-defined]
             if not more:
