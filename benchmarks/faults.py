@@ -9,10 +9,8 @@ import contextlib
 import logging
 import os
 import random
-import ssl
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -23,126 +21,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import fuzz
 import keras
 import numpy as np
-import trustme
-from conftest import awaited, free_port, pushgateway_process
-from faulty import answering, dripping, resetting, saying, saying_nothing, serving
+from conftest import awaited, pushgateway_process
+from faulty_gateways import EPOCHS, FAULTS
 from samples import metrics_of
 
 import gangplank
 from gangplank.gateway import Gateway
 
 RESULTS = Path(__file__).with_name("results") / "faults.md"
-EPOCHS = 200
 TIMEOUT = 2.0  # seconds
 METRICS = {f"metric_{i}": float(i) for i in range(18)}  # with loss and accuracy, 20
-
-
-class Fault:
-    """A gateway's address, and what befalls it as the run goes on."""
-
-    def __init__(self, address, at_epoch=None, delivered=lambda: "nothing"):
-        self.address = address
-        self.at_epoch = at_epoch or {}
-        self.delivered = delivered
-
-
-def arrived(address):
-    """What a real gateway has in the end."""
-    metrics = metrics_of(address, "faults")
-    epochs = int(metrics["gangplank_train_epochs_count"])
-    return "everything" if epochs == EPOCHS else f"{epochs} epochs"
-
-
-@contextlib.contextmanager
-def healthy():
-    with pushgateway_process() as (address, _):
-        yield Fault(address, delivered=lambda: arrived(address))
-
-
-@contextlib.contextmanager
-def refused():
-    yield Fault(f"127.0.0.1:{free_port()}")
-
-
-@contextlib.contextmanager
-def unresolvable():
-    yield Fault("gateway.invalid:9091")
-
-
-def speaking(speak):
-    @contextlib.contextmanager
-    def fault():
-        with serving(speak) as address:
-            yield Fault(address)
-
-    return fault
-
-
-@contextlib.contextmanager
-def wrong_certificate():
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-
-    def speak(connection, end):
-        with contextlib.suppress(OSError):
-            context.wrap_socket(connection, server_side=True)
-
-    with serving(speak, peek=True) as address:
-        yield Fault(f"https://{address}")
-
-
-@contextlib.contextmanager
-def restarting(goes=0, comes=EPOCHS // 2):
-    """A real gateway that is down from one epoch to another."""
-    port = free_port()
-    address = f"127.0.0.1:{port}"
-    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
-        if goes:
-            first.enter_context(pushgateway_process(port=port))
-        yield Fault(
-            address,
-            {
-                goes: first.close,
-                comes: lambda: second.enter_context(pushgateway_process(port=port)),
-            },
-            lambda: arrived(address),
-        )
-
-
-@contextlib.contextmanager
-def full_disk():
-    """A real gateway that cannot write what it keeps, in a file system of its own of 4 KiB."""
-    with tempfile.TemporaryDirectory() as folder:
-        script = (
-            f"mount -t tmpfs -o size=4k none {folder} && "
-            f'head -c 4096 /dev/zero > {folder}/full && exec "$@"'
-        )
-        with pushgateway_process(
-            "--persistence.interval=1s",
-            kept_in=f"{folder}/kept",
-            command=("unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh"),
-        ) as (address, _):
-            yield Fault(address, delivered=lambda: arrived(address))
-
-
-FAULTS = {
-    "none": healthy,
-    "refuses the connection": refused,
-    "hangs": speaking(saying_nothing),
-    "sends a byte a second": speaking(dripping(b"HTTP/1.1 200 OK\r\nX: ", seconds=1)),
-    "answers 400": speaking(answering("400 Bad Request", b"no")),
-    "answers 401": speaking(answering("401 Unauthorized", b"no")),
-    "answers 500": speaking(answering("500 Internal Server Error", b"oh")),
-    "resets the connection": speaking(resetting),
-    "answers garbage": speaking(saying(random.Random(0).randbytes(2000))),
-    "has a wrong certificate": wrong_certificate,
-    "has a name that does not resolve": unresolvable,
-    "is down for the first half": restarting,
-    "is restarted in the middle": lambda: restarting(EPOCHS // 3, 2 * EPOCHS // 3),
-    "has a full disk": full_disk,
-}
-
-
 PAIRS = {"hangs": 9}  # of runs with and without the callback; of the others 2
 
 
@@ -170,7 +58,7 @@ class Stopwatch(keras.callbacks.Callback):
         self.epochs = time.perf_counter() - self.began
 
 
-def trained(exporter=None, at_epoch=None, epochs=EPOCHS):
+def trained(model, exporter=None, at_epoch=None, epochs=EPOCHS):
     """Trains, and returns the seconds that the epochs took, those of the end, and the hooks'."""
     watch = Stopwatch()
     acts = at_epoch or {}
@@ -179,7 +67,6 @@ def trained(exporter=None, at_epoch=None, epochs=EPOCHS):
     )
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 64)).astype("float32"), rng.integers(0, 10, 64)
-    model = trained.model
     exporters = [] if exporter is None else [exporter]
     model.fit(x, y, epochs=epochs, verbose=0, callbacks=[act, watch.before, *exporters, watch])
     return watch.epochs, time.perf_counter() - watch.began - watch.epochs, watch.hooks
@@ -191,7 +78,7 @@ def rested_and_trained(*arguments):
     return trained(*arguments)
 
 
-def model():
+def compiled_model():
     layers = keras.layers
     model = keras.Sequential([keras.Input((64,)), layers.Dense(64), layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -217,15 +104,15 @@ def logged():
     logger.removeHandler(lines)
 
 
-def fault_row(name):
+def fault_row(model, name):
     costs, ends, hooks = [], [], []
     for i in range(PAIRS.get(name, 2)):
-        alone = [rested_and_trained()[0]] if i % 2 else []
+        alone = [rested_and_trained(model)[0]] if i % 2 else []
         with FAULTS[name]() as fault, logged() as lines:
             exporter = gangplank.TrainTestExporter(fault.address, "faults", timeout=TIMEOUT)
-            epochs, end, times = rested_and_trained(exporter, fault.at_epoch)
+            epochs, end, times = rested_and_trained(model, exporter, fault.at_epoch)
             delivered = fault.delivered()
-        costs.append(epochs / (alone or [rested_and_trained()[0]])[0])
+        costs.append(epochs / (alone or [rested_and_trained(model)[0]])[0])
         ends.append(end)
         hooks += times
     return (
@@ -260,11 +147,11 @@ def resident():
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def soak(epochs=20_000):
+def soak(model, epochs=20_000):
     """MiB and threads that a run gains from a tenth of its epochs on, Keras's own apart."""
     with pushgateway_process() as (address, _):
         exporter = gangplank.TrainTestExporter(address, "soak")
-        hooks = keras.callbacks.CallbackList([exporter], model=trained.model)
+        hooks = keras.callbacks.CallbackList([exporter], model=model)
         hooks.on_train_begin()
         for epoch in range(epochs):
             hooks.on_epoch_begin(epoch)
@@ -292,10 +179,10 @@ def malformed_requests(number=100_000):
 
 
 def main():
-    trained.model = model()
-    trained(epochs=20)
+    model = compiled_model()
+    trained(model, epochs=20)
     lines = [
-        f"{EPOCHS} epochs of about {1e3 * trained()[0] / EPOCHS:.0f} ms, 20 metrics, timeout "
+        f"{EPOCHS} epochs of about {1e3 * trained(model)[0] / EPOCHS:.0f} ms, 20 metrics, timeout "
         f"{TIMEOUT:g} s. Medians of pairs of runs, one with and one without the callback.",
         "",
         "| the gateway | epochs, × without | the end | hook, median | worst | delivered | "
@@ -303,10 +190,10 @@ def main():
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name in FAULTS:
-        lines.append(fault_row(name))
+        lines.append(fault_row(model, name))
         print(lines[-1], flush=True)
     delivered = hundred_runs()
-    growth, threads = soak()
+    growth, threads = soak(model)
     answered, kept = malformed_requests()
     lines += [
         "",

@@ -77,9 +77,12 @@ ENDS = {
         -signal.SIGINT,
     ),
     "SIGTERM": ("def act(): os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\ntrain()", -15),
-    "SIGTERM in another thread's run": (
-        "def act(): os.kill(os.getpid(), signal.SIGTERM)\n"
-        "threading.Thread(target=train).start()\ntrain()",
+    "SIGTERM in two runs": (
+        "both = threading.Barrier(2)\n"
+        "def act():\n"
+        "    if both.wait() == 0: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+        "threading.Thread(target=train, daemon=True).start()\ntrain()",
         -15,
     ),
     "an exception in a child": (

@@ -1,5 +1,6 @@
 """Whether a run goes on, however it ends."""
 
+import sys
 import threading
 
 import keras
@@ -88,6 +89,30 @@ def test_a_run_that_goes_on_while_another_thread_looks(model, data):
     looked.set()
     thread.join()
     assert callback.call.is_over()
+
+
+def test_a_run_is_never_over_while_it_goes_on_whenever_another_thread_looks(model, data):
+    callback, ended = Begin(RunStatus("run_status")), threading.Event()
+    end = keras.callbacks.LambdaCallback(on_train_end=lambda _: ended.set())
+    looks = []
+
+    def look():
+        while not ended.is_set():
+            is_over = "call" in vars(callback) and callback.call.is_over()
+            looks.append(is_over and not ended.is_set())
+
+    thread = threading.Thread(target=look)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        model.fit(*data, callbacks=[callback, end], epochs=5, verbose=0)
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert len(looks) > 1000
+    assert not any(looks)
 
 
 def test_the_call_of_a_function_that_only_has_the_name():

@@ -1,7 +1,6 @@
 """Whether a run of Keras is going on, is completed or has failed."""
 
 import sys
-import threading
 from collections.abc import Iterable
 from types import FrameType
 from typing import Literal
@@ -20,30 +19,34 @@ class KerasCall:
     """
 
     def __init__(self) -> None:
-        self._thread = threading.get_ident()
         self._is_over = False
         frame: FrameType | None = sys._getframe()
         while frame is not None and not _is_run(frame):
             frame = frame.f_back
-        self._frame = frame
+        # Keras wraps both, and whoever debugs a run looks into no wrapper.
+        is_wrapped = frame is not None and _module(frame.f_back).startswith("keras.")
+        self._frame = frame.f_back if frame is not None and is_wrapped else frame
 
     def is_over(self) -> bool:
         """Whether the call was left, from any thread; never of a loop that is not Keras's."""
-        own = self._frame
-        if own is None:
-            return self._is_over
-        frame = sys._current_frames().get(self._thread)
-        while frame is not None and frame is not own:
-            frame = frame.f_back
-        if frame is None:
+        if self._frame is not None:
+            # To walk the stack of another thread would race with its generators, whose frames
+            # have callers only while they run.
+            try:
+                self._frame.clear()
+            except RuntimeError:  # it is executing
+                return False
             self._is_over = True
             self._frame = None  # which holds the data of the run
         return self._is_over
 
 
 def _is_run(frame: FrameType) -> bool:
-    module = frame.f_globals.get("__name__", "")
-    return frame.f_code.co_name in ("fit", "evaluate") and module.startswith("keras.")
+    return frame.f_code.co_name in ("fit", "evaluate") and _module(frame).startswith("keras.")
+
+
+def _module(frame: FrameType | None) -> str:
+    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
 
 
 class RunStatus(Collector):
