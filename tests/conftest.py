@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 
@@ -122,3 +123,14 @@ def model():
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def pushing():
+    """The threads that push."""
+    return [thread for thread in threading.enumerate() if thread.name == "gangplank-push"]
+
+
+@pytest.fixture
+def no_thread_is_left():
+    yield
+    awaited(lambda: not pushing())

@@ -28,3 +28,14 @@ def metrics_of(address, job, **grouping_key):
         if labels == group:
             metrics[name if bound is None else (name, bound)] = value
     return metrics
+
+
+def status_of(address, job, phase="train"):
+    """The one status of a job's runs that a gateway shows as true, or None."""
+    name = f"gangplank_{phase}_status"
+    true = [
+        dict(items)["status"]
+        for (sample, items), value in samples_in(fetched(f"http://{address}/metrics")).items()
+        if sample == name and value == 1 and ("job", job) in items
+    ]
+    return true[0] if true else None

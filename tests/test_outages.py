@@ -7,23 +7,13 @@ from urllib.error import HTTPError
 import keras
 import numpy as np
 import pytest
-from conftest import PASSWORD_CONFIG, awaited, free_port, pushgateway, pushgateway_process
+from conftest import PASSWORD_CONFIG, awaited, free_port, pushgateway, pushgateway_process, pushing
 from faulty import answering, saying_nothing, serving
 from prometheus_client.exposition import default_handler
-from samples import fetched, metrics_of, samples_in
+from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
 from gangplank.gateway import Gateway
-
-
-def status(address, job="digits", phase="train"):
-    name = f"gangplank_{phase}_status"
-    true = [
-        labels["status"]
-        for (sample, items), value in samples_in(fetched(f"http://{address}/metrics")).items()
-        if sample == name and value == 1 and (labels := dict(items))["job"] == job
-    ]
-    return true[0] if true else None
 
 
 class At(keras.callbacks.Callback):
@@ -39,10 +29,6 @@ class At(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == self.epoch:
             self.act()
-
-
-def pushing():
-    return [thread for thread in threading.enumerate() if thread.name == "gangplank-push"]
 
 
 def fit(model, data, *callbacks, **options):
@@ -83,7 +69,7 @@ def test_a_gateway_that_is_wrong_from_the_start_ends_the_run_in_its_first_epoch(
 
 def test_a_gateway_that_goes_away_ends_the_run_at_the_latest_at_its_end(model, data):
     with pushgateway_process() as (address, process):
-        exporter = TrainTestExporter(address, "digits", ignore_exceptions=False, timeout=1)
+        exporter = TrainTestExporter(address, "digits", ignore_exceptions=False, timeout=3)
         kill = At(1, lambda: (process.kill(), process.wait()))
         with pytest.raises(PushError, match="Connection refused"):
             fit(model, data, exporter, kill, epochs=4)
@@ -133,7 +119,7 @@ def test_a_loss_that_is_nan_is_a_failure(gateway, model, data, raises):
         fit(model, data, TerminateOnNaN(), exporter, epochs=3)
     except RuntimeError:
         assert raises
-    assert awaited(lambda: status(gateway) == "failed")
+    assert awaited(lambda: status_of(gateway, "digits") == "failed")
     assert "gangplank_train_push_failures_total" in metrics_of(gateway, "digits")
 
 
@@ -141,18 +127,18 @@ def test_a_run_that_stops_early_is_completed(gateway, model, data):
     stop = keras.callbacks.EarlyStopping(monitor="loss", patience=0, min_delta=100)
     exporter = TrainTestExporter(gateway, "digits")
     assert len(fit(model, data, stop, exporter, epochs=9).epoch) < 9
-    assert status(gateway) == "completed"
+    assert status_of(gateway, "digits") == "completed"
 
 
 def test_a_run_that_goes_on_says_so(gateway, model, data):
     seen = []
     exporter = TrainTestExporter(gateway, "digits")
-    look = At(0, lambda: seen.append(awaited(lambda: status(gateway))))
+    look = At(0, lambda: seen.append(awaited(lambda: status_of(gateway, "digits"))))
     fit(model, data, exporter, look)
     model.evaluate(*data, callbacks=[exporter], verbose=0)
     assert seen == ["running"]
-    assert status(gateway) == "completed"
-    assert status(gateway, phase="test") == "completed"
+    assert status_of(gateway, "digits") == "completed"
+    assert status_of(gateway, "digits", phase="test") == "completed"
 
 
 def test_an_exception_is_the_last_that_is_pushed(gateway, model, data):
@@ -163,11 +149,11 @@ def test_an_exception_is_the_last_that_is_pushed(gateway, model, data):
 
     with pytest.raises(KeyboardInterrupt):
         fit(model, data, exporter, At(1, fail), epochs=3)
-    awaited(lambda: status(gateway) == "failed")
+    awaited(lambda: status_of(gateway, "digits") == "failed")
     assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 2
     # A run after it is one like any other.
     fit(model, data, exporter, epochs=1)
-    assert status(gateway) == "completed"
+    assert status_of(gateway, "digits") == "completed"
     assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 1
 
 
@@ -180,7 +166,10 @@ def test_a_run_right_after_one_that_failed(gateway, model, data):
     with pytest.raises(RuntimeError):
         fit(model, data, exporter, At(0, fail))
     model.evaluate(*data, callbacks=[exporter], verbose=0)
-    assert (status(gateway), status(gateway, phase="test")) == ("failed", "completed")
+    assert (status_of(gateway, "digits"), status_of(gateway, "digits", "test")) == (
+        "failed",
+        "completed",
+    )
 
 
 def test_a_run_that_the_exporter_ends_says_that_it_failed(model, data):
@@ -197,7 +186,7 @@ def test_a_run_that_the_exporter_ends_says_that_it_failed(model, data):
         refused = At(0, lambda: awaited(lambda: exporter._publisher.error))
         with pytest.raises(PushError, match="400 Bad Request"):
             fit(model, data, exporter, refused, epochs=2)
-        awaited(lambda: status(gateway.address) == "failed")
+        awaited(lambda: status_of(gateway.address, "digits") == "failed")
 
 
 def test_a_run_that_comes_while_the_last_push_of_another_is_under_way(gateway, model, data):
@@ -260,7 +249,7 @@ def test_a_run_that_is_resumed_counts_on(gateway, model, data, tmp_path):
 
     with pytest.raises(RuntimeError):
         resumed(At(2, fail))
-    awaited(lambda: status(gateway) == "failed")
+    awaited(lambda: status_of(gateway, "digits") == "failed")
     assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 3
     assert resumed().epoch[0] >= 2
     assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 5

@@ -1,17 +1,12 @@
 """The callback in real runs of Keras, against both gateways."""
 
-import logging
-
 import keras
 import numpy as np
-import prometheus_client
 import pytest
-from conftest import free_port
-from prometheus_client import CollectorRegistry
 from samples import metrics_of
 
 import gangplank
-from gangplank import PushError, TrainTestExporter, weights_histogram
+from gangplank import TrainTestExporter, weights_histogram
 
 BUCKETS = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
 OWN_GAUGES = {"elapsed_time_seconds", "model_parameters_count"}
@@ -269,77 +264,6 @@ def test_a_histogram_that_is_no_longer_true_is_not_shown(model, data, monkeypatc
     assert "loss" in shown(exporter, "train")
 
 
-def test_a_gateway_that_is_down_is_logged_in_two_lines_and_the_run_goes_on(model, data, caplog):
-    address = f"127.0.0.1:{free_port()}"
-    exporter = TrainTestExporter(address, "digits", histogram_buckets=BUCKETS, timeout=1)
-    with caplog.at_level(logging.INFO):
-        history = fit(model, data, exporter, epochs=5)
-    assert len(history.epoch) == 5
-    records = [record for record in caplog.records if record.name.startswith("gangplank")]
-    assert [record.levelname for record in records] == ["WARNING", "ERROR"]
-    for record, ending in zip(
-        records,
-        ["Nothing more is logged until a push succeeds.", "It has nothing of this run."],
-        strict=True,
-    ):
-        message = record.getMessage()
-        assert f"of job 'digits' were not pushed to the Pushgateway at {address}" in message
-        assert message.endswith(ending)
-        assert "\n" not in message
-
-
-def test_a_gateway_that_is_down_ends_the_run_if_asked_to(model, data):
-    exporter = TrainTestExporter(f"127.0.0.1:{free_port()}", "digits", ignore_exceptions=False)
-    with pytest.raises(PushError, match="Connection refused"):
-        fit(model, data, exporter)
-
-
-def test_a_refused_push_leaves_the_group_whole(gateway, model, data):
-    squatter = CollectorRegistry()
-    prometheus_client.Histogram("gangplank_train_loss", "", registry=squatter)
-    prometheus_client.push_to_gateway(gateway, "squatter", squatter)
-    exporter = TrainTestExporter(gateway, "digits", ignore_exceptions=False)
-    with pytest.raises(PushError, match="answered 400 Bad Request"):
-        fit(model, data, exporter)
-    # What was pushed as the run began stands there, and nothing of what was refused.
-    names = {name for name in metrics_of(gateway, "digits") if "gangplank" in str(name)}
-    assert names <= {
-        "gangplank_train_push_failures_total",
-        "gangplank_train_last_push_success_timestamp_seconds",
-    }
-
-
-def test_a_handler_is_used(model, data):
-    calls = []
-
-    def handler(url, method, timeout, headers, data):
-        return lambda: calls.append((url, method, timeout, data))
-
-    exporter = TrainTestExporter("gateway:9091", "digits", handler=handler, timeout=3)
-    fit(model, data, exporter, epochs=1)
-    for url, method, timeout, _ in calls:
-        assert (url, method) == ("http://gateway:9091/metrics/job/digits", "POST")
-        assert 0 < timeout <= 3
-    assert b'gangplank_train_status{status="running"} 1' in calls[0][-1]
-    assert b'gangplank_train_status{status="completed"} 1' in calls[-1][-1]
-    assert b"gangplank_train_loss" in calls[-1][-1]
-
-
-def test_the_metrics_of_a_registry_of_the_users_own_are_pushed_too(gateway, model, data):
-    registry = CollectorRegistry()
-    prometheus_client.Gauge("learning_rate", "", registry=registry).set(0.1)
-    exporter = TrainTestExporter(gateway, "digits", registry=registry)
-    assert exporter.registry is registry
-    fit(model, data, exporter, epochs=1)
-    assert metrics_of(gateway, "digits")["learning_rate"] == 0.1
-
-
-def test_a_grouping_key(gateway, model, data):
-    exporter = TrainTestExporter(gateway, "digits", grouping_key={"run": "7"})
-    fit(model, data, exporter, epochs=1)
-    assert metrics_of(gateway, "digits", run="7")["gangplank_train_epochs_count"] == 1
-
-
 def test_weights_that_cannot_be_counted_are_told_of_once_and_the_run_goes_on(gateway, data):
     if keras.backend.backend() == "torch":
         pytest.skip("PyTorch has no trainable weight that cannot be counted")
@@ -375,50 +299,3 @@ def test_metrics_of_keras_whose_names_meet(data, model):
         fit(model, data, exporter)
     assert len(told(warned)) == 2
     assert shown(exporter, "train").keys() == TRAIN_GAUGES | {"loss", "top_1"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"job": ""}, "job must not be empty"),
-        ({"pgw_addr": "no address"}, "pgw_addr must be the address"),
-        ({"metrics": "loss"}, "metrics must be a list of Keras's names"),
-        ({"histogram_buckets": [2, 1]}, "histogram_buckets must be strictly increasing"),
-        ({"histogram_freq": 2}, "histogram_freq needs histogram_buckets"),
-        ({"histogram_freq": 0, "histogram_buckets": [1]}, "histogram_freq must be .* Received 0"),
-        ({"histogram_freq": 1.5, "histogram_buckets": [1]}, "histogram_freq must be"),
-        ({"timeout": -1}, "timeout must be a positive number"),
-    ],
-    ids=str,
-)
-def test_bad_arguments(arguments, message):
-    registry = CollectorRegistry()
-    with pytest.raises(ValueError, match=message):
-        TrainTestExporter(**{"pgw_addr": None, "job": "job", "registry": registry, **arguments})
-    TrainTestExporter(None, "job", registry=registry)
-
-
-def test_a_registry_that_has_an_exporter_already():
-    registry = CollectorRegistry()
-    TrainTestExporter(None, "job", registry=registry)
-    with pytest.raises(ValueError, match="registry has metrics of these names already"):
-        TrainTestExporter(None, "job", registry=registry)
-
-
-def test_a_registry_that_refuses_is_left_as_it_was():
-    registry = CollectorRegistry()
-    gauge = prometheus_client.Gauge("gangplank_test_model_weights", "", registry=registry)
-    with pytest.raises(ValueError, match="registry has metrics of these names already"):
-        TrainTestExporter(None, "job", registry=registry)
-    registry.unregister(gauge)
-    TrainTestExporter(None, "job", registry=registry)
-
-
-def test_what_is_no_registry():
-    with pytest.raises(ValueError, match=r"registry must be a prometheus_client.CollectorRegistry"):
-        TrainTestExporter(None, "job", registry="default")
-
-
-def test_further_arguments_are_keywords():
-    with pytest.raises(TypeError, match="positional"):
-        TrainTestExporter(None, "job", None, None, None, True, 2)

@@ -1,0 +1,37 @@
+"""Runs without Keras, for tests of what publishes them."""
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from gangplank.publishing import Publisher, Pushgateway, PushMetrics
+
+
+class Run:
+    """A run that shows one gauge, and its publisher."""
+
+    def __init__(self, address, timeout=10.0, handler=None, group=None, **options):
+        self.registry = CollectorRegistry()
+        self.epochs = Gauge("epochs", "", registry=self.registry)
+        self.metrics = PushMetrics("run_")
+        self.registry.register(self.metrics)
+        self.is_over = False
+        self.has_failed = False
+        self.publisher = Publisher(
+            Pushgateway(address, "job", group, handler, timeout),
+            self.registry,
+            self.metrics,
+            is_over=lambda: self.is_over,
+            on_failure=self.fail,
+            **options,
+        )
+
+    def fail(self):
+        self.has_failed = True
+        self.epochs.set(-1)
+
+    def publish(self, epochs):
+        self.epochs.set(epochs)
+        self.publisher.publish()
+
+    def finish(self, epochs, **options):
+        self.epochs.set(epochs)
+        return self.publisher.finish(**options)
