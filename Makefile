@@ -38,7 +38,7 @@ bench: .venv/bench  ## race the other histograms, and write the README's table a
 	$(BIN)/pytest benchmarks --benchmark-json=benchmarks/results/latest.json; \
 		status=$$?; $(BIN)/python benchmarks/report.py && exit $$status
 
-faults: .venv/dev servers  ## measure what a run costs whatever its gateway does (20 minutes)
+faults: .venv/dev servers  ## measure what a run costs whatever its gateway does (half an hour)
 	@$(BIN)/python benchmarks/faults.py
 
 format: .venv/dev  ## format the code
