@@ -155,7 +155,7 @@ def test_nobody_listens(registry):
     address = f"127.0.0.1:{free_port()}"
     message = refusal(Pushgateway(address, "job"), registry)
     assert "Connection refused" in message
-    assert message.endswith(f"Check that a Pushgateway is up there: curl {address}/-/ready")
+    assert message.endswith(f"Check that a Pushgateway is up there (curl {address}/-/ready).")
 
 
 def test_the_name_is_not_known(registry):

@@ -143,7 +143,12 @@ def _metrics_table(exporter: TrainTestExporter) -> Table:
     for metric in exporter.registry.collect():
         for sample in metric.samples:
             if metric.type == "gauge":
-                table.add_row(sample.name, f"{sample.value:,.6g}")
+                labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+                digits = ",.0f" if sample.value >= 1e6 else ",.6g"
+                table.add_row(
+                    f"{sample.name}{{{labels}}}" if labels else sample.name,
+                    f"{sample.value:{digits}}",
+                )
     return table
 
 

@@ -95,7 +95,7 @@ def _reason(error: Exception, words: str, address: str, timeout: float) -> str:
         )
     cause = f"{_one_line(str(error)) or 'no more is known'} ({type(error).__name__}). "
     if isinstance(error, OSError | HTTPException):
-        return f"{cause}Check that a Pushgateway is up there: curl {address}/-/ready"
+        return f"{cause}Check that a Pushgateway is up there (curl {address}/-/ready)."
     return f"{cause}Check the handler, and the collectors in the registry."
 
 
