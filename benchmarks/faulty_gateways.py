@@ -102,7 +102,7 @@ def full_disk():
 
 
 FAULTS = {
-    "none": healthy,
+    "works": healthy,
     "refuses the connection": refused,
     "hangs": speaking(saying_nothing),
     "sends a byte a second": speaking(dripping(b"HTTP/1.1 200 OK\r\nX: ", seconds=1)),

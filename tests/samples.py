@@ -30,12 +30,15 @@ def metrics_of(address, job, **grouping_key):
     return metrics
 
 
-def status_of(address, job, phase="train"):
-    """The one status of a job's runs that a gateway shows as true, or None."""
+def status_of(address, job, phase="train", **grouping_key):
+    """The one status of a group that a gateway shows as true, or None."""
     name = f"gangplank_{phase}_status"
+    group = {"instance": "", "job": job, **grouping_key}
     true = [
-        dict(items)["status"]
+        status
         for (sample, items), value in samples_in(fetched(f"http://{address}/metrics")).items()
-        if sample == name and value == 1 and ("job", job) in items
+        if sample == name and value == 1
+        if (status := (labels := dict(items)).pop("status")) and labels == group
     ]
+    assert len(true) <= 1
     return true[0] if true else None

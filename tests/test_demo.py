@@ -36,6 +36,7 @@ def test_against_a_gateway(real_gateway):
     assert metrics["gangplank_train_model_weights_count"] == 104_202
     assert "A convnet of 104,202 weights learns 1,437 handwritten digits." in result.stdout
     assert "gangplank_test_accuracy" in result.stdout
+    assert 'gangplank_train_status{status="completed"}  ' in result.stdout
     assert "█" in result.stdout
     assert f"curl -s {real_gateway}/metrics | grep gangplank_" in result.stdout
 

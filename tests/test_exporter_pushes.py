@@ -6,13 +6,10 @@ import prometheus_client
 import pytest
 from conftest import free_port
 from prometheus_client import CollectorRegistry
+from runs import fit
 from samples import metrics_of
 
 from gangplank import PushError, TrainTestExporter
-
-
-def fit(model, data, exporter, epochs=2, **options):
-    return model.fit(*data, epochs=epochs, callbacks=[exporter], verbose=0, **options)
 
 
 def test_a_gateway_that_is_down_is_logged_in_two_lines_and_the_run_goes_on(model, data, caplog):

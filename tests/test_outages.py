@@ -10,6 +10,7 @@ import pytest
 from conftest import PASSWORD_CONFIG, awaited, free_port, pushgateway, pushgateway_process, pushing
 from faulty import answering, saying_nothing, serving
 from prometheus_client.exposition import default_handler
+from runs import fit
 from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
@@ -29,10 +30,6 @@ class At(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == self.epoch:
             self.act()
-
-
-def fit(model, data, *callbacks, **options):
-    return model.fit(*data, callbacks=callbacks, verbose=0, **options)
 
 
 @pytest.fixture(params=["refused", "400", "401"])
@@ -227,7 +224,7 @@ def test_a_group_that_is_deleted_at_the_end(gateway, model, data):
     fit(model, data, exporter, look, other)
     assert seen != [{}]
     assert metrics_of(gateway, "digits", run="7") == {}
-    assert metrics_of(gateway, "digits", run="8")["gangplank_train_epochs_count"] == 1
+    assert metrics_of(gateway, "digits", run="8")["gangplank_train_epochs_count"] == 2
 
     def fail():
         raise RuntimeError

@@ -1,9 +1,14 @@
 """Whether a run goes on, however it ends."""
 
+import contextlib
+import gc
 import sys
 import threading
+import traceback
+import weakref
 
 import keras
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -98,14 +103,14 @@ def test_a_run_is_never_over_while_it_goes_on_whenever_another_thread_looks(mode
 
     def look():
         while not ended.is_set():
-            is_over = "call" in vars(callback) and callback.call.is_over()
-            looks.append(is_over and not ended.is_set())
+            if "call" in vars(callback):
+                looks.append(callback.call.is_over() and not ended.is_set())
 
     thread = threading.Thread(target=look)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
-    thread.start()
     try:
+        thread.start()
         model.fit(*data, callbacks=[callback, end], epochs=5, verbose=0)
     finally:
         ended.set()
@@ -122,9 +127,46 @@ def test_the_call_of_a_function_that_only_has_the_name():
     assert not fit().is_over()
 
 
-def test_the_data_of_a_run_that_has_ended_is_not_kept(model, data):
+class Values(np.ndarray):
+    """An array that can be referred to weakly."""
+
+
+@pytest.mark.parametrize("ending", ["completed", "failed"])
+def test_the_data_of_a_run_that_has_ended_is_not_kept(model, data, ending):
     status = RunStatus("run_status")
-    callback = Begin(status)
-    model.fit(*data, callbacks=[callback], verbose=0)
-    status.end("completed")
-    assert status._status == ("completed", None)
+    x, y = data[0].view(Values), data[1]
+    reference = weakref.ref(x)
+    failure = RuntimeError() if ending == "failed" else None
+    with contextlib.suppress(RuntimeError):
+        model.fit(x, y, callbacks=[Begin(status, failure)], verbose=0)
+    if ending == "completed":
+        status.end("completed")
+    assert true_statuses(status) == [ending]
+    del failure  # and with it the frames that it passed through
+    del x
+    keras.backend.clear_session()
+    gc.collect()
+    assert reference() is None
+
+
+def test_whoever_debugs_a_run_that_failed_has_the_variables_of_fit(model, data):
+    callback = Begin(RunStatus("run_status"), RuntimeError())
+    keras.config.disable_traceback_filtering()
+    try:
+        with pytest.raises(RuntimeError) as error:
+            model.fit(*data, callbacks=[callback], epochs=7, verbose=0)
+    finally:
+        keras.config.enable_traceback_filtering()
+    assert callback.call.is_over()
+    frames = [frame for frame, _ in traceback.walk_tb(error.value.__traceback__)]
+    (fit,) = [frame for frame in frames if frame.f_code.co_name == "fit"]
+    assert fit.f_locals["epochs"] == 7
+
+
+def test_the_failure_of_a_run_is_not_that_of_the_next(model, data):
+    callback = Begin(RunStatus("run_status"), RuntimeError())
+    with pytest.raises(RuntimeError):
+        model.fit(*data, callbacks=[callback], verbose=0)
+    callback.status.begin()
+    callback.call.end("failed")
+    assert true_statuses(callback.status) == ["running"]

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from runs import fit
 from samples import metrics_of
 
 import gangplank
@@ -24,17 +25,6 @@ def shown(exporter, phase):
     }
 
 
-def status(exporter, phase="train"):
-    """The one status that a registry shows as true."""
-    (true,) = [
-        sample.labels["status"]
-        for metric in exporter.registry.collect()
-        for sample in metric.samples
-        if sample.name == f"gangplank_{phase}_status" and sample.value == 1
-    ]
-    return true
-
-
 def told(warned):
     """What our own warnings say, Keras's aside."""
     return [str(w.message) for w in warned if w.category is UserWarning]
@@ -43,10 +33,6 @@ def told(warned):
 def cumulative(metrics, phase):
     name = f"gangplank_{phase}_model_weights_bucket"
     return [value for key, value in metrics.items() if isinstance(key, tuple) and key[0] == name]
-
-
-def fit(model, data, exporter, epochs=2, **options):
-    return model.fit(*data, epochs=epochs, callbacks=[exporter], verbose=0, **options)
 
 
 def test_fit_then_evaluate_leave_both_on_the_gateway(gateway, model, data):

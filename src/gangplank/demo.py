@@ -144,7 +144,7 @@ def _metrics_table(exporter: TrainTestExporter) -> Table:
         for sample in metric.samples:
             if metric.type == "gauge":
                 labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
-                digits = ",.0f" if sample.value >= 1e6 else ",.6g"
+                digits = ",.0f" if "_timestamp_" in sample.name else ",.6g"
                 table.add_row(
                     f"{sample.name}{{{labels}}}" if labels else sample.name,
                     f"{sample.value:{digits}}",

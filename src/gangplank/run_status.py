@@ -19,25 +19,34 @@ class KerasCall:
     """
 
     def __init__(self) -> None:
+        self.ending: Ending | None = None
         self._is_over = False
         frame: FrameType | None = sys._getframe()
         while frame is not None and not _is_run(frame):
             frame = frame.f_back
-        # Keras wraps both, and whoever debugs a run looks into no wrapper.
+        # Keras wraps both. To clear a frame empties its variables, and those of the wrapper, the
+        # arguments of the call, are missed least by whoever debugs a run that failed.
         is_wrapped = frame is not None and _module(frame.f_back).startswith("keras.")
         self._frame = frame.f_back if frame is not None and is_wrapped else frame
 
+    def end(self, ending: Ending) -> None:
+        """The run has ended."""
+        self.ending = ending
+        self._frame = None  # which holds the data of the run
+
     def is_over(self) -> bool:
         """Whether the call was left, from any thread; never of a loop that is not Keras's."""
-        if self._frame is not None:
-            # To walk the stack of another thread would race with its generators, whose frames
+        frame = self._frame
+        if frame is not None:
+            # A frame that executes refuses, https://docs.python.org/3/reference/datamodel.html.
+            # To look for it on the stack of its thread would race with generators, whose frames
             # have callers only while they run.
             try:
-                self._frame.clear()
-            except RuntimeError:  # it is executing
+                frame.clear()
+            except RuntimeError:
                 return False
             self._is_over = True
-            self._frame = None  # which holds the data of the run
+            self._frame = None
         return self._is_over
 
 
@@ -57,41 +66,41 @@ class RunStatus(Collector):
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._status: tuple[str, KerasCall | None] = "", None
+        self._call: KerasCall | None = None
 
     def begin(self) -> KerasCall:
         """A run begins, on this thread."""
-        call = KerasCall()
-        self._status = "running", call
-        return call
+        self._call = KerasCall()
+        return self._call
 
     def end(self, ending: Ending) -> None:
         """The run has ended."""
-        self._status = ending, None
-
-    def fail(self, call: KerasCall) -> None:
-        """The run of that call has failed, if it is the one that is shown."""
-        if self._status[1] is call:
-            self.end("failed")
+        if self._call is not None:
+            self._call.end(ending)
 
     def is_running(self) -> bool:
-        """Whether a run began, did not end, and is still on the stack of its thread."""
-        _, call = self._status
-        if call is not None and call.is_over():
-            self.fail(call)
-        return self._status[0] == "running"
+        """Whether a run began, did not end, and its call is not over."""
+        return self._status() == "running"
 
     def collect(self) -> Iterable[Metric]:
-        self.is_running()
-        status, _ = self._status
+        status = self._status()
+        if status is None:
+            return []
         family = self._empty()
-        if status:
-            for each in ("running", "completed", "failed"):
-                family.add_metric([each], each == status)
-        return [family] if status else []
+        for each in ("running", "completed", "failed"):
+            family.add_metric([each], each == status)
+        return [family]
 
     def describe(self) -> Iterable[Metric]:
         return [self._empty()]
+
+    def _status(self) -> Literal["running"] | Ending | None:
+        call = self._call
+        if call is None:
+            return None
+        if call.ending is None and call.is_over():
+            call.end("failed")
+        return call.ending or "running"
 
     def _empty(self) -> GaugeMetricFamily:
         text = "Whether the run goes on, is completed, or has failed."

@@ -182,7 +182,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
                 self.registry,
                 run.pushes,
                 call.is_over,
-                on_failure=partial(run.status.fail, call),
+                on_failure=partial(call.end, "failed"),
                 after=before,
             )
         self._push()
