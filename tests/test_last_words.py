@@ -165,13 +165,17 @@ def test_children_that_are_forked_in_a_run_die_as_ever(script, real_gateway):
         """
         def act():
             fork = multiprocessing.get_context("fork").Process
-            terminated, ended = fork(target=time.sleep, args=(60,)), fork(target=len, args=("",))
-            terminated.start()
-            terminated.terminate()
-            ended.start()
-            terminated.join()
-            ended.join()
-            assert (terminated.exitcode, ended.exitcode) == (-signal.SIGTERM, 0)
+            for _ in range(20):
+                child = fork(target=time.sleep, args=(60,))
+                child.start()
+                child.terminate()
+                child.join()
+                assert child.exitcode == -signal.SIGTERM
+            child = fork(target=len, args=("",))
+            child.start()
+            child.join()
+            assert child.exitcode == 0
+            assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
         import warnings
         warnings.simplefilter("ignore")  # of the threads that a fork leaves behind
         train()

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import threading
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -82,11 +83,28 @@ def _is_caught(number: int) -> bool:
     return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
+    # Python forgets the signals that come to a child before it runs Python, unless they wait.
+    is_ours = signal.getsignal(signal.SIGTERM) is _on_sigterm
+    _forking.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM] if is_ours else [])
+
+
+def _after_fork_in_parent() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.blocked)
+
+
+def _after_fork_in_child() -> None:
     global _at_exit
     _unfinished.clear()
     _at_exit = None
     _restore_sigterm()
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.blocked)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_forking = threading.local()
+if sys.platform != "win32":
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
