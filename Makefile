@@ -6,6 +6,8 @@ CONSTRAINTS ?= constraints.txt
 PYTEST_ARGS ?=
 
 BIN := .venv/bin
+# A file at a time, as those of the documents share the README's port.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 PIP := $(BIN)/pip install --quiet --constraint $(CONSTRAINTS)
 SERVERS := prometheus-pushgateway prometheus promtool
 PROJECT := pyproject.toml $(CONSTRAINTS)
@@ -27,11 +29,11 @@ test: .venv/dev servers  ## check style and types, and run all tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-backends: .venv/backends servers  ## run the tests with Keras on JAX and on PyTorch
-	KERAS_BACKEND=jax $(BIN)/pytest $(PYTEST_ARGS)
-	KERAS_BACKEND=torch $(BIN)/pytest $(PYTEST_ARGS)
+	KERAS_BACKEND=jax $(PYTEST) $(PYTEST_ARGS)
+	KERAS_BACKEND=torch $(PYTEST) $(PYTEST_ARGS)
 
 bench: .venv/bench  ## race the other histograms, and write the README's table and chart
 	@mkdir -p benchmarks/results

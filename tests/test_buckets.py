@@ -31,7 +31,6 @@ def test_presets():
         (iter([Fraction(1, 4), np.int8(3)]), (0.25, 3.0)),
         (range(3), (0.0, 1.0, 2.0)),
     ],
-    ids=str,
 )
 def test_numbers_of_any_kind(buckets, bounds):
     received = finite_bounds(buckets, "buckets")

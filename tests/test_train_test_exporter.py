@@ -221,7 +221,7 @@ def test_a_model_that_only_its_own_steps_can_call(data):
 ODD = ["phase one", None, {"a": 1}, 1j, 10**400, [[1], [2, 3]], object(), [1.0]]
 
 
-@pytest.mark.parametrize("odd", ODD, ids=str)
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
 def test_what_other_callbacks_log_does_not_end_the_run(model, data, odd):
     class Logs(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
