@@ -103,7 +103,8 @@ def test_sigterm_ends_the_runs_of_all_threads(script, real_gateway):
         def act():
             if both.wait() == 0:
                 os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(60)
+            for _ in range(600):  # in one sleep the main thread would miss what another gets
+                time.sleep(0.1)
         group = {"grouping_key": {"thread": "second"}}
         threading.Thread(target=train, kwargs=group, daemon=True).start()
         train()
