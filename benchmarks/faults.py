@@ -31,7 +31,7 @@ from gangplank.gateway import Gateway
 RESULTS = Path(__file__).with_name("results") / "faults.md"
 TIMEOUT = 2.0  # seconds
 METRICS = {f"metric_{i}": float(i) for i in range(18)}  # with loss and accuracy, 20
-PAIRS = {"hangs": 9}  # of runs with and without the callback; of the others 5
+PAIRS, MANY_PAIRS = 5, 9  # of runs with and without the callback
 
 
 class Stopwatch(keras.callbacks.Callback):
@@ -113,14 +113,14 @@ def ranged(costs):
 
 def fault_row(model, name):
     costs, ends, hooks, delivered, numbers = [], [], [], set(), set()
-    for i in range(PAIRS.get(name, 5)):
-        alone = [rested_and_trained(model)[0]] if i % 2 else []
+    for i in range(MANY_PAIRS if name == "hangs" else PAIRS):
+        before = rested_and_trained(model)[0] if i % 2 else None
         with FAULTS[name]() as fault, logged() as lines:
             exporter = gangplank.TrainTestExporter(fault.address, "faults", timeout=TIMEOUT)
             epochs, end, times = rested_and_trained(model, exporter, fault.at_epoch)
             delivered.add(fault.delivered())
             numbers.add(str(len(lines)))
-        costs.append(epochs / (alone or [rested_and_trained(model)[0]])[0])
+        costs.append(epochs / (before or rested_and_trained(model)[0]))
         ends.append(end)
         hooks += times
     return (
@@ -132,9 +132,7 @@ def fault_row(model, name):
 
 def control_row(model):
     """What two runs without the callback cost over each other."""
-    costs = [
-        rested_and_trained(model)[0] / rested_and_trained(model)[0] for _ in range(PAIRS["hangs"])
-    ]
+    costs = [rested_and_trained(model)[0] / rested_and_trained(model)[0] for _ in range(MANY_PAIRS)]
     return f"| (no callback in either) | {ranged(costs)} | | | | | |"
 
 

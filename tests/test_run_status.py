@@ -8,7 +8,6 @@ import traceback
 import weakref
 
 import keras
-import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -127,14 +126,10 @@ def test_the_call_of_a_function_that_only_has_the_name():
     assert not fit().is_over()
 
 
-class Values(np.ndarray):
-    """An array that can be referred to weakly."""
-
-
 @pytest.mark.parametrize("ending", ["completed", "failed"])
 def test_the_data_of_a_run_that_has_ended_is_not_kept(model, data, ending):
     status = RunStatus("run_status")
-    x, y = data[0].view(Values), data[1]
+    x, y = data[0].copy(), data[1]
     reference = weakref.ref(x)
     failure = RuntimeError() if ending == "failed" else None
     with contextlib.suppress(RuntimeError):

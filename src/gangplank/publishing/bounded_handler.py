@@ -46,8 +46,11 @@ def bounded_handler(
         # that reads the system's certificates each time.
         opener = OpenerDirector()
         for handler in (
-            *(ProxyHandler(), _HTTPHandler(), _HTTPSHandler(context)),
-            *(HTTPErrorProcessor(), HTTPDefaultErrorHandler()),
+            ProxyHandler(),
+            _HTTPHandler(),
+            _HTTPSHandler(context),
+            HTTPErrorProcessor(),
+            HTTPDefaultErrorHandler(),
         ):
             opener.add_handler(handler)
         with opener.open(request, timeout=timeout):

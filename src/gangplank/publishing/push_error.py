@@ -130,13 +130,8 @@ def _is_bad_header(error: Exception) -> bool:
 def _words(error: HTTPError, deadline: float) -> str:
     """The body of an answer, quoted."""
     words = b""
-    with (
-        contextlib.closing(error),
-        contextlib.suppress(
-            # The last: what a handler made itself may have no body.
-            *(OSError, HTTPException, AttributeError)
-        ),
-    ):
+    # AttributeError, since what a handler made itself may have no body.
+    with contextlib.closing(error), contextlib.suppress(OSError, HTTPException, AttributeError):
         while len(words) < _LONGEST_WORDS and time.monotonic() < deadline:
             more = error.fp.read1(_LONGEST_WORDS - len(words))  # type: ignore[attr-defined]
             if not more:
