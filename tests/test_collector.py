@@ -6,11 +6,9 @@ import numpy as np
 import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from gangplank import HistogramCollector, WeightsHistogram, weights_histogram
-from gangplank.collector import GaugesCollector
 
 NEGATIVE = WeightsHistogram((-0.1, 0.0, 0.1), [1, 2, 3, 4])
 
@@ -136,15 +134,3 @@ def test_a_scrape_while_it_is_set_sees_one_whole_histogram(registry):
     finally:
         end.set()
         setter.join()
-
-
-def test_gauges_are_replaced_all_at_once(registry):
-    collector = GaugesCollector([GaugeMetricFamily("known", "")])
-    registry.register(collector)
-    collector.set([GaugeMetricFamily("a", "First.", 1), GaugeMetricFamily("b", "", 2)])
-    assert registry.get_sample_value("a") == 1
-    collector.set([GaugeMetricFamily("b", "", 3)])
-    assert registry.get_sample_value("a") is None
-    assert registry.get_sample_value("b") == 3
-    with pytest.raises(ValueError, match="Duplicated"):
-        prometheus_client.Gauge("known", "", registry=registry)

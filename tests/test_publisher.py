@@ -48,14 +48,6 @@ def test_what_was_overtaken_is_not_pushed():
     assert [body.count(b"epochs 100.0\n") for body in bodies] == [0, 1]
 
 
-def test_a_state_is_what_it_was_when_it_was_handed_over(gateway):
-    run = Run(gateway)
-    run.publish(1)
-    run.epochs.set(2)
-    assert awaited(lambda: metrics_of(gateway, "job").get("epochs")) == 1
-    run.publisher.stop()
-
-
 def test_at_most_one_push_a_second(gateway):
     times = []
 

@@ -1,5 +1,7 @@
 """The callback in real runs of Keras, against both gateways."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -67,6 +69,38 @@ def test_two_processes_of_one_job(gateway, model, data):
     model.evaluate(*data, callbacks=[TrainTestExporter(gateway, "digits")], verbose=0)
     metrics = metrics_of(gateway, "digits")
     assert {"gangplank_train_loss", "gangplank_test_loss"} <= metrics.keys()
+
+
+def test_metrics_and_weights_of_an_epoch_are_shown_at_once(model, data, monkeypatch):
+    exporter = TrainTestExporter(None, "digits", histogram_buckets=BUCKETS, histogram_freq=1)
+    seen = []
+
+    def looking(*arguments):
+        seen.append(shown(exporter, "train"))
+        return weights_histogram(*arguments)
+
+    monkeypatch.setattr("gangplank.train_test_exporter.weights_histogram", looking)
+    fit(model, data, exporter)
+    assert [set(each) & {"epochs_count", "model_weights_count"} for each in seen] == [
+        set(),
+        {"epochs_count", "model_weights_count"},
+        {"epochs_count", "model_weights_count"},
+    ]
+    assert [each.get("epochs_count") for each in seen] == [None, 1, 2]
+
+
+def test_a_hook_leaves_the_garbage_collector_little_to_count(model):
+    exporter = TrainTestExporter(None, "digits")
+    exporter.set_model(model)
+    logs = {f"metric_{i}": float(i) for i in range(20)}
+    exporter.on_epoch_end(0, logs)
+    gc.disable()
+    try:
+        before = gc.get_count()[0]
+        exporter.on_epoch_end(1, logs)
+        assert gc.get_count()[0] - before < 20
+    finally:
+        gc.enable()
 
 
 def test_the_series_of_a_run(model, data):

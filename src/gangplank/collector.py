@@ -6,7 +6,7 @@ from typing import Protocol
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -77,27 +77,3 @@ def _le(bound: float) -> str:
 def _exposes_created() -> bool:
     # prometheus_client has functions to turn this on and off, but none to ask.
     return bool(getattr(prometheus_client.metrics, "_use_created", True))
-
-
-class GaugesCollector(Collector):
-    """Gauges that are set all at once, so that no scrape mixes those of two epochs.
-
-    Arguments:
-        described: gauges that will come, by which a registry refuses others of these names.
-    """
-
-    def __init__(self, described: Iterable[GaugeMetricFamily]) -> None:
-        self._described = tuple(described)
-        self._gauges: tuple[GaugeMetricFamily, ...] = ()
-
-    def set(self, gauges: Iterable[GaugeMetricFamily]) -> None:
-        """Shows these gauges from now on, and no others."""
-        self._gauges = tuple(gauges)
-
-    def collect(self) -> Iterable[Metric]:
-        """The gauges last set."""
-        return self._gauges
-
-    def describe(self) -> Iterable[Metric]:
-        """The gauges that were described beforehand, without samples."""
-        return self._described

@@ -1,12 +1,13 @@
 """The metrics of one phase of a run, training or testing, as its registry shows them."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from gangplank.collector import GaugesCollector, HistogramCollector
+from gangplank.collector import HistogramCollector
 from gangplank.histogram import WeightsHistogram
 from gangplank.metric_names import MetricNames
 from gangplank.publishing import PushMetrics
@@ -32,8 +33,11 @@ RESERVED = (
 """Names, after ``gangplank_train_`` or ``gangplank_test_``, that no metric of Keras can have."""
 
 
-class RunMetrics:
+class RunMetrics(Collector):
     """What is known of a phase: gauges, the histogram of the weights, and how the run fares.
+
+    Gauges and histogram are shown all at once, so that neither a push nor a scrape mixes those of
+    two epochs.
 
     Arguments:
         phase: "train" or "test", which begins the metrics' names.
@@ -49,44 +53,59 @@ class RunMetrics:
         self._prefix = f"gangplank_{phase}_"
         self._names = names
         self._began = time.monotonic()
-        self._shown: dict[str, GaugeMetricFamily] = {}
-        described = (GaugeMetricFamily(self._prefix + name, text) for name, text in _GAUGES.items())
-        self._gauges = GaugesCollector(described)
-        self._histogram = HistogramCollector(
-            self._prefix + _HISTOGRAM, "The model's weights by their value."
-        )
+        self._documentation = dict(_GAUGES)
+        self._gauges: dict[str, float] = {}
+        self._histogram = self._no_histogram()
+        self._shown = _Shown(self._gauges, self._histogram)
         self.status = RunStatus(self._prefix + "status")
         self.pushes = PushMetrics(self._prefix)
-        self.collectors = (self._gauges, self._histogram, self.status, self.pushes)
+        self.collectors = (self, self.status, self.pushes)
 
     def begin(self) -> KerasCall:
         """Another run of this phase begins, on this thread: nothing else is known of it."""
         self._began = time.monotonic()
-        self._shown.clear()
-        self._gauges.set([])
-        self._histogram.clear()
+        self._gauges = {}
+        self._histogram = self._no_histogram()
+        self._shown = _Shown(self._gauges, self._histogram)
         return self.status.begin()
 
+    def set_weights(self, histogram: WeightsHistogram | None) -> None:
+        """Sets the histogram of the weights, if there is one, for the next `show`."""
+        self._histogram = self._no_histogram()
+        self._gauges.pop("model_nan_weights", None)
+        if histogram is not None:
+            self._histogram.set(histogram)
+            self._gauges["model_nan_weights"] = histogram.nan_count
+
     def show(self, logs: Mapping[str, Any], **own: float) -> None:
-        """Shows what Keras logged, gangplank's own gauges, and the time that has passed."""
+        """Shows what Keras logged, gangplank's own metrics, and the time that has passed."""
         for name, key, value in self._names.named(logs):
-            self._put(name, f"Keras's metric {key!r}.", value)
-        own["elapsed_time_seconds"] = time.monotonic() - self._began
-        for name, value in own.items():
-            self._put(name, _GAUGES[name], value)
-        self._gauges.set(self._shown.values())
+            if name not in self._documentation:
+                self._documentation[name] = f"Keras's metric {key!r}."
+            self._gauges[name] = value
+        self._gauges |= own
+        self._gauges["elapsed_time_seconds"] = time.monotonic() - self._began
+        self._shown = _Shown(self._gauges.copy(), self._histogram)
 
-    def show_weights(self, histogram: WeightsHistogram) -> None:
-        """Shows the histogram of the weights, and how many of them are NaN."""
-        self._histogram.set(histogram)
-        self._put("model_nan_weights", _GAUGES["model_nan_weights"], histogram.nan_count)
-        self._gauges.set(self._shown.values())
+    def collect(self) -> Iterable[Metric]:
+        """What was last shown."""
+        # Families are made when they are asked for: they are so many objects that Python's garbage
+        # collector, 200 ms with TensorFlow loaded, would often run in the hook that showed them.
+        shown = self._shown
+        gauges = [self._gauge(name, value) for name, value in shown.gauges.items()]
+        return [*gauges, *shown.histogram.collect()]
 
-    def hide_weights(self) -> None:
-        """Shows neither the histogram nor its gauge, which are no longer true."""
-        self._histogram.clear()
-        self._shown.pop("model_nan_weights", None)
-        self._gauges.set(self._shown.values())
+    def describe(self) -> Iterable[Metric]:
+        """All but Keras's metrics, without samples, by which a registry refuses such names."""
+        return [*map(self._gauge, _GAUGES), *self._no_histogram().describe()]
 
-    def _put(self, name: str, documentation: str, value: float) -> None:
-        self._shown[name] = GaugeMetricFamily(self._prefix + name, documentation, value)
+    def _gauge(self, name: str, value: float | None = None) -> Metric:
+        return GaugeMetricFamily(self._prefix + name, self._documentation[name], value)
+
+    def _no_histogram(self) -> HistogramCollector:
+        return HistogramCollector(self._prefix + _HISTOGRAM, "The model's weights by their value.")
+
+
+class _Shown(NamedTuple):
+    gauges: Mapping[str, float]
+    histogram: HistogramCollector

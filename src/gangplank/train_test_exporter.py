@@ -143,15 +143,16 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             self._showing_batch.release()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._show(self._train, logs, epochs_count=epoch + 1)
         if self._histogram_freq is not None and (epoch + 1) % self._histogram_freq == 0:
-            self._show_weights(self._train)
+            self._count_weights(self._train)
+        self._show(self._train, logs, epochs_count=epoch + 1)
         self._push()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self._is_test = True
         self._names.warn_of_missing(logs or {}, validation=True)
-        self._show_weights(self._train)
+        self._count_weights(self._train)
+        self._train.show({})
         self._end(self._train, "failed" if self._was_terminated(logs or {}) else "completed")
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -163,8 +164,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             return
         # After an evaluate that a callback of fit called, fit goes on with its validation.
         self._is_test = not self._train.status.is_running()
+        self._count_weights(self._test)
         self._show(self._test, logs)
-        self._show_weights(self._test)
         self._end(self._test, "completed")
 
     def _begin(self, run: RunMetrics) -> None:
@@ -215,13 +216,13 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         run.show(logs or {}, model_parameters_count=self._parameters, **own)
         self._names.warn_of_missing(logs or {}, validation=False)
 
-    def _show_weights(self, run: RunMetrics) -> None:
+    def _count_weights(self, run: RunMetrics) -> None:
         if self._bounds is None:
             return
         try:
-            run.show_weights(weights_histogram(self.model, self._bounds))
+            run.set_weights(weights_histogram(self.model, self._bounds))
         except Exception as error:
-            run.hide_weights()
+            run.set_weights(None)
             if not self._warned_of_weights:
                 warnings.warn(f"There is no histogram of the weights: {error}", stacklevel=2)
             self._warned_of_weights = True

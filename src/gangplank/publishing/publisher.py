@@ -22,8 +22,6 @@ from gangplank.publishing.pushgateway import Pushgateway
 
 _logger = logging.getLogger(__name__)
 
-State = Callable[[], Iterable[Metric]]
-
 _GRACE = 1.0  # seconds, that a push may take longer than its timeout before the run counts it
 _BETWEEN_LOOKS = 0.2  # seconds, at whether the run is over
 
@@ -44,8 +42,8 @@ class Publisher:
     """
 
     # No lock, so that the handler of a signal can neither wait for the code that it interrupts nor
-    # make it wait. The thread writes what is settled and how pushing fares; the state and the
-    # ending are the run's, until it is over and the thread goes on alone.
+    # make it wait. The thread writes what is settled and how pushing fares; how many states there
+    # were and the ending are the run's, until it is over and the thread goes on alone.
 
     def __init__(
         self,
@@ -65,12 +63,12 @@ class Publisher:
         self._process = os.getpid()
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-        self._state: State | None = None  # the newest
+        self._states = 0  # of the registry that were to be pushed, the ending's apart
         self._failed_at: float | None = None
         self._is_stopped = False
         self._ending: _Ending | None = None
 
-        self._settled: State | None = None  # delivered, or given up
+        self._settled = 0  # of the states; delivered, overtaken, or given up
         self._under_way: list[float] = []  # when the attempt began; whoever counts it takes it
         self._has_one_attempt = False
         self._outage: Outage | None = None
@@ -96,22 +94,24 @@ class Publisher:
         return outage.error if at_once or outage.seconds() > self._gateway.timeout else None
 
     def publish(self) -> None:
-        """Has what the registry holds now pushed soon. Never waits for the gateway."""
+        """Has what the registry holds pushed soon. Never waits for the gateway.
+
+        It is collected by the thread that pushes, and all anew for another attempt.
+        """
         if self._is_forked():
             return
-        self._state = self._registry_now()
+        self._states += 1
         self._woken.put(None)
         self._note_lateness(self._gateway.timeout + _GRACE)
 
     def finish(self, *, delete: bool = False) -> PushError | None:
-        """Has what the registry holds now pushed, or its group deleted, within `timeout` seconds.
+        """Has what the registry holds pushed, or its group deleted, within `timeout` seconds.
 
         Returns:
             Why that was not done, if it was not.
         """
         if self._is_forked():
             return None
-        self._state = self._registry_now()
         self._end(delete=delete)
         self.wait()
         last_words.forget(self)
@@ -139,13 +139,8 @@ class Publisher:
         # A child has no part in the run of its parent, and the thread is not in it.
         return os.getpid() != self._process
 
-    def _registry_now(self) -> State:
-        try:
-            families = list(self._registry.collect())
-        # A collector of the user's own has failed. The push will come upon that, and tell of it.
-        except Exception:
-            return self._registry.collect
-        return lambda: families
+    def _newest(self) -> int:
+        return self._states + (self._ending is not None)  # of which the last is the ending's
 
     def _end(self, *, delete: bool = False) -> None:
         self._ending = _Ending(time.monotonic(), self._gateway.timeout, delete)
@@ -156,10 +151,10 @@ class Publisher:
             # What is newer must not arrive before what is older.
             self._after._thread.join(self._gateway.timeout)
             self._after = None
-        while (state := self._next()) is not None:
+        while state := self._next():
             self._under_way.append(time.monotonic())
             try:
-                self._push(state)
+                self._push()
             except PushError as error:
                 if (began := self._taken()) is not None:
                     self._note_failure(error, began)
@@ -177,15 +172,14 @@ class Publisher:
         # They hold the frame of the run, and with it its data.
         del self._is_over, self._on_failure
 
-    def _next(self) -> State | None:
-        """Waits until a state is to be pushed, and returns it; None if none will be."""
+    def _next(self) -> int:
+        """Waits until a state is to be pushed, and returns it; 0 if none will be."""
         while True:
             if self._is_stopped:
-                return None
+                return 0
             if self._ending is None and (self._failed_at is not None or self._is_over()):
                 self._failed_at = self._failed_at or time.monotonic()
                 self._on_failure()
-                self._state = self._registry.collect
                 self._end()
                 # A gateway that is down already is tried once more only.
                 self._has_one_attempt = self._outage is not None
@@ -194,23 +188,24 @@ class Publisher:
                 ending.was_seen = True
                 self._pace.end()
             now = time.monotonic()
-            is_pending = self._state is not self._settled
+            newest = self._newest()
+            is_pending = newest > self._settled
             if ending is not None and not (is_pending and ending.allows(max(now, self._pace.due))):
-                return None
+                return 0
             if is_pending and now >= self._pace.due:
-                return self._state
+                return newest
             pause = self._pace.due - now if is_pending else _BETWEEN_LOOKS
             with contextlib.suppress(queue.Empty):
                 self._woken.get(timeout=min(pause, _BETWEEN_LOOKS))
 
-    def _push(self, state: State) -> None:
-        self._push_once(state)
+    def _push(self) -> None:
+        self._push_once()
         if self._outage is not None and self._outage.hung:
             # It reads only now what it was sent before, and of 60 gateways that were stopped and
             # continued, 55 showed that in the end. After a second push, none did.
-            self._push_once(state)
+            self._push_once()
 
-    def _push_once(self, state: State) -> None:
+    def _push_once(self) -> None:
         ending = self._ending
         timeout = self._gateway.timeout
         if ending is not None:
@@ -218,9 +213,9 @@ class Publisher:
             if ending.deletes:
                 self._gateway.delete(timeout)
                 return
-        self._gateway.push(_Body(state, self._metrics), timeout)
+        self._gateway.push(_Body(self._registry, self._metrics), timeout)
 
-    def _give_up(self, state: State) -> None:
+    def _give_up(self, state: int) -> None:
         if self._ending is None:
             self._settled = state
         else:
@@ -267,7 +262,7 @@ class Publisher:
 
     def _loss(self) -> PushError | None:
         """Why the run's last push was not done, if it was not."""
-        if self._state is self._settled:
+        if self._newest() == self._settled:
             return None
         error = self._outage.error if self._outage is not None else self._gateway.late()
         if self._delivered is None:
@@ -297,14 +292,14 @@ class _Ending:
 
 
 class _Body(Collector):
-    """A state, and how pushing fares by the time that it is pushed."""
+    """What the registry holds, and how pushing fares by the time that it is pushed."""
 
-    def __init__(self, state: State, metrics: PushMetrics) -> None:
-        self._state = state
+    def __init__(self, registry: CollectorRegistry, metrics: PushMetrics) -> None:
+        self._registry = registry
         self._metrics = metrics
 
     def collect(self) -> Iterable[Metric]:
         # Whoever reads this knows that this push has succeeded.
         current = {family.name: family for family in self._metrics.families(time.time())}
-        others = [family for family in self._state() if family.name not in current]
+        others = [family for family in self._registry.collect() if family.name not in current]
         return [*others, *current.values()]
