@@ -31,9 +31,10 @@ test: .venv/dev servers  ## check style and types, and run all tests
 	$(BIN)/mypy
 	$(PYTEST) $(PYTEST_ARGS)
 
+# Of two processes whose PyTorch takes all cores each, the threads wait for one another.
 test-backends: .venv/backends servers  ## run the tests with Keras on JAX and on PyTorch
 	KERAS_BACKEND=jax $(PYTEST) $(PYTEST_ARGS)
-	KERAS_BACKEND=torch $(PYTEST) $(PYTEST_ARGS)
+	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(PYTEST) $(PYTEST_ARGS)
 
 bench: .venv/bench  ## race the other histograms, and write the README's table and chart
 	@mkdir -p benchmarks/results
