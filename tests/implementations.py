@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -30,7 +31,20 @@ IMPLEMENTATIONS = {
     "cpu-looking-up": partial(cpu.count, kernel=looking_up),
     "cpu-without-numba": partial(cpu.count, kernel=without_numba),
     "cpu-three-threads": partial(cpu.count, kernel=cpu.fastest_compiled, threads=3),
-    "tensorflow": _tensorflow(tensorflow_ops.traced_slots),
-    "tensorflow-eager": _tensorflow(lambda *_: tensorflow_ops.slots),
-    "tensorflow-xla": _tensorflow(lambda *_: _UNDER_XLA),
 }
+
+# What counts on devices, here on the CPU device of the framework that Keras uses.
+if keras.backend.backend() == "tensorflow":
+    IMPLEMENTATIONS |= {
+        "tensorflow": _tensorflow(tensorflow_ops.traced_slots),
+        "tensorflow-eager": _tensorflow(lambda *_: tensorflow_ops.slots),
+        "tensorflow-xla": _tensorflow(lambda *_: _UNDER_XLA),
+    }
+elif keras.backend.backend() == "jax":
+    import on_jax
+
+    IMPLEMENTATIONS |= {"jax": on_jax.compiled, "jax-eager": on_jax.eager}
+else:
+    import on_torch
+
+    IMPLEMENTATIONS |= {"torch": on_torch.eager, "torch-compiled": on_torch.compiled}

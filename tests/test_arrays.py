@@ -99,26 +99,3 @@ def test_arrays_of_several_frameworks_add_up():
     counts, nan_count = _native.count(mixed, BOUNDS)
     assert counts.tolist() == [2, 1, 2, 2]
     assert nan_count == 1
-
-
-def test_a_tensor_on_an_accelerator_is_counted_there(monkeypatch):
-    # There is none here: TensorFlow's CPU device plays its part.
-    monkeypatch.setattr(_native, "_is_on_accelerator", lambda device: "CPU" in device)
-    monkeypatch.setattr("gangplank._native.cpu.count", None)
-    values = hard_values(np.dtype(np.float32), BOUNDS)
-    counts, nan_count = _native.count([tf.Variable(values)], BOUNDS)
-    expected = reference.count([values], BOUNDS)
-    assert (counts.tolist(), nan_count) == (expected[0].tolist(), expected[1])
-
-
-@pytest.mark.parametrize(
-    ("device", "expected"),
-    [
-        ("", False),
-        ("/job:localhost/replica:0/task:0/device:CPU:0", False),
-        ("/job:localhost/replica:0/task:0/device:GPU:1", True),
-        ("/job:worker/replica:0/task:0/device:TPU:3", True),
-    ],
-)
-def test_what_is_an_accelerator(device, expected):
-    assert _native._is_on_accelerator(device) == expected

@@ -87,7 +87,8 @@ def arrays(size):
 
 
 # XLA compiles for each shape, so what it is given is always of one shape.
-NOT_XLA = [name for name in OTHERS if name != "tensorflow-xla"]
+UNDER_XLA = [name for name in OTHERS if name in ("tensorflow-xla", "jax", "jax-eager")]
+NOT_XLA = [name for name in OTHERS if name not in UNDER_XLA]
 many = settings(max_examples=60, deadline=None, derandomize=True)
 
 
@@ -101,10 +102,11 @@ def test_any_bits_and_any_bounds(name, values, bounds):
     assert_equals_reference(name, values, bounds)
 
 
+@pytest.mark.parametrize("name", UNDER_XLA)
 @many
 @given(values=arrays(50), bounds=any_bounds(min_size=10, max_size=10))
-def test_any_bits_and_any_bounds_under_xla(values, bounds):
-    assert_equals_reference("tensorflow-xla", [values], bounds)
+def test_any_bits_and_any_bounds_under_xla(name, values, bounds):
+    assert_equals_reference(name, [values], bounds)
 
 
 @pytest.mark.parametrize("name", NOT_XLA)

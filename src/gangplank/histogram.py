@@ -113,6 +113,11 @@ def weights_histogram(
 ) -> WeightsHistogram:
     """Counts a model's weights into buckets, exactly and where they lie.
 
+    Weights on an accelerator are counted there, by their own framework. Those that several
+    devices hold whole count once. Those that are sharded over several devices, with
+    `keras.distribution` on JAX, are counted by each, and never gathered; where the devices belong
+    to several processes, each process has to call this, and gets the whole histogram.
+
     A weight is compared in its exact value with the float64 bound, whatever its dtype. NaN is
     in no bucket, -inf in the first one and +inf in the last.
 
@@ -134,6 +139,8 @@ def weights_histogram(
             is not built.
         TypeError: `model` is none of the above, or a weight has a dtype that cannot be
             counted, such as bool, complex64 or string.
+        RuntimeError: a weight cannot be read: a step of JAX has deleted it, this process holds
+            no share of it, or its device is gone.
     """
     bounds = finite_bounds(buckets, "buckets")
     counts, nan_count = _native.count(weight_arrays(model, weights), np.array(bounds))

@@ -18,16 +18,29 @@ def weight_arrays(model: Any, weights: str) -> Iterator[Any]:
     Raises:
         ValueError: `weights` is neither of the two, or a layer is not built.
         TypeError: something is no variable or array, or has a dtype that cannot be counted.
+        RuntimeError: this process cannot read an array.
     """
     for i, variable in enumerate(_variables(model, weights)):
         is_variable = isinstance(variable, keras.Variable)
         if is_variable and _is_seed_state(variable):
             continue
-        array = variable.value if is_variable else variable
+        name = f"the variable {variable.path!r}" if is_variable else f"element {i}"
+        array = _value(variable, name) if is_variable else variable
         if not _native.is_array(array) or not _native.is_countable(_native.dtype_name(array)):
-            name = f"the variable {variable.path!r}" if is_variable else f"element {i}"
             raise _uncountable(array, name)
+        if reason := _native.unreadable(array):
+            raise RuntimeError(f"{name} cannot be counted: {reason}")
         yield array
+
+
+def _value(variable: keras.Variable, name: str) -> Any:
+    try:
+        return variable.value
+    # While steps of JAX go on, Keras has the values elsewhere, and calls None.
+    except TypeError as error:
+        raise RuntimeError(
+            f"{name} cannot be counted: it has no value. {_native.WHEN_JAX_TRAINS}"
+        ) from error
 
 
 def _uncountable(array: Any, name: str) -> TypeError:

@@ -4,21 +4,24 @@
 - `edges`: bounds as edges among bit patterns, so that all else compares integers;
 - `cpu`: arrays in host memory; it chooses among the kernels `without_numba` (until it pays to load
   numba), `comparing` (few bounds) and `looking_up` (many), which `jit` compiles;
-- `tensorflow_ops`: TensorFlow's tensors, on the device where they lie;
+- `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on the devices where they live;
+- `places`: which of these counts an array;
 - `arrays`: arrays of each framework as NumPy sees them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank._native.arrays import dtype_name, host_view, is_array, is_countable, is_tensorflow
+from gangplank._native import cpu
+from gangplank._native.arrays import dtype_name, is_array, is_countable
+from gangplank._native.places import WHEN_JAX_TRAINS, placed, unreadable
 
-__all__ = ["count", "dtype_name", "is_array", "is_countable"]
+__all__ = ["WHEN_JAX_TRAINS", "count", "dtype_name", "is_array", "is_countable", "unreadable"]
 
 Count = Callable[[Iterable[Any], NDArray[np.float64]], tuple[NDArray[np.int64], int]]
 
@@ -28,34 +31,49 @@ def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[n
 
     Arguments:
         arrays: arrays, tensors or variables of NumPy, TensorFlow, JAX or PyTorch, of any
-            shape and memory layout and of a dtype for which `is_countable` holds. They are
-            taken as they are counted, some millions of values at a time.
+            shape and memory layout and of a dtype for which `is_countable` holds. Those in
+            host memory are taken as they are counted, some millions of values at a time.
         bounds: finite upper bounds, strictly increasing, float64, shape (B,), B >= 1. Zero is
             0.0 among them, not -0.0.
 
     Returns:
         The counts, int64, shape (B + 1,): ``counts[i]`` values lie in
         ``bounds[i - 1] < value <= bounds[i]``, compared exactly; and the number of NaN,
-        which are in no bucket.
+        which are in no bucket. Of an array sharded over processes, each of which has to call
+        this, the whole.
+
+    Raises:
+        RuntimeError: a framework cannot read an array, whose device may be gone.
     """
-    counts = np.zeros(bounds.size + 1, np.int64)
-    nan_count = 0
-    for implementation, group in groupby(_placed(arrays), key=lambda placed: placed[0]):
+    on_device: dict[str, list[Any]] = {}
+    counts, nan_count = cpu.count(_in_host_memory(arrays, on_device), bounds)
+    for implementation, group in on_device.items():
         count_here: Count = import_module(f"{__name__}.{implementation}").count
-        group_counts, group_nan_count = count_here((array for _, array in group), bounds)
+        with _readable(group):
+            group_counts, group_nan_count = count_here(group, bounds)
         counts += group_counts
         nan_count += group_nan_count
     return counts, nan_count
 
 
-def _placed(arrays: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Each array with the module that counts it, which is imported only when it is needed."""
+def _in_host_memory(arrays: Iterable[Any], on_device: dict[str, list[Any]]) -> Iterator[Any]:
+    """Views of those that lie there; the others go into `on_device`, by what counts them."""
     for array in arrays:
-        if is_tensorflow(array) and _is_on_accelerator(array.device):
-            yield "tensorflow_ops", array
+        with _readable([array]):
+            implementation, there = placed(array)
+        if implementation == "cpu":
+            yield there
         else:
-            yield "cpu", host_view(array)
+            on_device.setdefault(implementation, []).append(there)
 
 
-def _is_on_accelerator(device: str) -> bool:
-    return device != "" and "CPU" not in device
+@contextmanager
+def _readable(arrays: list[Any]) -> Iterator[None]:
+    try:
+        yield
+    # Each framework has errors of its own.
+    except Exception as error:
+        devices = sorted({str(getattr(array, "device", "the host")) for array in arrays})
+        raise RuntimeError(
+            f"Weights on {', '.join(devices)} cannot be read there: {error}"
+        ) from error

@@ -24,21 +24,22 @@ _OF_ML_DTYPES = frozenset(vars(ml_dtypes))
 
 
 @cache
-def _framework(kind: type[Any]) -> str | None:
-    for framework, names in _TYPES.items():
-        loaded = sys.modules.get(framework)
-        if any(issubclass(kind, getattr(loaded, name, ())) for name in names):
-            return framework
+def _framework_of(kind: type[Any]) -> str | None:
+    for name, types in _TYPES.items():
+        loaded = sys.modules.get(name)
+        if any(issubclass(kind, getattr(loaded, each, ())) for each in types):
+            return name
     return None
 
 
 def is_array(value: Any) -> bool:
     """Whether `value` is an array, a tensor or a framework's variable."""
-    return _framework(value.__class__) is not None
+    return framework(value) is not None
 
 
-def is_tensorflow(value: Any) -> bool:
-    return _framework(value.__class__) == "tensorflow"
+def framework(value: Any) -> str | None:
+    """Whose array, tensor or variable `value` is: "numpy", "tensorflow", "jax" or "torch"."""
+    return _framework_of(value.__class__)
 
 
 def dtype_name(array: Any) -> str:
@@ -59,10 +60,10 @@ def is_countable(name: str) -> bool:
 
 def host_view(array: Any) -> NDArray[Any]:
     """`array` as NumPy sees it: a view where it lies in host memory, else a copy."""
-    framework = _framework(array.__class__)
-    if framework == "tensorflow":
+    owner = framework(array)
+    if owner == "tensorflow":
         return _tensorflow_view(array)
-    if framework == "torch":
+    if owner == "torch":
         return _torch_view(array)
     return np.asarray(array)
 

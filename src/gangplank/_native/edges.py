@@ -43,6 +43,12 @@ class Edges:
         np.add.at(totals, self.buckets, slots)
         return totals
 
+    def signed_patterns(self) -> NDArray[Any]:
+        """`patterns` with the sign bit flipped, as signed integers, which have the same order."""
+        sign = self.patterns.dtype.type(1 << (8 * self.patterns.itemsize - 1))
+        flipped: NDArray[Any] = self.patterns ^ sign
+        return flipped.view(f"i{flipped.itemsize}")
+
     def mirrored(self) -> "Mirrored":
         """The same, with the edges of both signs at the same magnitudes.
 

@@ -62,18 +62,18 @@ def count(
     totals = np.zeros(bounds.size + 2, np.int64)
     for tensor in map(tf.convert_to_tensor, tensors):
         if tensor.dtype.name in _CAST_FIRST:
-            tensor = tf.cast(tensor, tf.float32)
+            with tf.device(tensor.device):
+                tensor = tf.cast(tensor, tf.float32)
         dtype_edges = edges.edges_of(bounds, np.dtype(tensor.dtype.as_numpy_dtype))
-        unsigned = dtype_edges.patterns.dtype
-        signed = np.dtype(f"i{unsigned.itemsize}")
-        sign = np.iinfo(signed).min
-        patterns = (dtype_edges.patterns ^ unsigned.type(1 << (8 * unsigned.itemsize - 1))).view(
-            signed
-        )
+        patterns = dtype_edges.signed_patterns()
+        signed = patterns.dtype
         count_slots = slots_for(tensor.dtype, tf.as_dtype(signed))
-        constants = tf.constant(sign, signed), tf.constant(patterns, tf.int64)
-        for block in _blocks(tensor):
-            totals += dtype_edges.totals(count_slots(block, *constants).numpy())
+        # Else TensorFlow would bring it to the first of several accelerators.
+        with tf.device(tensor.device):
+            sign = tf.constant(np.iinfo(signed).min, signed)
+            constants = sign, tf.constant(patterns, tf.int64)
+            for block in _blocks(tensor):
+                totals += dtype_edges.totals(count_slots(block, *constants).numpy())
     return totals[:-1], int(totals[-1])
 
 

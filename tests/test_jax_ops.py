@@ -1,0 +1,110 @@
+"""JAX's ops: compiled once for a model, and exact beyond 32 bits."""
+
+import keras
+import numpy as np
+import pytest
+from runs import fit
+
+from gangplank import weights_histogram
+from gangplank._native import places, reference
+
+if keras.backend.backend() != "jax":
+    pytest.skip("Keras does not use JAX", allow_module_level=True)
+
+import jax
+from jax.sharding import PartitionSpec
+
+from gangplank._native import jax_ops
+
+BOUNDS = np.linspace(-1, 1, 13)
+VALUES = np.random.default_rng(0).normal(0, 0.5, (6, 10, 100)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def no_program():
+    jax_ops.compiled_slots_of_all.cache_clear()
+
+
+def assert_exact(values, bounds=BOUNDS):
+    counts, nan_count = jax_ops.count([jax.numpy.asarray(values)], bounds)
+    assert counts.tolist() == reference.count([values], bounds)[0].tolist()
+    assert nan_count == 0
+
+
+def compiled(array_count):
+    return jax_ops.compiled_slots_of_all(None, (PartitionSpec(),) * array_count)
+
+
+def test_one_compilation_for_all_weights_of_a_model():
+    arrays = [jax.numpy.ones(shape) for shape in [(3, 4), (4,), (5, 6, 7), (), (4,)]]
+    arrays.append(jax.numpy.ones(9, "bfloat16"))
+    for bounds in (BOUNDS, BOUNDS / 2):
+        counts, _ = jax_ops.count(arrays, bounds)
+        assert counts.sum() == 12 + 4 + 210 + 1 + 4 + 9
+    assert compiled(len(arrays))._cache_size() == 1
+
+
+@pytest.mark.parametrize("bound_count", [13, 300])
+@pytest.mark.parametrize("most", [10_000, 6000, 999])
+def test_what_32_bits_cannot_count_is_counted_in_parts(bound_count, most, monkeypatch):
+    monkeypatch.setattr(jax_ops, "MOST", most)
+    monkeypatch.setattr(jax_ops, "SMALL", 10)
+    for values in (VALUES, VALUES[0, 0], VALUES[:1, :1, :2]):
+        assert_exact(values, np.linspace(-1, 1, bound_count))
+
+
+@pytest.mark.parametrize("bound_count", [13, 300])
+def test_counts_of_more_than_16_bits(bound_count):
+    assert_exact(np.full(200_000, 0.1, np.float32), np.linspace(-1, 1, bound_count))
+
+
+@pytest.mark.parametrize("block", [6000, 999, 1])
+def test_many_bounds_are_searched_in_blocks(block, monkeypatch):
+    monkeypatch.setattr(jax_ops, "BLOCK", block)
+    assert_exact(VALUES, np.linspace(-1, 1, 300))
+
+
+@pytest.mark.parametrize("name", ["int4", "uint4"])
+def test_weights_of_4_bits(name):
+    values = jax.numpy.arange(-8 if name == "int4" else 0, 8).astype(name)
+    bounds = np.array([-7.5, 0.0, 3.0])
+    expected = reference.count([np.asarray(values).astype(np.int8)], bounds)[0]
+    assert jax_ops.count([values], bounds)[0].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("bound_count", "most"), [(13, 1 << 20), (60, 1 << 20), (1024, 64 * jax_ops.BLOCK)]
+)
+def test_no_temporary_grows_with_the_weights(bound_count, most):
+    values = jax.ShapeDtypeStruct((1 << 30,), "float32")
+    patterns = {"float32": np.arange(bound_count, dtype=np.uint32)}
+    program = compiled(1).lower([values], patterns).compile()
+    assert program.memory_analysis().temp_size_in_bytes <= most
+
+
+def test_an_array_in_host_memory_is_not_counted_by_jax():
+    assert places.placed(jax.numpy.ones(3))[0] == "cpu"
+
+
+def test_a_deleted_array(model):
+    kernel = model.layers[0].kernel
+    kernel.value.delete()
+    with pytest.raises(RuntimeError, match=r"kernel' cannot be counted: JAX has deleted it, .*"):
+        weights_histogram(model, BOUNDS)
+
+
+def test_counting_in_a_hook_of_a_batch_says_when_to_count_instead(model, data):
+    messages = []
+
+    def count(batch, logs):
+        try:
+            weights_histogram(model, BOUNDS)
+        except RuntimeError as error:
+            messages.append(str(error))
+            model.jax_state_sync()
+            assert weights_histogram(model, BOUNDS).count == model.count_params()
+
+    fit(model, data, keras.callbacks.LambdaCallback(on_train_batch_end=count))
+    assert messages
+    assert all("call model.jax_state_sync() first" in each for each in messages)
+    assert weights_histogram(model, BOUNDS).count == model.count_params()

@@ -1,0 +1,47 @@
+"""PyTorch's ops: in blocks, and of any layout."""
+
+import keras
+import numpy as np
+import pytest
+
+from gangplank import weights_histogram
+from gangplank._native import places, reference
+
+if keras.backend.backend() != "torch":
+    pytest.skip("Keras does not use PyTorch", allow_module_level=True)
+
+import torch
+
+from gangplank._native import torch_ops
+
+BOUNDS = np.linspace(-1, 1, 13)
+VALUES = np.random.default_rng(0).normal(0, 0.5, (10, 100)).astype(np.float32)
+
+
+def test_large_tensors_are_counted_in_blocks(monkeypatch):
+    monkeypatch.setattr(torch_ops, "BLOCK", 300)
+    counts, nan_count = torch_ops.count([torch.from_numpy(VALUES)], BOUNDS)
+    assert counts.tolist() == reference.count([VALUES], BOUNDS)[0].tolist()
+    assert nan_count == 0
+
+
+def test_layouts():
+    tensor = torch.from_numpy(VALUES)
+    for each in (tensor.T, tensor[::2, ::3], tensor.expand(3, 10, 100), tensor[0, 0]):
+        counts, _ = torch_ops.count([each], BOUNDS)
+        assert counts.tolist() == reference.count([each.numpy()], BOUNDS)[0].tolist()
+
+
+def test_a_lazily_negated_tensor():
+    tensor = torch._neg_view(torch.from_numpy(VALUES))
+    counts, _ = torch_ops.count([tensor], BOUNDS)
+    assert counts.tolist() == reference.count([-VALUES], BOUNDS)[0].tolist()
+
+
+def test_a_tensor_in_host_memory_is_not_counted_by_torch():
+    assert places.placed(torch.ones(3))[0] == "cpu"
+
+
+def test_a_tensor_without_values():
+    with pytest.raises(RuntimeError, match="element 0 cannot be counted: it is on the meta device"):
+        weights_histogram([torch.ones(3, device="meta")], BOUNDS)
