@@ -18,6 +18,11 @@ from gangplank import TrainTestExporter
         ({"histogram_freq": 0, "histogram_buckets": [1]}, "histogram_freq must be .* Received 0"),
         ({"histogram_freq": 1.5, "histogram_buckets": [1]}, "histogram_freq must be"),
         ({"timeout": -1}, "timeout must be a positive number"),
+        ({"push_from": "chief"}, "push_from must be 'first' or 'all'. Received 'chief'"),
+        (
+            {"push_from": "all", "grouping_key": {"process": "7"}},
+            "grouping_key must not name the label 'process' where push_from is 'all'",
+        ),
     ],
     ids=str,
 )

@@ -14,9 +14,11 @@ import keras
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from gangplank.arguments import checked_histogram_freq, checked_update_freq, is_all
 from gangplank.buckets import finite_bounds
 from gangplank.histogram import weights_histogram
 from gangplank.metric_names import MetricNames, checked_metrics, number
+from gangplank.processes import PROCESS, process_index
 from gangplank.publishing import Handler, Publisher, Pushgateway
 from gangplank.run_metrics import RESERVED, RunMetrics
 from gangplank.run_status import Ending
@@ -39,6 +41,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     "failed"; where SIGTERM does, too, if the run began in the main thread and nobody else handles
     that signal.
 
+    Of the processes of a distributed run each has an exporter, and one pushes.
+
     Arguments:
         pgw_addr: address of the Pushgateway, such as "127.0.0.1:9091" or "https://host"; None
             pushes nowhere.
@@ -56,6 +60,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         update_freq: "epoch" shows the metrics at each epoch's end; a number of batches also after
             so many batches of training, at most once a second.
         grouping_key: further labels that tell the metrics of this run from others of the job.
+        push_from: which processes of a distributed run push. "first" is process 0 (the chief, rank
+            0); "all" gives each a group of its own, by a further label, process="0" and so on.
         delete_on_end: whether the end of a run that is completed, of `fit` or `evaluate`, deletes
             the whole group, for a Prometheus that scraped it meanwhile.
         timeout: seconds that a push may take, and in all the end of a run, whatever the gateway
@@ -86,6 +92,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         histogram_freq: int | None = None,
         update_freq: int | Literal["epoch"] = "epoch",
         grouping_key: Mapping[str, str] | None = None,
+        push_from: Literal["first", "all"] = "first",
         delete_on_end: bool = False,
         timeout: float = 10.0,
         registry: CollectorRegistry | None = None,
@@ -97,8 +104,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             if histogram_buckets is None
             else finite_bounds(histogram_buckets, "histogram_buckets")
         )
-        self._histogram_freq = _checked_histogram_freq(histogram_freq, self._bounds)
-        self._update_freq = _checked_update_freq(update_freq)
+        self._histogram_freq = checked_histogram_freq(histogram_freq, self._bounds)
+        self._update_freq = checked_update_freq(update_freq)
+        self._pushes_from_all = is_all(push_from, grouping_key)
         self._ignore_exceptions = ignore_exceptions
         self._delete_on_end = delete_on_end
         self._names = MetricNames(RESERVED, checked_metrics(metrics))
@@ -172,14 +180,15 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         is_inside_fit = run is self._test and self._train.status.is_running()
         call = run.begin()
         self._parameters = 0
-        if self._gateway.address is None:
+        gateway = self._gateway_of_process()
+        if gateway is None:
             return
         if not is_inside_fit or self._publisher is None:
             before = self._publisher
             if before is not None:
                 before.stop()
             self._publisher = Publisher(
-                self._gateway,
+                gateway,
                 self.registry,
                 run.pushes,
                 call.is_over,
@@ -187,6 +196,15 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
                 after=before,
             )
         self._push()
+
+    def _gateway_of_process(self) -> Pushgateway | None:
+        """Where this process pushes to, if it does. Known only now that the run has begun."""
+        if self._gateway.address is None:
+            return None
+        index = process_index(self.model)
+        if self._pushes_from_all:
+            return self._gateway.in_group({PROCESS: str(index)})
+        return self._gateway if index == 0 else None
 
     def _end(self, run: RunMetrics, ending: Ending) -> None:
         run.status.end(ending)
@@ -258,29 +276,3 @@ def _register(collectors: Iterable[Collector], registry: CollectorRegistry) -> N
                 ) from error
             undo.callback(registry.unregister, collector)
         undo.pop_all()
-
-
-def _checked_histogram_freq(freq: Any, bounds: tuple[float, ...] | None) -> int | None:
-    if freq is None:
-        return None
-    if not isinstance(freq, int) or isinstance(freq, bool) or freq < 1:
-        raise ValueError(
-            f"histogram_freq must be a number of epochs, 1 or more, or None. Received {freq!r}."
-        )
-    if bounds is None:
-        raise ValueError(
-            "histogram_freq needs histogram_buckets. Pass for instance "
-            "histogram_buckets=gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3."
-        )
-    return freq
-
-
-def _checked_update_freq(freq: Any) -> float:
-    """The number of batches, infinite for "epoch"."""
-    if freq == "epoch":
-        return math.inf
-    if not isinstance(freq, int) or isinstance(freq, bool) or freq < 1:
-        raise ValueError(
-            f"update_freq must be 'epoch' or a number of batches, 1 or more. Received {freq!r}."
-        )
-    return freq

@@ -6,7 +6,7 @@ import ssl
 import threading
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +68,10 @@ class Pushgateway:
         # Here, since the system's certificates take 18 ms, in which no other thread runs.
         context = ssl.create_default_context() if _is_https(self.address) else None
         self._own_handler = partial(bounded_handler, context=context)
+
+    def in_group(self, labels: Mapping[str, str]) -> "Pushgateway":
+        """The same, with a group that has further labels."""
+        return replace(self, grouping_key={**(self.grouping_key or {}), **labels})
 
     def push(self, metrics: Collector, timeout: float) -> None:
         """Pushes `metrics` within `timeout` seconds; what they do not name stays there (POST).

@@ -1,0 +1,45 @@
+"""What the arguments of the callback may be that concern nothing else."""
+
+import math
+from typing import Any
+
+from gangplank.processes import PROCESS
+
+
+def checked_histogram_freq(freq: Any, bounds: tuple[float, ...] | None) -> int | None:
+    """The number of epochs from one histogram to the next, or None for one at the end."""
+    if freq is None:
+        return None
+    if not isinstance(freq, int) or isinstance(freq, bool) or freq < 1:
+        raise ValueError(
+            f"histogram_freq must be a number of epochs, 1 or more, or None. Received {freq!r}."
+        )
+    if bounds is None:
+        raise ValueError(
+            "histogram_freq needs histogram_buckets. Pass for instance "
+            "histogram_buckets=gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3."
+        )
+    return freq
+
+
+def checked_update_freq(freq: Any) -> float:
+    """The number of batches, infinite for "epoch"."""
+    if freq == "epoch":
+        return math.inf
+    if not isinstance(freq, int) or isinstance(freq, bool) or freq < 1:
+        raise ValueError(
+            f"update_freq must be 'epoch' or a number of batches, 1 or more. Received {freq!r}."
+        )
+    return freq
+
+
+def is_all(push_from: Any, grouping_key: Any) -> bool:
+    """Whether `push_from` is "all"; then `grouping_key` has no label of the process."""
+    if push_from not in ("first", "all"):
+        raise ValueError(f"push_from must be 'first' or 'all'. Received {push_from!r}.")
+    if push_from == "all" and PROCESS in (grouping_key or ()):
+        raise ValueError(
+            f"grouping_key must not name the label {PROCESS!r} where push_from is 'all', which "
+            "sets it itself."
+        )
+    return bool(push_from == "all")

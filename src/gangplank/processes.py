@@ -1,0 +1,54 @@
+"""Which process of a distributed run this one is, by the engine that distributes it."""
+
+import os
+import sys
+import warnings
+from typing import Any
+
+import keras
+
+PROCESS = "process"
+"""The label that tells which of them pushed."""
+
+
+def process_index(model: Any) -> int:
+    """The index of this process among those that train `model` together; 0 is the first.
+
+    That is JAX's process index, the rank in PyTorch's process group, and of TensorFlow the place
+    among the chief and the workers of the strategy in whose scope the model was made.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        return int(sys.modules["jax"].process_index())
+    if backend == "torch":
+        return _rank(sys.modules["torch"].distributed)
+    return _place_in_cluster(model.distribute_strategy.cluster_resolver)
+
+
+def _rank(distributed: Any) -> int:
+    if distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_rank())
+    processes, rank = os.environ.get("WORLD_SIZE", "1"), os.environ.get("RANK", "0")
+    if processes == "1" or not rank.isdecimal():
+        return 0
+    warnings.warn(
+        f"WORLD_SIZE says that {processes} processes train together, but the process group of "
+        "torch.distributed is not initialized. Call torch.distributed.init_process_group() before "
+        f"the run begins. Until then, RANK is believed: this is process {rank}.",
+        stacklevel=2,
+    )
+    return int(rank)
+
+
+def _place_in_cluster(resolver: Any) -> int:
+    if resolver is None or not resolver.task_type:
+        return 0
+    cluster = resolver.cluster_spec()
+    tasks = [
+        (job, index)
+        for job in ("chief", "worker")
+        if job in cluster.jobs
+        for index in cluster.task_indices(job)
+    ]
+    task = resolver.task_type, resolver.task_id
+    return tasks.index(task) if task in tasks else 0
