@@ -104,8 +104,8 @@ def rows(name, framework, size, rounds):
             host = median(lambda v=values, b=bounds: cpu.count([host_view(v)], b), 3)
             yield (
                 f"| {name} | {dtype} | {bounds.size:,} | {1e3 * here:.2f} ms | "
-                f"{nbytes / here / 1e9:,.0f} GB/s | {nbytes / reading / 1e9:,.0f} GB/s | "
-                f"{100 * reading / here:.0f} % | {1e3 * host:,.0f} ms |"
+                f"{nbytes / here / 1e9:,.1f} GB/s | {nbytes / reading / 1e9:,.1f} GB/s | "
+                f"{100 * reading / here:.1f} % | {1e3 * host:,.0f} ms |"
             )
 
 

@@ -37,8 +37,8 @@ IMPLEMENTATIONS = {
 if keras.backend.backend() == "tensorflow":
     IMPLEMENTATIONS |= {
         "tensorflow": _tensorflow(tensorflow_ops.traced_slots),
-        "tensorflow-eager": _tensorflow(lambda *_: tensorflow_ops.slots),
-        "tensorflow-xla": _tensorflow(lambda *_: _UNDER_XLA),
+        "tensorflow-eager": _tensorflow(lambda _: tensorflow_ops.slots),
+        "tensorflow-xla": _tensorflow(lambda _: _UNDER_XLA),
     }
 elif keras.backend.backend() == "jax":
     import on_jax

@@ -40,6 +40,8 @@ def test_every_value_of_a_narrow_dtype_is_in_its_bucket(dtype, bounds):
     expected = expected_buckets(patterns.view(dtype), bounds)
     np.testing.assert_array_equal(buckets_of(patterns, parts), expected)
     np.testing.assert_array_equal(buckets_of(patterns, parts.mirrored()), expected)
+    signed = patterns.view(f"i{dtype.itemsize}")
+    np.testing.assert_array_equal(buckets_of(signed, parts.signed()), expected)
 
 
 @pytest.mark.parametrize("bounds", BOUNDS.values(), ids=BOUNDS)
@@ -51,13 +53,15 @@ def test_hard_values_of_a_wide_dtype_are_in_their_buckets(dtype, bounds):
     patterns = values.view(f"u{dtype.itemsize}")
     np.testing.assert_array_equal(buckets_of(patterns, parts), expected)
     np.testing.assert_array_equal(buckets_of(patterns, parts.mirrored()), expected)
+    signed = patterns.view(f"i{dtype.itemsize}")
+    np.testing.assert_array_equal(buckets_of(signed, parts.signed()), expected)
 
 
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
 def test_edges_are_strictly_increasing(dtype):
     for bounds in BOUNDS.values():
         parts = edges.edges_of(np.array(bounds), dtype)
-        for patterns in (parts.patterns, parts.mirrored().magnitudes):
+        for patterns in (parts.patterns, parts.mirrored().magnitudes, parts.signed().patterns):
             assert (patterns[1:] > patterns[:-1]).all()
 
 

@@ -14,7 +14,7 @@ def test_one_trace_serves_every_shape_and_number_of_bounds():
         tensor, bounds = tf.constant(VALUES[:size]), np.linspace(-1, 1, bound_count)
         counts, _ = tensorflow_ops.count([tensor], bounds)
         assert counts.tolist() == reference.count([VALUES[:size]], bounds)[0].tolist()
-    (traced,) = [tensorflow_ops.traced_slots(tf.float32, tf.int32)]
+    traced = tensorflow_ops.traced_slots(tf.float32)
     assert tensorflow_ops.traced_slots.cache_info().currsize == 1
     assert traced.experimental_get_tracing_count() == 1
 

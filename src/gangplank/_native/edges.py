@@ -27,8 +27,8 @@ class Edges:
     """The E + 1 slots that E edges make among the bit patterns of a dtype.
 
     Attributes:
-        patterns: unsigned, of the dtype's width, shape (E,), strictly increasing: the last
-            pattern of every slot but the last slot.
+        patterns: unsigned (or `signed`), of the dtype's width, shape (E,), strictly increasing:
+            the last pattern of every slot but the last slot.
         buckets: shape (E + 1,): which bucket each slot belongs to, B + 1 for NaN.
         bucket_count: B + 2.
     """
@@ -43,11 +43,14 @@ class Edges:
         np.add.at(totals, self.buckets, slots)
         return totals
 
-    def signed_patterns(self) -> NDArray[Any]:
-        """`patterns` with the sign bit flipped, as signed integers, which have the same order."""
-        sign = self.patterns.dtype.type(1 << (8 * self.patterns.itemsize - 1))
-        flipped: NDArray[Any] = self.patterns ^ sign
-        return flipped.view(f"i{flipped.itemsize}")
+    def signed(self) -> "Edges":
+        """The same among patterns as signed integers: those with the sign bit come first."""
+        last = np.iinfo(self.patterns.dtype).max
+        ends = np.union1d(self.patterns, np.array([last >> 1, last], self.patterns.dtype))
+        buckets = self.buckets[np.searchsorted(self.patterns, ends)]
+        signed_ends = ends.view(f"i{ends.itemsize}")
+        order = np.argsort(signed_ends)
+        return Edges(signed_ends[order][:-1], buckets[order], self.bucket_count)
 
     def mirrored(self) -> "Mirrored":
         """The same, with the edges of both signs at the same magnitudes.

@@ -22,12 +22,9 @@ BLOCK = 1 << 24
 _CAST_FIRST = ("float8_e4m3fn", "float8_e5m2")
 
 
-def slots(values: Any, sign: Any, patterns: Any) -> Any:
-    """How many of `values`, shape (1, n), lie in each of the slots that `patterns` part.
-
-    There are no unsigned comparisons of 64 bits: with the sign bit flipped, signed ones do.
-    """
-    bits = tf.bitwise.bitwise_xor(tf.bitcast(values, sign.dtype), sign)
+def slots(values: Any, patterns: Any) -> Any:
+    """How many of `values`, shape (1, n), lie in each of the slots that `patterns` part."""
+    bits = tf.bitcast(values, f"int{8 * values.dtype.size}")
     places = tf.raw_ops.LowerBound(
         sorted_inputs=patterns[tf.newaxis], values=tf.cast(bits, tf.int64), out_type=tf.int64
     )
@@ -40,23 +37,17 @@ def slots(values: Any, sign: Any, patterns: Any) -> Any:
 
 
 @cache
-def traced_slots(dtype: Any, signed: Any) -> Callable[..., Any]:
+def traced_slots(dtype: Any) -> Callable[[Any, Any], Any]:
     """`slots` as a graph for `dtype`, traced once for all shapes and all numbers of bounds."""
-    return tf.function(  # type: ignore[no-any-return]
-        slots,
-        input_signature=[
-            tf.TensorSpec([1, None], dtype),
-            tf.TensorSpec([], signed),
-            tf.TensorSpec([None], tf.int64),
-        ],
-    )
+    signature = [tf.TensorSpec([1, None], dtype), tf.TensorSpec([None], tf.int64)]
+    return tf.function(slots, input_signature=signature)  # type: ignore[no-any-return]
 
 
 def count(
     tensors: Iterable[Any],
     bounds: NDArray[np.float64],
     *,
-    slots_for: Callable[[Any, Any], Callable[..., Any]] = traced_slots,
+    slots_for: Callable[[Any], Callable[[Any, Any], Any]] = traced_slots,
 ) -> tuple[NDArray[np.int64], int]:
     """As `gangplank._native.count`; `slots_for` gives `slots`, compiled, for a dtype."""
     totals = np.zeros(bounds.size + 2, np.int64)
@@ -64,16 +55,13 @@ def count(
         if tensor.dtype.name in _CAST_FIRST:
             with tf.device(tensor.device):
                 tensor = tf.cast(tensor, tf.float32)
-        dtype_edges = edges.edges_of(bounds, np.dtype(tensor.dtype.as_numpy_dtype))
-        patterns = dtype_edges.signed_patterns()
-        signed = patterns.dtype
-        count_slots = slots_for(tensor.dtype, tf.as_dtype(signed))
+        its_edges = edges.edges_of(bounds, np.dtype(tensor.dtype.as_numpy_dtype)).signed()
+        count_slots = slots_for(tensor.dtype)
         # Else TensorFlow would bring it to the first of several accelerators.
         with tf.device(tensor.device):
-            sign = tf.constant(np.iinfo(signed).min, signed)
-            constants = sign, tf.constant(patterns, tf.int64)
+            patterns = tf.constant(its_edges.patterns, tf.int64)
             for block in _blocks(tensor):
-                totals += dtype_edges.totals(count_slots(block, *constants).numpy())
+                totals += its_edges.totals(count_slots(block, patterns).numpy())
     return totals[:-1], int(totals[-1])
 
 

@@ -8,17 +8,15 @@ import torch
 from numpy.typing import NDArray
 
 from gangplank._native import edges
+from gangplank._native.arrays import dtype_name
 
 # Bounds the temporary tensors: a few of 8 bytes a value, some 100 MiB each.
 BLOCK = 1 << 24
 
 
 def slots(bits: Any, patterns: Any) -> Any:
-    """How many of `bits`, signed, lie in each of the slots that `patterns` part; both (n,).
-
-    Few operations know unsigned integers: with the sign bit flipped, signed ones do.
-    """
-    places = torch.bucketize(bits ^ torch.iinfo(bits.dtype).min, patterns)
+    """How many of `bits` lie in each of the slots that `patterns` part; both signed, (n,)."""
+    places = torch.bucketize(bits, patterns, out_int32=True)
     return torch.bincount(places, minlength=patterns.numel() + 1)
 
 
@@ -31,9 +29,9 @@ def count(
     """As `gangplank._native.count`; `count_slots` is `slots`, or `slots` compiled."""
     totals = np.zeros(bounds.size + 2, np.int64)
     for tensor in tensors:
-        dtype_edges = edges.edges_of(bounds, np.dtype(str(tensor.dtype).removeprefix("torch.")))
-        patterns = torch.from_numpy(dtype_edges.signed_patterns()).to(tensor.device)
+        its_edges = edges.edges_of(bounds, np.dtype(dtype_name(tensor))).signed()
+        patterns = torch.from_numpy(its_edges.patterns).to(tensor.device)
         row = tensor.detach().resolve_neg().reshape(-1).view(patterns.dtype)
         for block in row.split(BLOCK):
-            totals += dtype_edges.totals(count_slots(block, patterns).cpu().numpy())
+            totals += its_edges.totals(count_slots(block, patterns).cpu().numpy())
     return totals[:-1], int(totals[-1])
