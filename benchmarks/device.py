@@ -3,7 +3,8 @@
     python benchmarks/device.py
 
 Takes each of TensorFlow, JAX and PyTorch that is installed and has an accelerator, and asserts
-that what it counts there is what the CPU core counts. `--on-cpu` tries it on the CPU devices.
+that what it counts there is what the CPU core counts. JAX takes all its devices, and shards the
+weights over them. `--on-cpu` tries it on the CPU devices.
 """
 
 import argparse
@@ -44,6 +45,9 @@ class TensorFlow:
     def read(self, values):
         return self.tf.reduce_max(values).numpy()
 
+    def not_on_host(self, values):
+        return values
+
 
 class Jax:
     def __init__(self):
@@ -53,13 +57,20 @@ class Jax:
 
         self.jax, self.count = jax, jax_ops.count
         self.accelerators = [device for device in jax.devices() if device.platform != "cpu"]
+        mesh = jax.sharding.Mesh(np.array(jax.devices()), "x")
+        self.sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
         self.greatest = jax.jit(jax.numpy.max)
 
     def normal(self, size, dtype):
-        return 0.1 * self.jax.random.normal(self.jax.random.key(0), (size,), dtype)
+        values = 0.1 * self.jax.random.normal(self.jax.random.key(0), (size,), dtype)
+        return self.jax.device_put(values, self.sharding)
 
     def read(self, values):
         return float(self.greatest(values))
+
+    def not_on_host(self, values):
+        # JAX keeps what it has copied to the host.
+        return values.copy().block_until_ready()
 
 
 class Torch:
@@ -78,14 +89,18 @@ class Torch:
     def read(self, values):
         return float(values.max())
 
+    def not_on_host(self, values):
+        return values
 
-def median(function, rounds):
+
+def median(function, rounds, argument):
     """The median time of `function` in seconds, after a call that compiles what it needs."""
-    function()
+    function(argument())
     times = []
     for _ in range(rounds):
+        value = argument()
         start = time.perf_counter()
-        function()
+        function(value)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
@@ -94,14 +109,20 @@ def rows(name, framework, size, rounds):
     for dtype in ("float32", "bfloat16"):
         values = framework.normal(size, dtype)
         nbytes = size * np.dtype(dtype).itemsize
-        reading = median(lambda values=values: framework.read(values), rounds)
+        reading = median(framework.read, rounds, lambda v=values: v)
         for bounds in BOUNDS:
-            counted = framework.count([values], bounds)
-            expected = cpu.count([host_view(values)], bounds)
-            assert counted[0].tolist() == expected[0].tolist(), "the counts differ"
-            assert counted[1] == expected[1], "the numbers of NaN differ"
-            here = median(lambda v=values, b=bounds: framework.count([v], b), rounds)
-            host = median(lambda v=values, b=bounds: cpu.count([host_view(v)], b), 3)
+
+            def on_device(values, bounds=bounds):
+                return framework.count([values], bounds)
+
+            def on_host(values, bounds=bounds):
+                return cpu.count([host_view(values)], bounds)
+
+            (counts, nan_count), (expected, expected_nan_count) = on_device(values), on_host(values)
+            assert counts.tolist() == expected.tolist(), "the counts differ"
+            assert nan_count == expected_nan_count, "the numbers of NaN differ"
+            here = median(on_device, rounds, lambda v=values: v)
+            host = median(on_host, 3, lambda v=values: framework.not_on_host(v))
             yield (
                 f"| {name} | {dtype} | {bounds.size:,} | {1e3 * here:.2f} ms | "
                 f"{nbytes / here / 1e9:,.1f} GB/s | {nbytes / reading / 1e9:,.1f} GB/s | "
@@ -111,6 +132,8 @@ def rows(name, framework, size, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    by_name = {"tensorflow": TensorFlow, "jax": Jax, "torch": Torch}
+    parser.add_argument("frameworks", nargs="*", default=filter(find_spec, by_name))
     parser.add_argument("--values", type=float, default=1e9)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--on-cpu", action="store_true", help="where there is no accelerator")
@@ -120,8 +143,7 @@ def main():
         f"{size:,} values\n\n| framework | dtype | bounds | counting | that is | reading once | "
         "share | on the host, copied there |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
     )
-    by_name = {"tensorflow": TensorFlow, "jax": Jax, "torch": Torch}
-    for name in filter(find_spec, by_name):
+    for name in arguments.frameworks:
         framework = by_name[name]()
         if not framework.accelerators and not arguments.on_cpu:
             print(f"{name} has no accelerator here.")

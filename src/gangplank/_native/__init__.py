@@ -10,7 +10,6 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -49,8 +48,11 @@ def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[n
     counts, nan_count = cpu.count(_in_host_memory(arrays, on_device), bounds)
     for implementation, group in on_device.items():
         count_here: Count = import_module(f"{__name__}.{implementation}").count
-        with _readable(group):
+        try:
             group_counts, group_nan_count = count_here(group, bounds)
+        # Each framework has errors of its own.
+        except Exception as error:
+            raise _unreadable(group, error) from error
         counts += group_counts
         nan_count += group_nan_count
     return counts, nan_count
@@ -59,21 +61,16 @@ def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[n
 def _in_host_memory(arrays: Iterable[Any], on_device: dict[str, list[Any]]) -> Iterator[Any]:
     """Views of those that lie there; the others go into `on_device`, by what counts them."""
     for array in arrays:
-        with _readable([array]):
+        try:
             implementation, there = placed(array)
+        except Exception as error:
+            raise _unreadable([array], error) from error
         if implementation == "cpu":
             yield there
         else:
             on_device.setdefault(implementation, []).append(there)
 
 
-@contextmanager
-def _readable(arrays: list[Any]) -> Iterator[None]:
-    try:
-        yield
-    # Each framework has errors of its own.
-    except Exception as error:
-        devices = sorted({str(getattr(array, "device", "the host")) for array in arrays})
-        raise RuntimeError(
-            f"Weights on {', '.join(devices)} cannot be read there: {error}"
-        ) from error
+def _unreadable(arrays: list[Any], error: Exception) -> RuntimeError:
+    devices = sorted({str(getattr(array, "device", "the host")) for array in arrays})
+    return RuntimeError(f"Weights on {', '.join(devices)} cannot be read there: {error}")

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from numpy.typing import NDArray
 
 from gangplank._native import edges
@@ -130,12 +130,8 @@ def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[n
 
 def _where(array: Any) -> tuple[Any, Mesh | None]:
     """What arrays have in common that one program can count: a device or a mesh."""
-    sharding = array.sharding
-    if len(sharding.device_set) == 1:
-        return array.device, None
-    if isinstance(sharding, NamedSharding):
-        return None, sharding.mesh
-    raise TypeError(f"only a NamedSharding tells how, but it has {sharding}")
+    devices = array.sharding.device_set
+    return (next(iter(devices)), None) if len(devices) == 1 else (None, array.sharding.mesh)
 
 
 def _dtype(array: Any) -> np.dtype[Any]:
