@@ -140,7 +140,7 @@ def jax_devices(index, port, gateway):
     said["shards"] = len({str(shard.index) for shard in kernel.addressable_shards})
     for edges in (13, 1024):
         program = jax_ops.compiled_slots_of_all(
-            kernel.sharding.mesh, (kernel.sharding.spec,)
+            jax_ops.mesh_of(kernel), (kernel.sharding.spec,)
         ).lower([kernel], {"float32": np.arange(edges, dtype=np.uint32)})
         said[f"program_{edges}"] = program.compile().as_text()
     mixed = [*jax.device_put(np.ones((2, 8), "float32"), kernel.sharding), kernel]
@@ -247,3 +247,6 @@ def tensorflow_device_that_goes(index, port, gateway):
 if __name__ == "__main__":
     program, index, port, gateway = sys.argv[1:]
     sys.stdout.write(json.dumps(globals()[program](int(index), int(port), gateway)) + "\n")
+    sys.stdout.flush()
+    # Where one ends, the frameworks end the others.
+    sys.stdin.read()

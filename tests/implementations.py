@@ -43,7 +43,11 @@ if keras.backend.backend() == "tensorflow":
 elif keras.backend.backend() == "jax":
     import on_jax
 
-    IMPLEMENTATIONS |= {"jax": on_jax.compiled, "jax-eager": on_jax.eager}
+    IMPLEMENTATIONS |= {
+        "jax": on_jax.compiled,
+        "jax-eager": on_jax.eager,
+        "jax-sharded": on_jax.sharded,
+    }
 else:
     import on_torch
 

@@ -1,9 +1,11 @@
 """Counting NumPy arrays by JAX, on its CPU device."""
 
 import contextlib
+from functools import partial
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gangplank._native import jax_ops
 
@@ -13,8 +15,22 @@ def compiled(arrays, bounds):
 
 
 def eager(arrays, bounds):
+    def slots_for(mesh, specs):
+        return partial(jax_ops.slots_of_all, specs=specs)
+
     with jax.disable_jit():
-        return compiled(arrays, bounds)
+        return jax_ops.count(list(map(jax_array, arrays)), bounds, slots_for=slots_for)
+
+
+def sharded(arrays, bounds):
+    """Of each array as many values as the devices can share, and the rest on one of them."""
+    devices = jax.devices()
+    sharding = NamedSharding(Mesh(np.array(devices), "x"), PartitionSpec("x"))
+    parts = []
+    for row in map(jax.numpy.ravel, map(jax_array, arrays)):
+        shared = row.size // len(devices) * len(devices)
+        parts += [jax.device_put(row[:shared], sharding), row[shared:]]
+    return jax_ops.count(parts, bounds)
 
 
 def jax_array(array):

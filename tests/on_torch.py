@@ -1,15 +1,20 @@
 """Counting NumPy arrays by PyTorch, on its CPU device."""
 
 import shutil
-from functools import cache
 
 import numpy as np
 import torch
+import torch._dynamo.config
 
 from gangplank._native import torch_ops
 
 # PyTorch's compiler; where there is none of C++, less its last step.
 BACKEND = "inductor" if shutil.which("g++") else "aot_eager"
+
+# Else it would leave bincount out, whose shape it cannot know.
+torch._dynamo.config.capture_dynamic_output_shape_ops = True
+torch._dynamo.config.recompile_limit = 64
+SLOTS = torch.compile(torch_ops.slots, backend=BACKEND, dynamic=True, fullgraph=True)
 
 
 def eager(arrays, bounds):
@@ -17,15 +22,7 @@ def eager(arrays, bounds):
 
 
 def compiled(arrays, bounds):
-    def count_slots(bits, patterns):
-        return _compiled_slots(bits.dtype)(bits, patterns)
-
-    return torch_ops.count(map(tensor, arrays), bounds, count_slots=count_slots)
-
-
-@cache
-def _compiled_slots(dtype):
-    return torch.compile(torch_ops.slots, backend=BACKEND, dynamic=True)
+    return torch_ops.count(map(tensor, arrays), bounds, count_slots=SLOTS)
 
 
 def tensor(array):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from conftest import free_port, pushgateway
+from conftest import awaited, free_port, pushgateway
 from samples import metrics_of
 
 BACKEND = keras.backend.backend()
@@ -23,37 +23,46 @@ only_on = {
 
 
 @contextlib.contextmanager
-def running(program, index, port, gateway, environment):
-    process = subprocess.Popen(
-        [sys.executable, TESTS / "distributed.py", program, str(index), str(port), gateway],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+def running(program, index, port, gateway, environment, folder):
+    with (
+        (folder / f"{index}.out").open("w") as output,
+        (folder / f"{index}.err").open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, TESTS / "distributed.py", program, str(index), str(port), gateway],
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=errors,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def said(program, environments=({},)):
+def said(program, folder, environments=({},)):
     """What each process of a run says, and what all of them push: the metrics by job and group."""
     port = free_port()
     with pushgateway() as gateway, contextlib.ExitStack() as stack:
         processes = [
-            stack.enter_context(running(program, index, port, gateway, environment))
+            stack.enter_context(running(program, index, port, gateway, environment, folder))
             for index, environment in enumerate(environments)
         ]
-        answers = []
-        for process in processes:
-            output, errors = process.communicate(timeout=120)
-            assert process.returncode == 0, errors
-            answers.append(json.loads(output.splitlines()[-1]))
+
+        def answers():
+            texts = [(folder / f"{index}.out").read_text() for index in range(len(processes))]
+            return [json.loads(text.splitlines()[-1]) for text in texts if text.endswith("}\n")]
+
+        def are_done():
+            return len(answers()) == len(processes) or any(each.poll() for each in processes)
+
+        awaited(are_done, 120)
+        errors = "\n".join(path.read_text() for path in folder.glob("*.err"))
+        assert len(answers()) == len(processes), errors
         groups = [metrics_of(gateway, "first")]
         groups += [metrics_of(gateway, "all", process=str(i)) for i in range(len(processes))]
-    return answers, groups
+        return answers(), groups
 
 
 def assert_all_is_right(answers, groups):
@@ -69,9 +78,9 @@ def assert_all_is_right(answers, groups):
 
 
 @only_on["jax"]
-def test_jax_counts_each_shard_on_its_device():
+def test_jax_counts_each_shard_on_its_device(tmp_path):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    answers, groups = said("jax_devices", [flags])
+    answers, groups = said("jax_devices", tmp_path, [flags])
     assert_all_is_right(answers, groups)
     (answer,) = answers
     assert answer["shards"] == 8
@@ -85,9 +94,9 @@ def test_jax_counts_each_shard_on_its_device():
 
 
 @only_on["jax"]
-def test_two_processes_of_jax_neither_of_which_has_a_whole_variable():
+def test_two_processes_of_jax_neither_of_which_has_a_whole_variable(tmp_path):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    answers, groups = said("jax_processes", [flags, flags])
+    answers, groups = said("jax_processes", tmp_path, [flags, flags])
     assert_all_is_right(answers, groups)
     for answer in answers:
         assert answer["whole_here"].count(True) == 0
@@ -95,14 +104,14 @@ def test_two_processes_of_jax_neither_of_which_has_a_whole_variable():
 
 
 @only_on["tensorflow"]
-def test_a_mirrored_variable_counts_once():
-    answers, groups = said("tensorflow_devices")
+def test_a_mirrored_variable_counts_once(tmp_path):
+    answers, groups = said("tensorflow_devices", tmp_path)
     assert_all_is_right(answers, groups)
     assert answers[0]["replicas"] == 4
 
 
 @only_on["tensorflow"]
-def test_two_processes_of_tensorflow():
+def test_two_processes_of_tensorflow(tmp_path):
     workers = [f"127.0.0.1:{free_port()}" for _ in range(2)]
     environments = [
         {
@@ -112,18 +121,18 @@ def test_two_processes_of_tensorflow():
         }
         for index in range(2)
     ]
-    answers, groups = said("tensorflow_processes", environments)
+    answers, groups = said("tensorflow_processes", tmp_path, environments)
     assert_all_is_right(answers, groups)
     assert answers[0]["replicas"] == 2
 
 
 @only_on["tensorflow"]
-def test_a_variable_on_a_device_that_is_gone():
-    (answer,), _ = said("tensorflow_device_that_goes")
+def test_a_variable_on_a_device_that_is_gone(tmp_path):
+    (answer,), _ = said("tensorflow_device_that_goes", tmp_path)
     assert answer["before"] == 4
     assert answer["error"].startswith("Weights on /job:worker/")
 
 
 @only_on["torch"]
-def test_two_processes_of_torch():
-    assert_all_is_right(*said("torch_processes", [{}, {}]))
+def test_two_processes_of_torch(tmp_path):
+    assert_all_is_right(*said("torch_processes", tmp_path, [{}, {}]))

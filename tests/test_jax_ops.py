@@ -12,7 +12,7 @@ if keras.backend.backend() != "jax":
     pytest.skip("Keras does not use JAX", allow_module_level=True)
 
 import jax
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gangplank._native import jax_ops
 
@@ -32,7 +32,8 @@ def assert_exact(values, bounds=BOUNDS):
 
 
 def compiled(array_count):
-    return jax_ops.compiled_slots_of_all(None, (PartitionSpec(),) * array_count)
+    mesh = jax_ops.mesh_of(jax.numpy.ones(1))
+    return jax_ops.compiled_slots_of_all(mesh, (PartitionSpec(),) * array_count)
 
 
 def test_one_compilation_for_all_weights_of_a_model():
@@ -48,9 +49,21 @@ def test_one_compilation_for_all_weights_of_a_model():
 @pytest.mark.parametrize("most", [10_000, 6000, 999])
 def test_what_32_bits_cannot_count_is_counted_in_parts(bound_count, most, monkeypatch):
     monkeypatch.setattr(jax_ops, "MOST", most)
-    monkeypatch.setattr(jax_ops, "SMALL", 10)
+    monkeypatch.setattr(jax_ops, "LONG", 10)
     for values in (VALUES, VALUES[0, 0], VALUES[:1, :1, :2]):
         assert_exact(values, np.linspace(-1, 1, bound_count))
+
+
+@pytest.mark.parametrize("bound_count", [13, 300])
+@pytest.mark.parametrize("longest", [10_000, 1000, 700, 100, 1])
+def test_rows_are_joined_and_counted_in_loops(bound_count, longest, monkeypatch):
+    monkeypatch.setattr(jax_ops, "LONG", longest)
+    rows = [VALUES[0, 0], VALUES[1], VALUES[2], VALUES[3, 1], VALUES[4, :3], VALUES[5, :0]]
+    rows += [np.array([-0.0, np.nan, np.inf], np.float32), VALUES.astype(np.float16)]
+    bounds = np.linspace(-1, 1, bound_count)
+    counts, nan_count = jax_ops.count(list(map(jax.numpy.asarray, rows)), bounds)
+    assert counts.tolist() == reference.count(rows, bounds)[0].tolist()
+    assert nan_count == 1
 
 
 @pytest.mark.parametrize("bound_count", [13, 300])
@@ -72,14 +85,26 @@ def test_weights_of_4_bits(name):
     assert jax_ops.count([values], bounds)[0].tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("bound_count", [13, 60, 1024])
 @pytest.mark.parametrize(
-    ("bound_count", "most"), [(13, 1 << 20), (60, 1 << 20), (1024, 64 * jax_ops.BLOCK)]
+    "shapes", [[(1 << 30,)], [(1000, 1000)] * 200, [(60_000,)] * 1000], ids=len
 )
-def test_no_temporary_grows_with_the_weights(bound_count, most):
-    values = jax.ShapeDtypeStruct((1 << 30,), "float32")
+def test_no_temporary_grows_with_the_weights(bound_count, shapes):
+    arrays = [jax.ShapeDtypeStruct(shape, "float32") for shape in shapes]
     patterns = {"float32": np.arange(bound_count, dtype=np.uint32)}
-    program = compiled(1).lower([values], patterns).compile()
-    assert program.memory_analysis().temp_size_in_bytes <= most
+    program = compiled(len(arrays)).lower(arrays, patterns).compile()
+    assert program.memory_analysis().temp_size_in_bytes <= 24 * jax_ops.LONG
+
+
+def test_where_a_mesh_is_set():
+    devices = np.array(jax.devices())
+    mesh, other = Mesh(devices, "x"), Mesh(devices[::-1].reshape(2, -1), ("x", "y"))
+    sharded = jax.device_put(VALUES[0, :8], NamedSharding(mesh, PartitionSpec("x")))
+    single = jax.device_put(VALUES[1], jax.devices()[1])
+    bounds = np.linspace(-1, 1, 13)
+    expected = reference.count([VALUES[0, :8], VALUES[1]], bounds)[0].tolist()
+    with jax.set_mesh(other):
+        assert jax_ops.count([sharded, single], bounds)[0].tolist() == expected
 
 
 def test_an_array_in_host_memory_is_not_counted_by_jax():

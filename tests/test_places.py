@@ -1,20 +1,30 @@
 """Where arrays are counted, and what is said of those that cannot be read there."""
 
+from importlib import import_module
+from types import SimpleNamespace
+
+import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from gangplank import weights_histogram
-from gangplank._native import places, tensorflow_ops
+from gangplank._native import places
 
 BOUNDS = (-0.1, 0.0, 0.1)
 VALUES = np.array([-1.0, 0.05, 2.0, np.nan], np.float32)
 
 
+OPS = {
+    "tensorflow": "gangplank._native.tensorflow_ops",
+    "jax": "gangplank._native.jax_ops",
+    "torch": "gangplank._native.torch_ops",
+}[keras.backend.backend()]
+
+
 @pytest.fixture
 def on_device(monkeypatch):
-    """Has TensorFlow's tensors counted as on an accelerator."""
-    monkeypatch.setattr(places, "_is_on_accelerator", lambda _: True)
+    """Has the arrays of Keras's framework counted as on an accelerator."""
+    monkeypatch.setattr(places, "_is_on_accelerator", lambda owner, _: owner != "numpy")
 
 
 @pytest.mark.parametrize(
@@ -27,29 +37,42 @@ def on_device(monkeypatch):
     ],
 )
 def test_accelerators_of_tensorflow(device, expected):
-    assert places._is_on_accelerator(device) == expected
+    assert places._is_on_accelerator("tensorflow", SimpleNamespace(device=device)) == expected
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("cpu", False), ("cuda", True), ("mps", True)])
+def test_accelerators_of_torch(kind, expected):
+    tensor = SimpleNamespace(device=SimpleNamespace(type=kind))
+    assert places._is_on_accelerator("torch", tensor) == expected
+
+
+@pytest.mark.parametrize(("platform", "expected"), [("cpu", False), ("gpu", True), ("tpu", True)])
+def test_accelerators_of_jax(platform, expected):
+    array = SimpleNamespace(devices=lambda: [SimpleNamespace(platform=platform)])
+    assert places._is_on_accelerator("jax", array) == expected
 
 
 def test_arrays_on_a_device_and_in_host_memory_add_up(on_device, monkeypatch):
-    counted, count = [], tensorflow_ops.count
+    counted, count = [], import_module(OPS).count
 
-    def noting(tensors, bounds):
-        counted.extend(tensors)
-        return count(tensors, bounds)
+    def noting(arrays, bounds):
+        counted.extend(arrays)
+        return count(arrays, bounds)
 
-    monkeypatch.setattr(tensorflow_ops, "count", noting)
-    histogram = weights_histogram([VALUES, tf.constant(VALUES), VALUES], BOUNDS)
+    monkeypatch.setattr(f"{OPS}.count", noting)
+    there = keras.ops.convert_to_tensor(VALUES)
+    histogram = weights_histogram([VALUES, there, VALUES], BOUNDS)
     assert histogram.counts.tolist() == [3, 0, 3, 3]
     assert histogram.nan_count == 3
-    assert len(counted) == 1
+    assert [each is there for each in counted] == [True]
 
 
 def test_a_framework_that_fails_on_the_device(on_device, monkeypatch):
     def fails(*arguments, **options):
         raise ValueError("the device is lost")
 
-    monkeypatch.setattr(tensorflow_ops, "count", fails)
-    message = r"Weights on .*CPU:0 cannot be read there: the device is lost"
+    monkeypatch.setattr(f"{OPS}.count", fails)
+    message = r"Weights on .* cannot be read there: the device is lost"
     with pytest.raises(RuntimeError, match=message) as caught:
-        weights_histogram([tf.constant(VALUES)], BOUNDS)
+        weights_histogram([keras.ops.convert_to_tensor(VALUES)], BOUNDS)
     assert isinstance(caught.value.__cause__, ValueError)

@@ -36,7 +36,13 @@ def test_a_process_group_that_is_not_initialized(gateway, model, data, monkeypat
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="Keras does not use TensorFlow")
 @pytest.mark.parametrize(
     ("task", "index"),
-    [(("chief", 0), 0), (("worker", 0), 1), (("worker", 1), 2), (("evaluator", 0), 0)],
+    [
+        (("chief", 0), 0),
+        (("worker", 0), 1),
+        (("worker", 1), 2),
+        (("evaluator", 0), 3),
+        (("coordinator", 0), 0),
+    ],
     ids=str,
 )
 def test_the_chief_and_the_workers_of_a_cluster(task, index):
@@ -48,3 +54,13 @@ def test_the_chief_and_the_workers_of_a_cluster(task, index):
     )
     strategy = SimpleNamespace(cluster_resolver=resolver)
     assert process_index(SimpleNamespace(distribute_strategy=strategy)) == index
+
+
+def test_an_engine_that_does_not_answer_does_not_end_the_run(gateway, model, data, monkeypatch):
+    def fails(model):
+        raise OSError("the metadata server does not answer")
+
+    monkeypatch.setattr("gangplank.processes._index", fails)
+    with pytest.warns(UserWarning, match="taken for the first: the metadata server does not"):
+        fit(model, data, TrainTestExporter(gateway, "digits"))
+    assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 2

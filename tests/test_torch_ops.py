@@ -11,6 +11,7 @@ if keras.backend.backend() != "torch":
     pytest.skip("Keras does not use PyTorch", allow_module_level=True)
 
 import torch
+import torch.distributed.tensor
 
 from gangplank._native import torch_ops
 
@@ -45,3 +46,16 @@ def test_a_tensor_in_host_memory_is_not_counted_by_torch():
 def test_a_tensor_without_values():
     with pytest.raises(RuntimeError, match="element 0 cannot be counted: it is on the meta device"):
         weights_histogram([torch.ones(3, device="meta")], BOUNDS)
+
+
+def test_a_tensor_of_a_mesh(tmp_path):
+    distributed = torch.distributed
+    distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        mesh = distributed.device_mesh.init_device_mesh("cpu", (1,))
+        tensor = distributed.tensor.distribute_tensor(torch.ones(3), mesh)
+        with pytest.raises(RuntimeError, match=r"it is a DTensor, .* Pass its full_tensor\(\)"):
+            weights_histogram([tensor], BOUNDS)
+        assert weights_histogram([tensor.full_tensor()], BOUNDS).count == 3
+    finally:
+        distributed.destroy_process_group()

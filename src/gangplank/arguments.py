@@ -1,7 +1,7 @@
-"""What the arguments of the callback may be that concern nothing else."""
+"""Checks of those arguments of the callback that no other module takes."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from gangplank.processes import PROCESS
 
@@ -33,8 +33,8 @@ def checked_update_freq(freq: Any) -> float:
     return freq
 
 
-def is_all(push_from: Any, grouping_key: Any) -> bool:
-    """Whether `push_from` is "all"; then `grouping_key` has no label of the process."""
+def checked_push_from(push_from: Any, grouping_key: Any) -> Literal["first", "all"]:
+    """`push_from`; if it is "all", `grouping_key` has no label of the process."""
     if push_from not in ("first", "all"):
         raise ValueError(f"push_from must be 'first' or 'all'. Received {push_from!r}.")
     if push_from == "all" and PROCESS in (grouping_key or ()):
@@ -42,4 +42,4 @@ def is_all(push_from: Any, grouping_key: Any) -> bool:
             f"grouping_key must not name the label {PROCESS!r} where push_from is 'all', which "
             "sets it itself."
         )
-    return bool(push_from == "all")
+    return push_from  # type: ignore[no-any-return]

@@ -15,8 +15,20 @@ def process_index(model: Any) -> int:
     """The index of this process among those that train `model` together; 0 is the first.
 
     That is JAX's process index, the rank in PyTorch's process group, and of TensorFlow the place
-    among the chief and the workers of the strategy in whose scope the model was made.
+    in the cluster of the strategy in whose scope the model was made: the chief, then the workers,
+    then the evaluators. Warns where nobody can tell.
     """
+    try:
+        return _index(model)
+    # The run matters more, and TensorFlow's resolvers ask services of all kinds.
+    except Exception as error:
+        warnings.warn(
+            f"Nothing tells which process this is; taken for the first: {error}", stacklevel=2
+        )
+        return 0
+
+
+def _index(model: Any) -> int:
     backend = keras.backend.backend()
     if backend == "jax":
         return int(sys.modules["jax"].process_index())
@@ -28,16 +40,15 @@ def process_index(model: Any) -> int:
 def _rank(distributed: Any) -> int:
     if distributed.is_available() and distributed.is_initialized():
         return int(distributed.get_rank())
-    processes, rank = os.environ.get("WORLD_SIZE", "1"), os.environ.get("RANK", "0")
-    if processes == "1" or not rank.isdecimal():
-        return 0
-    warnings.warn(
-        f"WORLD_SIZE says that {processes} processes train together, but the process group of "
-        "torch.distributed is not initialized. Call torch.distributed.init_process_group() before "
-        f"the run begins. Until then, RANK is believed: this is process {rank}.",
-        stacklevel=2,
-    )
-    return int(rank)
+    processes, rank = os.environ.get("WORLD_SIZE", "1"), int(os.environ.get("RANK", "0"))
+    if processes != "1":
+        warnings.warn(
+            f"WORLD_SIZE says that {processes} processes train together, but the process group of "
+            "torch.distributed is not initialized. Call torch.distributed.init_process_group() "
+            f"before the run begins. Until then RANK is believed: this is process {rank}.",
+            stacklevel=2,
+        )
+    return rank
 
 
 def _place_in_cluster(resolver: Any) -> int:
@@ -46,9 +57,10 @@ def _place_in_cluster(resolver: Any) -> int:
     cluster = resolver.cluster_spec()
     tasks = [
         (job, index)
-        for job in ("chief", "worker")
+        for job in ("chief", "worker", "evaluator")
         if job in cluster.jobs
         for index in cluster.task_indices(job)
     ]
     task = resolver.task_type, resolver.task_id
+    # A coordinator, as TPUs have, is none of them.
     return tasks.index(task) if task in tasks else 0

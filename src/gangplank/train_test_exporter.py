@@ -14,7 +14,7 @@ import keras
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
-from gangplank.arguments import checked_histogram_freq, checked_update_freq, is_all
+from gangplank.arguments import checked_histogram_freq, checked_push_from, checked_update_freq
 from gangplank.buckets import finite_bounds
 from gangplank.histogram import weights_histogram
 from gangplank.metric_names import MetricNames, checked_metrics, number
@@ -62,6 +62,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         grouping_key: further labels that tell the metrics of this run from others of the job.
         push_from: which processes of a distributed run push. "first" is process 0 (the chief, rank
             0); "all" gives each a group of its own, by a further label, process="0" and so on.
+            Where a push aborts a run, the processes that do not push learn of it by their
+            framework.
         delete_on_end: whether the end of a run that is completed, of `fit` or `evaluate`, deletes
             the whole group, for a Prometheus that scraped it meanwhile.
         timeout: seconds that a push may take, and in all the end of a run, whatever the gateway
@@ -106,7 +108,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         )
         self._histogram_freq = checked_histogram_freq(histogram_freq, self._bounds)
         self._update_freq = checked_update_freq(update_freq)
-        self._pushes_from_all = is_all(push_from, grouping_key)
+        self._push_from = checked_push_from(push_from, grouping_key)
         self._ignore_exceptions = ignore_exceptions
         self._delete_on_end = delete_on_end
         self._names = MetricNames(RESERVED, checked_metrics(metrics))
@@ -202,7 +204,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if self._gateway.address is None:
             return None
         index = process_index(self.model)
-        if self._pushes_from_all:
+        if self._push_from == "all":
             return self._gateway.in_group({PROCESS: str(index)})
         return self._gateway if index == 0 else None
 

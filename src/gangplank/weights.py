@@ -38,6 +38,8 @@ def _value(variable: keras.Variable, name: str) -> Any:
         return variable.value
     # While steps of JAX go on, Keras has the values elsewhere, and calls None.
     except TypeError as error:
+        if keras.backend.backend() != "jax":
+            raise
         raise RuntimeError(
             f"{name} cannot be counted: it has no value. {_native.WHEN_JAX_TRAINS}"
         ) from error

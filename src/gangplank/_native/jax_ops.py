@@ -4,31 +4,31 @@ One program counts all of a model's arrays, and is compiled once. Of arrays that
 mesh each device counts its own share, and XLA adds up the counts, over processes too.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from gangplank._native import edges
 
-# With more edges, a binary search and a scatter take less time than a comparison an edge.
+# With more edges, a binary search and a scatter take less time than a comparison an edge: on a CPU.
 FEW = 64
 
-# Bounds the temporary arrays of that search: some of 4 bytes a value.
-BLOCK = 1 << 22
+# Bounds the temporary arrays of that search, some of 4 or 8 bytes a value.
+BLOCK = 1 << 20
 
 # JAX has no 64 bits unless it is set to; 32 count and index so many values.
 MOST = (1 << 31) - 1
 
-# Smaller arrays are counted as one: each of them would be a loop to compile.
-SMALL = 1 << 16
+# Shorter rows are joined to batches of this length at most.
+LONG = 1 << 22
 
 # XLA has no bitcast for what is smaller than a byte.
 _WIDENED = {"int2": "int8", "int4": "int8", "uint2": "uint8", "uint4": "uint8"}
@@ -61,12 +61,53 @@ def _by_search(row: Any, patterns: Any) -> Any:
     return lax.fori_loop(0, blocks, add_block, counts) if blocks else counts
 
 
+def slots_of_rows(rows: Sequence[Any], patterns: Any) -> Any:
+    """`slots` of P batches of the values of `rows`: uint32, shape (P, E + 1)."""
+    alike: dict[int, list[list[Any]]] = {}
+    joined: list[list[Any]] = [[]]
+    size = 0
+    for row in rows:
+        if row.size >= LONG:
+            for part in (row[start : start + MOST] for start in range(0, row.size, MOST)):
+                alike.setdefault(part.size, []).append([part])
+            continue
+        if size + row.size > LONG:
+            joined.append([])
+            size = 0
+        joined[-1].append(row)
+        size += row.size
+    loops = [*alike.values(), joined] if joined[0] else [*alike.values()]
+    return jnp.concatenate([_slots_in_a_loop(batches, patterns) for batches in loops])
+
+
+def _slots_in_a_loop(batches: Sequence[Sequence[Any]], patterns: Any) -> Any:
+    """`slots` of each batch, shape (P, E + 1).
+
+    XLA takes 50 ms and more to compile them, on a CPU, so they are compiled once for all batches.
+    That costs a copy of a batch at a time, unless there is only one.
+    """
+    sizes = [sum(row.size for row in batch) for batch in batches]
+    length = max(sizes)
+
+    def joined(batch: Sequence[Any], size: int) -> Any:
+        return jnp.pad(jnp.concatenate(batch), (0, length - size))
+
+    branches = [partial(joined, batch, size) for batch, size in zip(batches, sizes, strict=True)]
+    if len(branches) == 1:
+        return slots(branches[0](), patterns)[np.newaxis]
+    counts = lax.map(
+        lambda i: slots(lax.switch(i, branches), patterns), jnp.arange(len(branches), dtype="int32")
+    )
+    # Zeros, as are the padding, lie in the first slot.
+    return counts.at[:, 0].subtract(np.subtract(length, sizes).astype(np.uint32))
+
+
 def slots_of_all(
     arrays: Sequence[Any], patterns: dict[str, Any], specs: Sequence[PartitionSpec]
 ) -> dict[str, Any]:
-    """`slots` by the name of the dtype, in P parts, of what a device holds of arrays of `specs`.
+    """`slots_of_rows` by the name of the dtype, of what a device holds of arrays of `specs`.
 
-    The lower and the upper halves of the counts, uint32, shape (2, E + 1, P), so that they can be
+    The lower and the upper halves of the counts, uint32, shape (2, P, E + 1), so that they can be
     added up over devices: these together hold more of an array than 32 bits count.
     """
     groups: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
@@ -75,31 +116,18 @@ def slots_of_all(
         groups.setdefault((name, _axes(spec)), []).append(array.astype(name).ravel())
     counted: dict[str, list[Any]] = {name: [] for name in patterns}
     for (name, axes), rows in groups.items():
-        parts = jnp.stack([slots(part, patterns[name]) for part in _parts(rows)], axis=1)
-        counted[name].append(lax.psum(jnp.stack([parts & 0xFFFF, parts >> 16]), axes))
-    return {name: jnp.concatenate(parts, axis=2) for name, parts in counted.items()}
+        counts = slots_of_rows(rows, patterns[name])
+        counted[name].append(lax.psum(jnp.stack([counts & 0xFFFF, counts >> 16]), axes))
+    return {name: jnp.concatenate(counts, axis=1) for name, counts in counted.items()}
 
 
-def _parts(rows: Sequence[Any]) -> Iterator[Any]:
-    """The rows as some that are neither small nor longer than `MOST`."""
-    small = [row for row in rows if row.size < SMALL]
-    if small:
-        yield jnp.concatenate(small)
-    for row in rows:
-        if row.size >= SMALL:
-            yield from (row[start : start + MOST] for start in range(0, row.size, MOST))
-
-
-@cache
-def compiled_slots_of_all(mesh: Mesh | None, specs: tuple[PartitionSpec, ...]) -> Any:
-    """`slots_of_all`, compiled once for all arrays of a model, on their device or their mesh."""
-    count_local = partial(slots_of_all, specs=specs)
-    if mesh is None:
-        return jax.jit(count_local)
+@lru_cache(maxsize=8)
+def compiled_slots_of_all(mesh: Mesh, specs: tuple[PartitionSpec, ...]) -> Any:
+    """`slots_of_all`, compiled once for all arrays of a model, which lie on `mesh`."""
     replicated = PartitionSpec()
     return jax.jit(
         jax.shard_map(
-            count_local,
+            partial(slots_of_all, specs=specs),
             mesh=mesh,
             in_specs=(list(specs), replicated),
             out_specs=replicated,
@@ -108,30 +136,37 @@ def compiled_slots_of_all(mesh: Mesh | None, specs: tuple[PartitionSpec, ...]) -
     )
 
 
-def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
-    """As `gangplank._native.count`."""
+def count(
+    arrays: Iterable[Any],
+    bounds: NDArray[np.float64],
+    *,
+    slots_for: Callable[[Mesh, tuple[PartitionSpec, ...]], Any] = compiled_slots_of_all,
+) -> tuple[NDArray[np.int64], int]:
+    """As `gangplank._native.count`; `slots_for` gives `slots_of_all`, compiled."""
     totals = np.zeros(bounds.size + 2, np.int64)
-    groups: dict[Any, list[Any]] = {}
+    by_mesh: dict[Mesh, list[Any]] = {}
     for array in arrays:
-        groups.setdefault(_where(array), []).append(array)
-    for (_, mesh), group in groups.items():
-        specs = tuple(each.sharding.spec if mesh else PartitionSpec() for each in group)
+        by_mesh.setdefault(mesh_of(array), []).append(array)
+    for mesh, group in by_mesh.items():
+        specs = tuple(getattr(array.sharding, "spec", PartitionSpec()) for array in group)
         by_dtype = {dtype.name: edges.edges_of(bounds, dtype) for dtype in set(map(_dtype, group))}
         patterns = {name: its_edges.patterns for name, its_edges in by_dtype.items()}
         is_wide = any(pattern.itemsize == 8 for pattern in patterns.values())
         # Else JAX would halve the patterns of arrays that were made where it has 64 bits.
-        with jax.enable_x64(True) if is_wide else nullcontext():
-            counted = compiled_slots_of_all(mesh, specs)(group, patterns)
-        for name, parts in counted.items():
-            lower, upper = np.asarray(parts).sum(axis=2, dtype=np.int64)
+        with jax.set_mesh(mesh), jax.enable_x64(True) if is_wide else nullcontext():
+            counted = slots_for(mesh, specs)(group, patterns)
+        for name, halves in counted.items():
+            lower, upper = np.asarray(halves).sum(axis=1, dtype=np.int64)
             totals += by_dtype[name].totals(lower + (upper << 16))
     return totals[:-1], int(totals[-1])
 
 
-def _where(array: Any) -> tuple[Any, Mesh | None]:
-    """What arrays have in common that one program can count: a device or a mesh."""
-    devices = array.sharding.device_set
-    return (next(iter(devices)), None) if len(devices) == 1 else (None, array.sharding.mesh)
+def mesh_of(array: Any) -> Mesh:
+    """The devices of `array`: its mesh, or one of its only device."""
+    sharding = array.sharding
+    if isinstance(sharding, NamedSharding):
+        return sharding.mesh
+    return Mesh(np.array(list(sharding.device_set)), "device")
 
 
 def _dtype(array: Any) -> np.dtype[Any]:

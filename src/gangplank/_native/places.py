@@ -13,24 +13,20 @@ WHEN_JAX_TRAINS = (
 def placed(array: Any) -> tuple[str, Any]:
     """The module that counts `array`, and what that is given: a view, a tensor, one copy of it."""
     owner = framework(array)
-    if owner == "tensorflow" and _is_on_accelerator(array.device):
-        return "tensorflow_ops", array
-    if owner == "torch" and array.device.type != "cpu":
-        return "torch_ops", array
-    if owner == "jax":
-        devices = array.sharding.device_set
-        if len(devices) > 1 and array.is_fully_replicated:
-            return placed(array.addressable_data(0))
-        if len(devices) > 1 or next(iter(devices)).platform != "cpu":
-            return "jax_ops", array
+    if owner == "jax" and len(array.sharding.device_set) > 1:
+        return (
+            placed(array.addressable_data(0)) if array.is_fully_replicated else ("jax_ops", array)
+        )
+    if _is_on_accelerator(owner, array):
+        return f"{owner}_ops", array
     return "cpu", host_view(array)
 
 
 def unreadable(array: Any) -> str | None:
     """Why nobody can read `array` here, and what to do; None if one can."""
     owner = framework(array)
-    if owner == "torch" and array.is_meta:
-        return "it is on the meta device, where tensors have no values. Give it some first."
+    if owner == "torch":
+        return _unreadable_by_torch(array)
     if owner != "jax":
         return None
     if array.is_deleted():
@@ -38,7 +34,7 @@ def unreadable(array: Any) -> str | None:
             "JAX has deleted it, as a compiled step does with the weights that are donated to it. "
             + WHEN_JAX_TRAINS
         )
-    if not array.addressable_shards:
+    if not array.sharding.addressable_devices:
         return (
             "this process holds no share of it. Call this in the processes whose devices are in "
             f"its mesh, {array.sharding}."
@@ -46,5 +42,17 @@ def unreadable(array: Any) -> str | None:
     return None
 
 
-def _is_on_accelerator(device: str) -> bool:
-    return device != "" and "CPU" not in device
+def _unreadable_by_torch(tensor: Any) -> str | None:
+    if tensor.is_meta:
+        return "it is on the meta device, where tensors have no values. Give it some first."
+    if hasattr(tensor, "full_tensor"):
+        return "it is a DTensor, which may be sharded. Pass its full_tensor(), in every process."
+    return None
+
+
+def _is_on_accelerator(owner: str | None, array: Any) -> bool:
+    if owner == "tensorflow":
+        return array.device != "" and "CPU" not in array.device
+    if owner == "torch":
+        return bool(array.device.type != "cpu")
+    return owner == "jax" and any(each.platform != "cpu" for each in array.devices())
