@@ -222,3 +222,10 @@ def test_the_tables_are_made_from_the_last_results():
         ("benchmarks/README.md", report.kernels_table(run)),
     ):
         assert "\n".join(lines) in (ROOT / document).read_text()
+
+
+def test_times_of_devices_are_measured_ones():
+    measured = (ROOT / "benchmarks/results/device-on-cpu.md").read_text()
+    told = re.findall(r"^\|.*\| ([\d,.]+ ms) \|$", (ROOT / "README.md").read_text(), re.M)
+    for time in re.findall(r"^\| float32 \| 13 \| ([\d,.]+ ms) ", measured, re.M):
+        assert time in told
