@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -68,6 +69,7 @@ def server(program, *arguments, ready, command=()):
         yield process
     finally:
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # one that was stopped heeds nothing else
         process.wait(10)
 
 

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -128,6 +129,7 @@ def test_a_gateway_that_hung_shows_the_newest_state_when_it_comes_back():
     with pushgateway_process() as (address, process):
         run = Run(address, timeout=0.3)
         process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # until then it may serve
         for epochs in range(4):
             failures = run.metrics.failures
             run.publish(epochs)

@@ -116,7 +116,7 @@ def weights_histogram(
     Weights on an accelerator are counted there, by their own framework. Those that several
     devices hold whole count once. Those that are sharded over several devices, with
     `keras.distribution` on JAX, are counted by each, and never gathered; where the devices belong
-    to several processes, each process has to call this, and gets the whole histogram.
+    to several processes, each has to call this with the same weights, and gets the whole histogram.
 
     A weight is compared in its exact value with the float64 bound, whatever its dtype. NaN is
     in no bucket, -inf in the first one and +inf in the last.
