@@ -11,9 +11,9 @@ from implementations import IMPLEMENTATIONS
 from weights import normal
 
 from gangplank._native import cpu, edges, reference
-from gangplank._native.comparing import comparing
-from gangplank._native.looking_up import looking_up
-from gangplank._native.without_numba import without_numba
+from gangplank._native.compare_kernel import compare_kernel
+from gangplank._native.numpy_kernel import numpy_kernel
+from gangplank._native.table_kernel import table_kernel
 
 DTYPES = ["float32", "float16", "float64"]
 CHUNK = 2048
@@ -39,10 +39,10 @@ def scalar_loop(parts):
 
 
 KERNELS = {
-    "comparing": comparing,
-    "looking up": looking_up,
+    "compare": compare_kernel,
+    "table": table_kernel,
     "scalar loop": scalar_loop,
-    "without numba": without_numba,
+    "numpy": numpy_kernel,
 }
 
 
@@ -68,7 +68,7 @@ def test_threads(benchmark, threads, size):
     counts, _ = benchmark.pedantic(
         cpu.count,
         args=([weights], bounds),
-        kwargs={"kernel": comparing, "threads": threads},
+        kwargs={"kernel": compare_kernel, "threads": threads},
         rounds=20,
         warmup_rounds=2,
     )

@@ -2,7 +2,7 @@
 
 import keras
 
-from gangplank.demo import digits
+from gangplank.commands.demo import digits
 
 
 def load_images():

@@ -8,7 +8,7 @@ import argparse
 from images import load_images
 
 import gangplank
-from gangplank.demo import convnet
+from gangplank.commands.demo import convnet
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
 parser.add_argument("--gateway", default="127.0.0.1:9091", help="address of a Pushgateway")

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from gangplank._native import cpu, reference, tensorflow_ops
-from gangplank._native.comparing import comparing
-from gangplank._native.looking_up import looking_up
-from gangplank._native.without_numba import without_numba
+from gangplank._native.compare_kernel import compare_kernel
+from gangplank._native.numpy_kernel import numpy_kernel
+from gangplank._native.table_kernel import table_kernel
 
 
 def _on_tensorflow(count, arrays, bounds):
@@ -27,9 +27,9 @@ _UNDER_XLA = tf.function(tensorflow_ops.slots, jit_compile=True)
 IMPLEMENTATIONS = {
     "reference": reference.count,
     "cpu": cpu.count,
-    "cpu-comparing": partial(cpu.count, kernel=comparing),
-    "cpu-looking-up": partial(cpu.count, kernel=looking_up),
-    "cpu-without-numba": partial(cpu.count, kernel=without_numba),
+    "cpu-compare": partial(cpu.count, kernel=compare_kernel),
+    "cpu-table": partial(cpu.count, kernel=table_kernel),
+    "cpu-numpy": partial(cpu.count, kernel=numpy_kernel),
     "cpu-three-threads": partial(cpu.count, kernel=cpu.fastest_compiled, threads=3),
 }
 

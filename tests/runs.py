@@ -2,7 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from gangplank.publishing import Publisher, Pushgateway, PushMetrics
+from gangplank.metrics import PushMetrics
+from gangplank.publishing import Publisher, Pushgateway
 
 
 def fit(model, data, *callbacks, epochs=2, **options):

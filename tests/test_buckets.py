@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gangplank
-from gangplank.buckets import finite_bounds
+from gangplank.weights.buckets import finite_bounds
 
 
 def test_presets():

@@ -91,9 +91,9 @@ def test_an_address_that_is_none(capsys):
 
 
 def test_what_the_demo_needs_is_missing(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "gangplank.demo", raising=False)
+    monkeypatch.delitem(sys.modules, "gangplank.commands.demo", raising=False)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    monkeypatch.delattr("gangplank.demo", raising=False)
+    monkeypatch.delattr("gangplank.commands.demo", raising=False)
     assert main(["demo"]) == 1
     assert "pip install 'gangplank[demo]'" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ import pytest
 from runs import fit
 
 from gangplank import weights_histogram
-from gangplank._native import places, reference
+from gangplank._native import devices, reference
 
 if keras.backend.backend() != "jax":
     pytest.skip("Keras does not use JAX", allow_module_level=True)
@@ -108,7 +108,7 @@ def test_where_a_mesh_is_set():
 
 
 def test_an_array_in_host_memory_is_not_counted_by_jax():
-    assert places.placed(jax.numpy.ones(3))[0] == "cpu"
+    assert devices.placed(jax.numpy.ones(3))[0] == "cpu"
 
 
 def test_a_deleted_array(model):

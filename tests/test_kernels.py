@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from corpus import FLOATS, INTEGERS
 
-from gangplank._native import comparing, cpu, edges, jit, looking_up, reference
+from gangplank._native import compare_kernel, cpu, edges, jit, reference, table_kernel
 
-BLOCK_BYTES = comparing.BLOCK_BYTES
-KERNELS = {"comparing": comparing.comparing, "looking up": looking_up.looking_up}
+BLOCK_BYTES = compare_kernel.BLOCK_BYTES
+KERNELS = {"compare": compare_kernel.compare_kernel, "table": table_kernel.table_kernel}
 BOUNDS = np.arange(-6, 7) / 20
 VALUES = np.random.default_rng(0).normal(0, 0.2, 100_000).astype(np.float32)
 
@@ -61,7 +61,7 @@ def test_bounds_that_are_neighbours(name):
 
 
 @pytest.mark.parametrize(
-    ("module", "compiled"), [(comparing, "_compare"), (looking_up, "_look_up")]
+    ("module", "compiled"), [(compare_kernel, "_compare"), (table_kernel, "_look_up")]
 )
 def test_read_only_and_writable_arrays_share_one_compiled_kernel(module, compiled, monkeypatch):
     given = []
@@ -85,12 +85,12 @@ def test_read_only_and_writable_arrays_share_one_compiled_kernel(module, compile
 @pytest.mark.parametrize(
     ("bound_count", "dtype", "chosen"),
     [
-        (13, "f4", "comparing"),
-        (39, "f4", "comparing"),
-        (40, "f4", "looking_up"),
-        (79, "f2", "comparing"),
-        (80, "f2", "looking_up"),
-        (21, "f8", "looking_up"),
+        (13, "f4", "compare"),
+        (39, "f4", "compare"),
+        (40, "f4", "table"),
+        (79, "f2", "compare"),
+        (80, "f2", "table"),
+        (21, "f8", "table"),
     ],
 )
 def test_the_faster_kernel_is_chosen_by_the_bytes_of_the_magnitudes(bound_count, dtype, chosen):
@@ -108,17 +108,18 @@ def test_no_folder_for_the_compiled_code(monkeypatch):
         return compiled(**options)
 
     monkeypatch.setattr(numba, "njit", njit)
-    monkeypatch.setattr(comparing, "_compare", jit.compiled(comparing._compare.__wrapped__))
-    assert counted(comparing.comparing, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
+    kernel = jit.compiled(compare_kernel._compare.__wrapped__)
+    monkeypatch.setattr(compare_kernel, "_compare", kernel)
+    assert counted(compare_kernel.compare_kernel, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
 
 
 @pytest.mark.parametrize("kept", [0, 100])
 def test_half_a_file_where_the_compiled_code_is_kept(kept, tmp_path, monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     for spoil in (False, True):
-        kernel = jit.compiled(comparing._compare.__wrapped__)
-        monkeypatch.setattr(comparing, "_compare", kernel)
-        assert counted(comparing.comparing, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
+        kernel = jit.compiled(compare_kernel._compare.__wrapped__)
+        monkeypatch.setattr(compare_kernel, "_compare", kernel)
+        assert counted(compare_kernel.compare_kernel, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
         files = [file for file in tmp_path.rglob("*.nb*") if not spoil]
         assert files or spoil
         for file in files:
@@ -135,8 +136,9 @@ def test_a_full_disk_where_the_compiled_code_is_kept(monkeypatch):
         return (lambda _: full) if options.get("cache") else compiled(**options)
 
     monkeypatch.setattr(numba, "njit", njit)
-    monkeypatch.setattr(comparing, "_compare", jit.compiled(comparing._compare.__wrapped__))
-    assert counted(comparing.comparing, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
+    kernel = jit.compiled(compare_kernel._compare.__wrapped__)
+    monkeypatch.setattr(compare_kernel, "_compare", kernel)
+    assert counted(compare_kernel.compare_kernel, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
 
 
 def test_without_just_in_time_compilation():
@@ -145,13 +147,13 @@ import numba
 import numpy as np
 from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
 from gangplank._native import cpu, reference
-from gangplank._native.looking_up import looking_up
+from gangplank._native.table_kernel import table_kernel
 assert numba.config.DISABLE_JIT
 for bounds in map(np.array, BOUNDS.values()):
     for dtype in FLOATS + INTEGERS:
         values = [hard_values(dtype, bounds)]
         expected_counts, expected_nan_count = reference.count(values, bounds)
-        for kernel in (None, looking_up):
+        for kernel in (None, table_kernel):
             counts, nan_count = cpu.count(values, bounds, kernel=kernel)
             assert counts.tolist() == expected_counts.tolist(), (bounds, dtype)
             assert nan_count == expected_nan_count

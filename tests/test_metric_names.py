@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gangplank.metric_names import MetricNames, checked_metrics
+from gangplank.metrics.metric_names import MetricNames, checked_metrics
 
 
 def names(logs, metrics=None, reserved=()):

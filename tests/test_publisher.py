@@ -17,7 +17,7 @@ from prometheus_client.exposition import default_handler
 from runs import Run
 from samples import metrics_of
 
-from gangplank.publishing import last_words
+from gangplank.publishing import process_end
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
@@ -164,7 +164,7 @@ def test_many_runs_that_fail_together_are_waited_for_together():
     with serving(saying_nothing) as address:
         runs = [Run(address, timeout=1) for _ in range(5)]
         began = time.monotonic()
-        last_words._have_last_words()
+        process_end._have_last_words()
         assert time.monotonic() - began < 3
     awaited(lambda: not pushing())
     assert all(run.has_failed for run in runs)

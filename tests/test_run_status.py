@@ -11,7 +11,7 @@ import keras
 import pytest
 from prometheus_client import CollectorRegistry
 
-from gangplank.run_status import KerasCall, RunStatus
+from gangplank.metrics.run_status import KerasCall, RunStatus
 
 
 def true_statuses(status):

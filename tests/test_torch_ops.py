@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gangplank import weights_histogram
-from gangplank._native import places, reference
+from gangplank._native import devices, reference
 
 if keras.backend.backend() != "torch":
     pytest.skip("Keras does not use PyTorch", allow_module_level=True)
@@ -40,7 +40,7 @@ def test_a_lazily_negated_tensor():
 
 
 def test_a_tensor_in_host_memory_is_not_counted_by_torch():
-    assert places.placed(torch.ones(3))[0] == "cpu"
+    assert devices.placed(torch.ones(3))[0] == "cpu"
 
 
 def test_a_tensor_without_values():

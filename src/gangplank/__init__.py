@@ -2,11 +2,15 @@
 
 import gangplank._backend  # noqa: F401
 from gangplank import gateway
-from gangplank.buckets import HISTOGRAM_WEIGHT_BUCKETS_0_3, HISTOGRAM_WEIGHT_BUCKETS_1_0
-from gangplank.collector import HistogramCollector
-from gangplank.histogram import WeightsHistogram, weights_histogram
+from gangplank.metrics import HistogramCollector
 from gangplank.publishing import PushError
 from gangplank.train_test_exporter import TrainTestExporter
+from gangplank.weights import (
+    HISTOGRAM_WEIGHT_BUCKETS_0_3,
+    HISTOGRAM_WEIGHT_BUCKETS_1_0,
+    WeightsHistogram,
+    weights_histogram,
+)
 
 __version__ = "0.1.0"
 

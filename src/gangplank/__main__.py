@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        from gangplank import demo as demonstration
+        from gangplank.commands import demo as demonstration
     except ModuleNotFoundError as error:
         return _fail(f"{error}. Install what the demo needs: pip install 'gangplank[demo]'")
     try:

@@ -15,13 +15,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from gangplank.arguments import checked_histogram_freq, checked_push_from, checked_update_freq
-from gangplank.buckets import finite_bounds
-from gangplank.histogram import weights_histogram
-from gangplank.metric_names import MetricNames, checked_metrics, number
+from gangplank.metrics import RESERVED, Ending, MetricNames, RunMetrics, checked_metrics, number
 from gangplank.processes import PROCESS, process_index
 from gangplank.publishing import Handler, Publisher, Pushgateway
-from gangplank.run_metrics import RESERVED, RunMetrics
-from gangplank.run_status import Ending
+from gangplank.weights import finite_bounds, weights_histogram
 
 _logger = logging.getLogger(__name__)
 

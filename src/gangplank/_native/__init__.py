@@ -2,10 +2,10 @@
 
 - `reference`: what a count is; every other way equals it to the last count;
 - `edges`: bounds as edges among bit patterns, so that all else compares integers;
-- `cpu`: arrays in host memory; it chooses among the kernels `without_numba` (until it pays to load
-  numba), `comparing` (few bounds) and `looking_up` (many), which `jit` compiles;
+- `cpu`: arrays in host memory; it chooses among the kernels `numpy_kernel` (until it pays to load
+  numba), `compare_kernel` (few bounds) and `table_kernel` (many), which `jit` compiles;
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on the devices where they live;
-- `places`: which of these counts an array;
+- `devices`: which of these counts an array;
 - `arrays`: arrays of each framework as NumPy sees them.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gangplank._native import cpu
 from gangplank._native.arrays import dtype_name, is_array, is_countable
-from gangplank._native.places import WHEN_JAX_TRAINS, placed, unreadable
+from gangplank._native.devices import WHEN_JAX_TRAINS, placed, unreadable
 
 __all__ = ["WHEN_JAX_TRAINS", "count", "dtype_name", "is_array", "is_countable", "unreadable"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Count, Edges
-from gangplank._native.without_numba import without_numba
+from gangplank._native.numpy_kernel import numpy_kernel
 
 Kernel = Callable[[Edges], Count]
 
@@ -81,19 +81,19 @@ def _choose_for(size: int) -> tuple[Kernel, int]:
     if f"{__package__}.jit" not in sys.modules:
         _values_without_numba += size
         if _values_without_numba <= LOAD_NUMBA_AFTER:
-            return without_numba, 1
+            return numpy_kernel, 1
     from gangplank._native.jit import CAN_COMPILE, THREADS
 
-    return fastest_compiled if CAN_COMPILE else without_numba, THREADS
+    return fastest_compiled if CAN_COMPILE else numpy_kernel, THREADS
 
 
 def fastest_compiled(edges: Edges) -> Count:
     """The numba kernel that is faster for `edges`."""
-    from gangplank._native.comparing import comparing
-    from gangplank._native.looking_up import looking_up
+    from gangplank._native.compare_kernel import compare_kernel
+    from gangplank._native.table_kernel import table_kernel
 
     few = edges.mirrored().magnitudes.nbytes <= COMPARE_UP_TO_BYTES
-    return comparing(edges) if few else looking_up(edges)
+    return compare_kernel(edges) if few else table_kernel(edges)
 
 
 def _count_shares(

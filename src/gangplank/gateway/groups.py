@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from gangplank.labels import is_label_name
+from gangplank.metrics import is_label_name
 
 Labels = frozenset[tuple[str, str]]
 

@@ -2,7 +2,6 @@
 
 from gangplank.publishing.publisher import Publisher
 from gangplank.publishing.push_error import PushError
-from gangplank.publishing.push_metrics import PushMetrics
 from gangplank.publishing.pushgateway import Handler, Pushgateway
 
-__all__ = ["Handler", "Publisher", "PushError", "PushMetrics", "Pushgateway"]
+__all__ = ["Handler", "Publisher", "PushError", "Pushgateway"]

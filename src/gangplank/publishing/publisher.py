@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from gangplank.publishing import last_words
+from gangplank.metrics import PushMetrics
+from gangplank.publishing import process_end
 from gangplank.publishing.outage import Outage
 from gangplank.publishing.pace import Pace
 from gangplank.publishing.push_error import PushError
-from gangplank.publishing.push_metrics import PushMetrics
 from gangplank.publishing.pushgateway import Pushgateway
 
 _logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Publisher:
         metrics.failures = metrics.failures or 0
         self._thread = threading.Thread(target=self._work, name="gangplank-push", daemon=True)
         self._thread.start()
-        last_words.expect(self)
+        process_end.expect(self)
 
     @property
     def error(self) -> PushError | None:
@@ -114,7 +114,7 @@ class Publisher:
             return None
         self._end(delete=delete)
         self.wait()
-        last_words.forget(self)
+        process_end.forget(self)
         if self._thread.is_alive():
             self._note_lateness(0.0)
         return self._loss()
@@ -123,7 +123,7 @@ class Publisher:
         """Ends without another push."""
         self._is_stopped = True
         self._woken.put(None)
-        last_words.forget(self)
+        process_end.forget(self)
 
     def fail(self) -> None:
         """The run has failed: begins its last push."""
@@ -166,7 +166,7 @@ class Publisher:
                 self._settled = state
                 self._pace.succeeded()
                 self._note_success()
-        last_words.forget(self)
+        process_end.forget(self)
         if self._failed_at is not None and not self._is_stopped and (loss := self._loss()):
             _logger.error("%s", loss)
         # They hold the frame of the run, and with it its data.

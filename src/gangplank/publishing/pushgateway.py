@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from prometheus_client import delete_from_gateway, pushadd_to_gateway
 from prometheus_client.registry import Collector
 
-from gangplank.labels import is_label_name
+from gangplank.metrics import is_label_name
 from gangplank.publishing.bounded_handler import bounded_handler
 from gangplank.publishing.push_error import PushError, push_error
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gangplank import weights_histogram
-from gangplank._native import places
+from gangplank._native import devices
 
 BOUNDS = (-0.1, 0.0, 0.1)
 VALUES = np.array([-1.0, 0.05, 2.0, np.nan], np.float32)
@@ -24,7 +24,7 @@ OPS = {
 @pytest.fixture
 def on_device(monkeypatch):
     """Has the arrays of Keras's framework counted as on an accelerator."""
-    monkeypatch.setattr(places, "_is_on_accelerator", lambda owner, _: owner != "numpy")
+    monkeypatch.setattr(devices, "_is_on_accelerator", lambda owner, _: owner != "numpy")
 
 
 @pytest.mark.parametrize(
@@ -37,19 +37,19 @@ def on_device(monkeypatch):
     ],
 )
 def test_accelerators_of_tensorflow(device, expected):
-    assert places._is_on_accelerator("tensorflow", SimpleNamespace(device=device)) == expected
+    assert devices._is_on_accelerator("tensorflow", SimpleNamespace(device=device)) == expected
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("cpu", False), ("cuda", True), ("mps", True)])
 def test_accelerators_of_torch(kind, expected):
     tensor = SimpleNamespace(device=SimpleNamespace(type=kind))
-    assert places._is_on_accelerator("torch", tensor) == expected
+    assert devices._is_on_accelerator("torch", tensor) == expected
 
 
 @pytest.mark.parametrize(("platform", "expected"), [("cpu", False), ("gpu", True), ("tpu", True)])
 def test_accelerators_of_jax(platform, expected):
     array = SimpleNamespace(devices=lambda: [SimpleNamespace(platform=platform)])
-    assert places._is_on_accelerator("jax", array) == expected
+    assert devices._is_on_accelerator("jax", array) == expected
 
 
 def test_arrays_on_a_device_and_in_host_memory_add_up(on_device, monkeypatch):

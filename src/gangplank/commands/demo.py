@@ -15,10 +15,9 @@ from scipy.ndimage import shift, zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from gangplank.buckets import HISTOGRAM_WEIGHT_BUCKETS_0_3
 from gangplank.gateway import Gateway
-from gangplank.histogram import WeightsHistogram, weights_histogram
 from gangplank.train_test_exporter import TrainTestExporter
+from gangplank.weights import HISTOGRAM_WEIGHT_BUCKETS_0_3, WeightsHistogram, weights_histogram
 
 JOB = "digits"
 EPOCHS = 6

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank import _native
-from gangplank.buckets import finite_bounds
-from gangplank.weights import weight_arrays
+from gangplank.weights.buckets import finite_bounds
+from gangplank.weights.variables import weight_arrays
 
 
 @dataclass(frozen=True, eq=False, repr=False)

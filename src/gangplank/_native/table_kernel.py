@@ -18,7 +18,7 @@ CELL_BITS = {1: 8, 2: 8, 4: 8, 8: 11}
 MOST_CELL_BITS = 22
 
 
-def looking_up(edges: Edges) -> Count:
+def table_kernel(edges: Edges) -> Count:
     """A function that counts bit patterns into the buckets of `edges`."""
     dtype = edges.patterns.dtype
     width = 8 * dtype.itemsize

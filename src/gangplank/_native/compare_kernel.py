@@ -27,7 +27,7 @@ I32, I64 = ir.IntType(32), ir.IntType(64)
 OPAQUE = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0")
 
 
-def comparing(edges: Edges) -> Count:
+def compare_kernel(edges: Edges) -> Count:
     """A function that counts bit patterns into the buckets of `edges`."""
     mirrored = edges.mirrored()
     dtype = mirrored.magnitudes.dtype

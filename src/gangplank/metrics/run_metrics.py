@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gangplank.collector import HistogramCollector
-from gangplank.histogram import WeightsHistogram
-from gangplank.metric_names import MetricNames
-from gangplank.publishing import PushMetrics
-from gangplank.run_status import KerasCall, RunStatus
+from gangplank.metrics.histogram_collector import HistogramCollector
+from gangplank.metrics.metric_names import MetricNames
+from gangplank.metrics.push_metrics import PushMetrics
+from gangplank.metrics.run_status import KerasCall, RunStatus
+from gangplank.weights import WeightsHistogram
 
 _HISTOGRAM = "model_weights"
 

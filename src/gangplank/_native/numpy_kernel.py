@@ -14,7 +14,7 @@ CHUNK = 1 << 16
 COMPARE_UP_TO = 128
 
 
-def without_numba(edges: Edges) -> Count:
+def numpy_kernel(edges: Edges) -> Count:
     """A function that counts bit patterns into the buckets of `edges`."""
     slots = _compared if edges.patterns.size <= COMPARE_UP_TO else _searched
     return lambda bits: edges.totals(slots(bits, edges.patterns))

@@ -1,4 +1,4 @@
-"""Which of Keras's metrics are exported, and what Prometheus calls each."""
+"""Names: which of Keras's metrics are exported, what Prometheus calls each, and labels."""
 
 import re
 import reprlib
@@ -111,3 +111,8 @@ def _twin(key: str) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
+
+
+def is_label_name(name: str) -> bool:
+    """Whether a label that is not Prometheus's own may have this name."""
+    return re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", name) is not None

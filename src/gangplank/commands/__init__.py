@@ -1,0 +1,1 @@
+"""The commands of ``gangplank``, a file each."""

@@ -1,0 +1,16 @@
+"""A model's weights and what they look like: which variables, which buckets, histograms."""
+
+from gangplank.weights.buckets import (
+    HISTOGRAM_WEIGHT_BUCKETS_0_3,
+    HISTOGRAM_WEIGHT_BUCKETS_1_0,
+    finite_bounds,
+)
+from gangplank.weights.histogram import WeightsHistogram, weights_histogram
+
+__all__ = [
+    "HISTOGRAM_WEIGHT_BUCKETS_0_3",
+    "HISTOGRAM_WEIGHT_BUCKETS_1_0",
+    "WeightsHistogram",
+    "finite_bounds",
+    "weights_histogram",
+]
