@@ -85,12 +85,12 @@ def test_read_only_and_writable_arrays_share_one_compiled_kernel(module, compile
 @pytest.mark.parametrize(
     ("bound_count", "dtype", "chosen"),
     [
-        (13, "f4", "compare"),
-        (39, "f4", "compare"),
-        (40, "f4", "table"),
-        (79, "f2", "compare"),
-        (80, "f2", "table"),
-        (21, "f8", "table"),
+        (13, "f4", "compare_kernel"),
+        (39, "f4", "compare_kernel"),
+        (40, "f4", "table_kernel"),
+        (79, "f2", "compare_kernel"),
+        (80, "f2", "table_kernel"),
+        (21, "f8", "table_kernel"),
     ],
 )
 def test_the_faster_kernel_is_chosen_by_the_bytes_of_the_magnitudes(bound_count, dtype, chosen):
