@@ -1,8 +1,12 @@
 """Gateways that misbehave: servers that do with each connection what a function says."""
 
 import contextlib
+import re
 import socket
 import threading
+
+# The head of a record of a handshake, of which 16,383 bytes are to come.
+TLS_RECORD = b"\x16\x03\x03\x3f\xff"
 
 
 @contextlib.contextmanager
@@ -77,3 +81,67 @@ def dripping(head, seconds=0.05):
 def resetting(connection, _):
     # To linger for no time is to reset.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+@contextlib.contextmanager
+def dropping():
+    """An address on loopback that drops whoever wants to connect, as a broken route does."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        with contextlib.suppress(TimeoutError):
+            while True:  # until its queue is full
+                waiting = stack.enter_context(socket.socket())
+                waiting.settimeout(0.2)
+                waiting.connect(listener.getsockname())
+        yield listener.getsockname()
+
+
+def forwarding(place, heads):
+    """A proxy, before which every host is at `place`; the heads of what it got go to `heads`."""
+
+    def speak(connection, _):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(1 << 16)
+        heads.append(head.decode())
+        host, _, port = place.partition(":")
+        with socket.create_connection((host, int(port))) as beyond:
+            if head.startswith(b"CONNECT "):
+                connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                beyond.sendall(re.sub(rb"http://[^/]*", b"", head, count=1))
+            back = threading.Thread(target=relay, args=(beyond, connection))
+            back.start()
+            relay(connection, beyond)
+            back.join()
+
+    return speak
+
+
+def relay(source, target):
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def after(words, speak):
+    """Says `words`, and goes on with `speak` when it has been answered."""
+
+    def both(connection, end):
+        connection.sendall(words)
+        connection.recv(1 << 16)
+        speak(connection, end)
+
+    return both
+
+
+def secured(context, speak):
+    """`speak` within TLS, for a server that peeks."""
+
+    def speak_within(connection, end):
+        with context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(1 << 16)
+            speak(secure, end)
+
+    return speak_within

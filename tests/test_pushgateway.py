@@ -1,17 +1,26 @@
 """Pushing to gateways that take it, that refuse it, and that are none."""
 
-import contextlib
 import socket
 import ssl
-import threading
 import time
 import traceback
 from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
+import trustme
 from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
-from faulty import answering, dripping, resetting, saying, saying_nothing, serving
+from faulty import (
+    TLS_RECORD,
+    answering,
+    dripping,
+    dropping,
+    resetting,
+    saying,
+    saying_nothing,
+    secured,
+    serving,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge, Histogram
@@ -63,6 +72,31 @@ def test_all_addresses_of_a_host_are_tried_and_share_the_time(registry, monkeypa
     with silent:
         refusal(Pushgateway("gateway.example:9091", "job"), registry, 0.4)
     assert time.monotonic() - began < 1.5
+
+
+def test_an_address_that_drops_packets_does_not_take_the_time_of_the_next(
+    gateway, registry, monkeypatch
+):
+    found = socket.getaddrinfo
+    with dropping() as dead:
+
+        def both(host, port, *options, **kinds):
+            assert host == "gateway.example"
+            return [*found(*dead, **kinds), *found(*gateway.split(":"), **kinds)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+        Pushgateway("gateway.example:9091", "job").push(registry, 2)
+        monkeypatch.undo()
+    assert metrics_of(gateway, "job")["answer"] == 42
+
+
+def test_a_timeout_is_told_as_the_user_knows_it(registry):
+    with dropping() as (host, port):
+        address = f"{host}:{port}"
+        message = refusal(Pushgateway(address, "job", timeout=0.2), registry, 0.2)
+        assert "it did not answer within 0.2 s. Check that it is up" in message
+        message = refusal(Pushgateway(address, "job", timeout=2), registry, 0.1)
+        assert "it did not answer within 0.1 s, which were left of the timeout of 2 s." in message
 
 
 def test_an_error_that_a_handler_made_itself(registry):
@@ -171,9 +205,22 @@ def test_a_gateway_that_never_answers(registry):
     assert "it did not answer within 0.3 s" in message
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 400 Bad\r\n\r\n"])
-def test_a_gateway_that_drips_is_left_in_time(registry, head):
-    with serving(dripping(head)) as address:
+DRIPPING = {
+    "a head": ("http", b"HTTP/1.1 200 OK\r\nX: "),
+    "a body": ("http", b"HTTP/1.1 400 Bad\r\n\r\n"),
+    "a handshake": ("https", None),
+    "a secured head": ("https", b"HTTP/1.1 200 OK\r\nX: "),
+    "a secured body": ("https", b"HTTP/1.1 400 Bad\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize(("scheme", "head"), DRIPPING.values(), ids=DRIPPING)
+def test_a_gateway_that_drips_is_left_in_time(registry, scheme, head, certified):
+    speak = dripping(head or TLS_RECORD)
+    if scheme == "https" and head:
+        speak = secured(certified, speak)
+    with serving(speak, peek=True) as address:
+        address = f"{scheme}://{address}"
         began = time.monotonic()
         message = refusal(Pushgateway(address, "job"), registry, 0.4)
         assert 0.3 < time.monotonic() - began < 5
@@ -257,24 +304,21 @@ def test_a_file_that_a_handler_wants_is_missing(registry):
     assert not error.value.may_pass
 
 
-def test_a_certificate_that_is_not_trusted(registry, tmp_path):
-    import trustme
-
+@pytest.fixture
+def certified(tmp_path, monkeypatch):
+    """The context of a server on 127.0.0.1 whose certificate is trusted."""
     authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
+    return context
 
-        def serve():
-            with contextlib.suppress(OSError):
-                context.wrap_socket(listener.accept()[0], server_side=True)
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        address = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        message = refusal(Pushgateway(address, "job"), registry)
-        thread.join()
+def test_a_certificate_that_is_not_trusted(registry, certified, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with serving(secured(certified, saying_nothing), peek=True) as address:
+        message = refusal(Pushgateway(f"https://{address}", "job"), registry)
     assert "Check its certificate, and SSL_CERT_FILE for your CA." in message
 
 

@@ -5,12 +5,10 @@ waited for without end. It also follows a redirect with a GET, and takes the ans
 page that leads to for the gateway's.
 """
 
-import io
 import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.request import (
@@ -21,7 +19,10 @@ from urllib.request import (
     OpenerDirector,
     ProxyHandler,
     Request,
+    UnknownHandler,
 )
+
+from gangplank.publishing.proxy import proxy_for
 
 
 def bounded_handler(
@@ -35,84 +36,110 @@ def bounded_handler(
 ) -> Callable[[], None]:
     """What sends `data` within `timeout` seconds, the resolution of the name apart.
 
-    `context` is for https; one that trusts the system's certificates if None. It raises
+    `context` is for https, and `bounded_context` makes it; a new one if None. It raises
     TimeoutError or URLError where the gateway was not heard, and HTTPError where it answered
     anything but 2xx.
     """
 
     def send() -> None:
         request = Request(url, data, dict(headers), method=method)
-        # Not build_opener, which adds handlers of redirects and, from Python 3.12 on, one of https
-        # that reads the system's certificates each time.
-        opener = OpenerDirector()
-        for handler in (
-            ProxyHandler(),
-            _HTTPHandler(),
-            _HTTPSHandler(context),
-            HTTPErrorProcessor(),
-            HTTPDefaultErrorHandler(),
-        ):
-            opener.add_handler(handler)
-        with opener.open(request, timeout=timeout):
+        with opened(request, timeout, context):
             pass
 
     return send
+
+
+def opened(request: Request, timeout: float, context: ssl.SSLContext | None) -> HTTPResponse:
+    """The answer to `request`, whose head and body come within `timeout` seconds from now."""
+    proxy = proxy_for(request.full_url)
+    # Not build_opener, which adds handlers of redirects and, from Python 3.12 on, one of https
+    # that reads the system's certificates each time.
+    opener = OpenerDirector()
+    for handler in (
+        ProxyHandler({request.type: proxy} if proxy else {}),
+        _HTTPHandler(),
+        _HTTPSHandler(context),
+        UnknownHandler(),
+        HTTPErrorProcessor(),
+        HTTPDefaultErrorHandler(),
+    ):
+        opener.add_handler(handler)
+    answer: HTTPResponse = opener.open(request, timeout=timeout)
+    return answer
+
+
+def bounded_context() -> ssl.SSLContext:
+    """A context that trusts the system's certificates, for connections that end in time."""
+    context = ssl.create_default_context()
+    context.sslsocket_class = _BoundedTLSSocket
+    return context
+
+
+class _Bounded(socket.socket):
+    """A socket no call of which lasts beyond its deadline.
+
+    A timer that shuts an ordinary socket would be a thread, and those cannot be started any more
+    where Python 3.12 ends a process, which is where a run has its last words.
+    """
+
+    deadline: float  # by time.monotonic()
+
+    def recv_into(self, *arguments: Any) -> int:
+        self.settimeout(_remaining(self.deadline))
+        return super().recv_into(*arguments)
+
+    def send(self, *arguments: Any) -> int:
+        self.settimeout(_remaining(self.deadline))
+        return super().send(*arguments)
+
+    def sendall(self, *arguments: Any) -> None:
+        self.settimeout(_remaining(self.deadline))
+        super().sendall(*arguments)
+
+
+class _BoundedSocket(_Bounded):
+    def gettimeout(self) -> float:
+        # TLS takes it over, and holds to it in its handshake as a whole.
+        return _remaining(self.deadline)
+
+
+class _BoundedTLSSocket(_Bounded, ssl.SSLSocket):
+    pass
 
 
 class _BoundedConnection(HTTPConnection):
     def __init__(self, host: str, *, timeout: float = 10.0, **options: Any) -> None:
         super().__init__(host, timeout=timeout, **options)
         self._deadline = time.monotonic() + timeout
-        self.response_class = partial(_BoundedResponse, deadline=self._deadline)  # type: ignore[assignment]
         self._create_connection = self._connected
 
-    def _connected(self, address: tuple[str, int], *options: Any) -> socket.socket:
-        """A connection to the first address of the host that answers, all in time."""
+    def _connected(self, address: tuple[str, int], *options: Any) -> _BoundedSocket:
+        """A connection to the first address of the host that answers in its share of the time."""
         failure: OSError = TimeoutError()
-        for _, _, _, _, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
-            host, port = str(found[0]), int(found[1])
+        found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        for left, (family, kind, protocol, _, place) in zip(
+            range(len(found), 0, -1), found, strict=True
+        ):
+            connection = None
             try:
-                connection = socket.create_connection((host, port), _remaining(self._deadline))
+                connection = _BoundedSocket(family, kind, protocol)
+                connection.deadline = self._deadline
+                connection.settimeout(_remaining(self._deadline) / left)
+                connection.connect(place)
             except OSError as error:
                 failure = error
+                if connection is not None:
+                    connection.close()
             else:
-                connection.settimeout(_remaining(self._deadline))
                 return connection
         raise failure
 
-    def send(self, data: Any) -> None:
-        if self.sock is not None:
-            self.sock.settimeout(_remaining(self._deadline))
-        super().send(data)
-
 
 class _BoundedHTTPSConnection(_BoundedConnection, HTTPSConnection):
-    pass
-
-
-class _BoundedResponse(HTTPResponse):
-    def __init__(self, sock: socket.socket, *arguments: Any, deadline: float, **options: Any):
-        super().__init__(sock, *arguments, **options)
-        unbounded = self.fp.detach()
-        self.fp = io.BufferedReader(_BoundedReader(unbounded, sock, deadline))
-
-
-class _BoundedReader(io.RawIOBase):
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: float) -> None:
-        self._raw = raw
-        self._sock = sock
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(_remaining(self._deadline))
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+    def connect(self) -> None:
+        super().connect()
+        assert isinstance(self.sock, _BoundedTLSSocket)
+        self.sock.deadline = self._deadline
 
 
 class _HTTPHandler(HTTPHandler):
@@ -128,7 +155,8 @@ class _HTTPSHandler(AbstractHTTPHandler):
         self._context = context
 
     def https_open(self, request: Request) -> HTTPResponse:
-        return self.do_open(_BoundedHTTPSConnection, request, context=self._context)
+        context = self._context or bounded_context()
+        return self.do_open(_BoundedHTTPSConnection, request, context=context)
 
 
 def _remaining(deadline: float) -> float:

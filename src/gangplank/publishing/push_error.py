@@ -8,6 +8,8 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
 
+from gangplank.publishing.proxy import without_credentials
+
 _LONGEST_WORDS = 500  # bytes of an answer that are quoted
 _LONGEST_WAIT = 3600.0  # seconds, whatever Retry-After says
 
@@ -43,7 +45,9 @@ class PushError(OSError):
         return more
 
 
-def push_error(error: Exception, what: str, address: str, timeout: float) -> PushError:
+def push_error(
+    error: Exception, what: str, address: str, timeout: float, *, of: float, proxy: str | None
+) -> PushError:
     """The PushError that `error` is the cause of.
 
     Arguments:
@@ -51,14 +55,23 @@ def push_error(error: Exception, what: str, address: str, timeout: float) -> Pus
         what: what was not done, such as "The metrics of job 'a' were not pushed to".
         address: of the Pushgateway.
         timeout: seconds that there were.
+        of: the timeout that the user knows, of which these were left.
+        proxy: the URL of the proxy through which the gateway was to be reached, if any.
     """
     words = ""
     if isinstance(error, HTTPError):
         words = _words(error, time.monotonic() + timeout)
     elif isinstance(error, URLError) and isinstance(error.reason, Exception):
         error = error.reason
-    reason = _reason(error, words, address, timeout)
-    failure = PushError(f"{what} the Pushgateway at {address}: {reason}")
+    within = f"{round(timeout, 2):g} s"
+    if round(timeout, 2) < round(of, 2):
+        within += f", which were left of the timeout of {of:g} s"
+    reason = _reason(error, words, address, within, "its" if proxy is None else "the proxy's")
+    through = ""
+    if proxy is not None:
+        through = f" through the proxy {without_credentials(proxy)}"
+        reason += " To do without the proxy, name the gateway in the variable no_proxy."
+    failure = PushError(f"{what} the Pushgateway at {address}{through}: {reason}")
     failure.may_pass = _may_pass(error)
     failure.retry_after = _retry_after(error)
     # The error of a header that is none repeats it, and with it the secret that it holds.
@@ -66,17 +79,20 @@ def push_error(error: Exception, what: str, address: str, timeout: float) -> Pus
     return failure
 
 
-def _reason(error: Exception, words: str, address: str, timeout: float) -> str:
+def _reason(error: Exception, words: str, address: str, within: str, whose: str) -> str:
     if isinstance(error, HTTPError):
         advice = {
             400: "Check whether metrics of these names stand there with another type.",
             401: "Check the credentials that the handler sends.",
             403: "Check what the credentials that the handler sends are allowed to do.",
+            407: "Check the user and the password in the proxy's URL.",
+            413: "Push less at once, such as a histogram of fewer buckets, or raise the limit.",
         }.get(error.code, "Check that this is the address of a Pushgateway.")
         return f"it answered {error.code} {_one_line(error.msg)}: {words} {advice}"
-    if isinstance(error, TimeoutError):
+    # One with a number is the system's, which gave up earlier.
+    if isinstance(error, TimeoutError) and error.errno is None:
         return (
-            f"it did not answer within {round(timeout, 2):g} s. "
+            f"it did not answer within {within}. "
             "Check that it is up and can be reached, or raise the timeout."
         )
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -87,7 +103,7 @@ def _reason(error: Exception, words: str, address: str, timeout: float) -> str:
             "Check whether it wants a certificate of its clients, which a handler can show."
         )
     if isinstance(error, socket.gaierror):
-        return f"its name is not known ({error.strerror}). Check the address."
+        return f"{whose} name is not known ({error.strerror}). Check the address."
     if _is_bad_header(error):
         return (
             "a header that the handler sends is none. "

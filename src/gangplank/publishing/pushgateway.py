@@ -2,7 +2,6 @@
 
 import numbers
 import re
-import ssl
 import threading
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -15,7 +14,8 @@ from prometheus_client import delete_from_gateway, pushadd_to_gateway
 from prometheus_client.registry import Collector
 
 from gangplank.metrics import is_label_name
-from gangplank.publishing.bounded_handler import bounded_handler
+from gangplank.publishing.bounded_handler import bounded_context, bounded_handler
+from gangplank.publishing.proxy import proxy_for
 from gangplank.publishing.push_error import PushError, push_error
 
 Handler = Callable[..., Callable[[], None]]
@@ -66,7 +66,7 @@ class Pushgateway:
                 f"timeout must be a positive number of seconds. Received {self.timeout!r}."
             )
         # Here, since the system's certificates take 18 ms, in which no other thread runs.
-        context = ssl.create_default_context() if _is_https(self.address) else None
+        context = bounded_context() if _is_https(self.address) else None
         self._own_handler = partial(bounded_handler, context=context)
 
     def in_group(self, labels: Mapping[str, str]) -> "Pushgateway":
@@ -108,7 +108,10 @@ class Pushgateway:
 
     def _error(self, error: Exception, what: str, timeout: float) -> PushError:
         assert self.address is not None
-        return push_error(error, what.format(job=self.job), self.address, timeout)
+        # Of another handler it is not known whether it goes through the proxy.
+        proxy = proxy_for(self.address) if self.handler is None else None
+        what = what.format(job=self.job)
+        return push_error(error, what, self.address, timeout, of=self.timeout, proxy=proxy)
 
 
 def _check_address(address: Any) -> None:
