@@ -3,7 +3,9 @@
 from prometheus_client import CollectorRegistry, Gauge
 
 from gangplank.metrics import PushMetrics
-from gangplank.publishing import Publisher, Pushgateway
+from gangplank.publishing import Pushgateway
+from gangplank.publishing.publisher import Publisher
+from gangplank.publishing.pushed import Pushed
 
 
 def fit(model, data, *callbacks, epochs=2, **options):
@@ -23,8 +25,7 @@ class Run:
         self.has_failed = False
         self.publisher = Publisher(
             Pushgateway(address, "job", group, handler, timeout),
-            self.registry,
-            self.metrics,
+            Pushed(self.registry, self.metrics),
             is_over=lambda: self.is_over,
             on_failure=self.fail,
             **options,

@@ -180,7 +180,7 @@ def test_a_run_that_the_exporter_ends_says_that_it_failed(model, data):
 
     with Gateway() as gateway:
         exporter = TrainTestExporter(gateway.address, "digits", None, None, handler, False)
-        refused = At(0, lambda: awaited(lambda: exporter._publisher.error))
+        refused = At(0, lambda: awaited(lambda: exporter._pushing._publisher.error))
         with pytest.raises(PushError, match="400 Bad Request"):
             fit(model, data, exporter, refused, epochs=2)
         awaited(lambda: status_of(gateway.address, "digits") == "failed")

@@ -9,62 +9,62 @@ import weakref
 
 import keras
 import pytest
-from prometheus_client import CollectorRegistry
 
 from gangplank.metrics.run_status import KerasCall, RunStatus
 
 
-def true_statuses(status):
-    registry = CollectorRegistry()
-    registry.register(status)
-    samples = [sample for metric in registry.collect() for sample in metric.samples]
-    assert {sample.name for sample in samples} <= {"run_status"}
-    assert len(samples) in (0, 3)
-    return [sample.labels["status"] for sample in samples if sample.value == 1]
-
-
 class Begin(keras.callbacks.Callback):
-    """Begins a status when a run begins, and may end the run."""
+    """Begins a status when a run begins; may end the run by an exception, or say that it ends."""
 
-    def __init__(self, status, failure=None):
+    def __init__(self, failure=None, *, says=False):
         super().__init__()
-        self.status = status
         self.failure = failure
+        self.says = says
         self.during = []
 
     def on_train_begin(self, logs=None):
-        self.call = self.status.begin()
+        self.status = RunStatus()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.during.append((self.call.is_over(), true_statuses(self.status)))
+        self.during.append((self.status.was_left(), self.status.current()))
         if self.failure is not None:
             raise self.failure
 
+    def on_train_end(self, logs=None):
+        if self.says:
+            self.status.end("completed")
 
-def test_a_status_before_the_first_run_and_in_loops_that_are_not_keras_s():
-    status = RunStatus("run_status")
-    assert true_statuses(status) == []
-    assert not status.is_running()
-    call = status.begin()
-    assert true_statuses(status) == ["running"]
-    assert not call.is_over()
+
+def test_the_status_of_a_loop_that_is_not_keras_s():
+    status = RunStatus()
+    assert not status.is_of_keras
+    assert (status.current(), status.is_running(), status.was_left()) == ("running", True, False)
     status.end("completed")
-    assert true_statuses(status) == ["completed"]
+    assert (status.current(), status.is_running(), status.was_left()) == ("completed", False, False)
+
+
+def test_what_is_said_first_of_a_run_that_has_ended_holds_and_its_time_stands_still():
+    status = RunStatus()
+    status.end("failed")
+    seconds = status.seconds()
+    status.end("completed")
+    assert status.current() == "failed"
+    assert status.seconds() == seconds
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("no"), KeyboardInterrupt(), SystemExit(1)])
 def test_a_run_that_an_exception_ends_has_failed(model, data, failure):
-    callback = Begin(RunStatus("run_status"), failure)
+    callback = Begin(failure)
     # What is raised keeps all frames that it passed through.
     with pytest.raises(type(failure)):
         model.fit(*data, callbacks=[callback], verbose=0)
-    assert callback.during == [(False, ["running"])]
-    assert callback.call.is_over()
-    assert true_statuses(callback.status) == ["failed"]
+    assert callback.during == [(False, "running")]
+    assert callback.status.was_left()
+    assert callback.status.current() == "failed"
 
 
 def test_a_run_in_another_thread(model, data):
-    callback = Begin(RunStatus("run_status"), RuntimeError())
+    callback = Begin(RuntimeError())
 
     def fit():
         with pytest.raises(RuntimeError):
@@ -73,13 +73,13 @@ def test_a_run_in_another_thread(model, data):
     thread = threading.Thread(target=fit)
     thread.start()
     thread.join()
-    assert callback.during == [(False, ["running"])]
-    assert true_statuses(callback.status) == ["failed"]
+    assert callback.during == [(False, "running")]
+    assert callback.status.current() == "failed"
 
 
 def test_a_run_that_goes_on_while_another_thread_looks(model, data):
     goes_on, looked = threading.Event(), threading.Event()
-    callback = Begin(RunStatus("run_status"))
+    callback = Begin()
     wait = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda *_: (goes_on.set(), looked.wait(30)),
     )
@@ -88,22 +88,22 @@ def test_a_run_that_goes_on_while_another_thread_looks(model, data):
     )
     thread.start()
     goes_on.wait(30)
-    assert not callback.call.is_over()
-    assert true_statuses(callback.status) == ["running"]
+    assert not callback.status.was_left()
+    assert callback.status.current() == "running"
     looked.set()
     thread.join()
-    assert callback.call.is_over()
+    assert callback.status.was_left()
 
 
 def test_a_run_is_never_over_while_it_goes_on_whenever_another_thread_looks(model, data):
-    callback, ended = Begin(RunStatus("run_status")), threading.Event()
+    callback, ended = Begin(), threading.Event()
     end = keras.callbacks.LambdaCallback(on_train_end=lambda _: ended.set())
     looks = []
 
     def look():
         while not ended.is_set():
-            if "call" in vars(callback):
-                looks.append(callback.call.is_over() and not ended.is_set())
+            if "status" in vars(callback):
+                looks.append(callback.status.was_left() and not ended.is_set())
 
     thread = threading.Thread(target=look)
     interval = sys.getswitchinterval()
@@ -128,16 +128,15 @@ def test_the_call_of_a_function_that_only_has_the_name():
 
 @pytest.mark.parametrize("ending", ["completed", "failed"])
 def test_the_data_of_a_run_that_has_ended_is_not_kept(model, data, ending):
-    status = RunStatus("run_status")
     x, y = data[0].copy(), data[1]
     reference = weakref.ref(x)
     failure = RuntimeError() if ending == "failed" else None
+    callback = Begin(failure, says=True)
     with contextlib.suppress(RuntimeError):
-        model.fit(x, y, callbacks=[Begin(status, failure)], verbose=0)
-    if ending == "completed":
-        status.end("completed")
-    assert true_statuses(status) == [ending]
-    del failure  # and with it the frames that it passed through
+        model.fit(x, y, callbacks=[callback], verbose=0)
+    status = callback.status
+    assert status.current() == ending
+    del failure, callback  # and with it the frames that it passed through
     del x
     keras.backend.clear_session()
     gc.collect()
@@ -145,23 +144,14 @@ def test_the_data_of_a_run_that_has_ended_is_not_kept(model, data, ending):
 
 
 def test_whoever_debugs_a_run_that_failed_has_the_variables_of_fit(model, data):
-    callback = Begin(RunStatus("run_status"), RuntimeError())
+    callback = Begin(RuntimeError())
     keras.config.disable_traceback_filtering()
     try:
         with pytest.raises(RuntimeError) as error:
             model.fit(*data, callbacks=[callback], epochs=7, verbose=0)
     finally:
         keras.config.enable_traceback_filtering()
-    assert callback.call.is_over()
+    assert callback.status.was_left()
     frames = [frame for frame, _ in traceback.walk_tb(error.value.__traceback__)]
     (fit,) = [frame for frame in frames if frame.f_code.co_name == "fit"]
     assert fit.f_locals["epochs"] == 7
-
-
-def test_the_failure_of_a_run_is_not_that_of_the_next(model, data):
-    callback = Begin(RunStatus("run_status"), RuntimeError())
-    with pytest.raises(RuntimeError):
-        model.fit(*data, callbacks=[callback], verbose=0)
-    callback.status.begin()
-    callback.call.end("failed")
-    assert true_statuses(callback.status) == ["running"]

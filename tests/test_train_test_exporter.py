@@ -75,9 +75,9 @@ def test_metrics_and_weights_of_an_epoch_are_shown_at_once(model, data, monkeypa
     exporter = TrainTestExporter(None, "digits", histogram_buckets=BUCKETS, histogram_freq=1)
     seen = []
 
-    def looking(*arguments):
+    def looking(*arguments, **options):
         seen.append(shown(exporter, "train"))
-        return weights_histogram(*arguments)
+        return weights_histogram(*arguments, **options)
 
     monkeypatch.setattr("gangplank.train_test_exporter.weights_histogram", looking)
     fit(model, data, exporter)
@@ -274,7 +274,7 @@ def test_a_histogram_that_is_no_longer_true_is_not_shown(model, data, monkeypatc
     fit(model, data, exporter, epochs=1)
     assert "model_weights_count" in shown(exporter, "train")
 
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("the device is gone")
 
     monkeypatch.setattr("gangplank.train_test_exporter.weights_histogram", fail)

@@ -1,28 +1,33 @@
 """The Keras callback."""
 
-import contextlib
-import logging
 import math
-import threading
-import time
 import warnings
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any, Literal
 
 import keras
 from prometheus_client import CollectorRegistry
-from prometheus_client.registry import Collector
 
-from gangplank.arguments import checked_histogram_freq, checked_push_from, checked_update_freq
-from gangplank.metrics import RESERVED, Ending, MetricNames, RunMetrics, checked_metrics, number
-from gangplank.processes import PROCESS, process_index
-from gangplank.publishing import Handler, Publisher, Pushgateway
-from gangplank.weights import finite_bounds, weights_histogram
-
-_logger = logging.getLogger(__name__)
-
-_BETWEEN_BATCHES = 1.0  # seconds, at least, between two batches that are shown
+from gangplank.metrics import (
+    RESERVED,
+    Ending,
+    MetricNames,
+    Run,
+    RunMetrics,
+    Runs,
+    checked_metrics,
+    number,
+    register,
+)
+from gangplank.processes import PROCESS, checked_push_from, process_index
+from gangplank.publishing import Handler, Pushgateway, Pushing
+from gangplank.schedule import Schedule
+from gangplank.weights import (
+    checked_weights,
+    finite_bounds,
+    weights_count,
+    weights_histogram,
+)
 
 
 class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
@@ -36,14 +41,18 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     Where an exception ends a run, its last metrics are pushed once more, with the status
     "failed"; where SIGTERM does, too, if the run began in the main thread and nobody else handles
-    that signal.
+    that signal. In a training loop of your own nobody would tell of the exception: write the loop
+    in the block of ``with exporter:``, whose end is the end of the run.
 
-    Of the processes of a distributed run each has an exporter, and one pushes.
+    When a run begins, what an earlier one of `fit`, or of `evaluate`, left in its group is taken
+    away. Of the processes of a distributed run each has an exporter, and one pushes. A copy, by
+    `copy.deepcopy` or `pickle`, is a new exporter of the same arguments with a registry of its own.
 
     Arguments:
         pgw_addr: address of the Pushgateway, such as "127.0.0.1:9091" or "https://host"; None
-            pushes nowhere.
-        job: the job label.
+            pushes nowhere, for a Prometheus that scrapes `registry`.
+        job: the job label. Where nothing is pushed it plays no part and may be left out:
+            Prometheus sets it.
         metrics: Keras's names of the metrics to export, such as ["loss", "accuracy"]; each
             stands for its ``val_`` twin as well. All by default.
         histogram_buckets: upper bounds of the weights' histogram, strictly increasing. No
@@ -52,11 +61,14 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         ignore_exceptions: True logs that pushes fail, and that they succeed again. False aborts
             the run: a hook raises `PushError` where no push has succeeded yet, where one is
             refused for good, or where none succeeds for `timeout` seconds.
+        weights: which weights the histogram counts, "trainable" or "all", as
+            `gangplank.weights_histogram` does.
         histogram_freq: make the histogram every so many epochs; by default at the end of
             training only. At the end of `evaluate` it is made in any case.
         update_freq: "epoch" shows the metrics at each epoch's end; a number of batches also after
             so many batches of training, at most once a second.
         grouping_key: further labels that tell the metrics of this run from others of the job.
+            Where nothing is pushed, the series themselves have them.
         push_from: which processes of a distributed run push. "first" is process 0 (the chief, rank
             0); "all" gives each a group of its own, by a further label, process="0" and so on.
             Where a push aborts a run, the processes that do not push learn of it by their
@@ -66,7 +78,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         timeout: seconds that a push may take, and in all the end of a run, whatever the gateway
             does.
         registry: where the metrics are registered; one of its own by default. Everything in
-            it is pushed.
+            it is pushed. Exporters that push nothing can share one if their grouping keys differ.
 
     Attributes:
         registry: the prometheus_client.CollectorRegistry that holds the metrics. A long run
@@ -82,12 +94,13 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def __init__(
         self,
         pgw_addr: str | None,
-        job: str,
+        job: str | None = None,
         metrics: Iterable[str] | None = None,
         histogram_buckets: Iterable[float] | None = None,
         handler: Handler | None = None,
         ignore_exceptions: bool = True,
         *,
+        weights: Literal["trainable", "all"] = "trainable",
         histogram_freq: int | None = None,
         update_freq: int | Literal["epoch"] = "epoch",
         grouping_key: Mapping[str, str] | None = None,
@@ -97,181 +110,205 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         registry: CollectorRegistry | None = None,
     ) -> None:
         super().__init__()
+        self._model: Any = None
         self._gateway = Pushgateway(pgw_addr, job, grouping_key, handler, timeout)
         self._bounds = (
             None
             if histogram_buckets is None
             else finite_bounds(histogram_buckets, "histogram_buckets")
         )
-        self._histogram_freq = checked_histogram_freq(histogram_freq, self._bounds)
-        self._update_freq = checked_update_freq(update_freq)
+        self._weights = checked_weights(weights)
         self._push_from = checked_push_from(push_from, grouping_key)
-        self._ignore_exceptions = ignore_exceptions
-        self._delete_on_end = delete_on_end
-        self._names = MetricNames(RESERVED, checked_metrics(metrics))
+        self._schedule = Schedule(
+            update_freq, histogram_freq, has_histogram=histogram_buckets is not None
+        )
+        chosen = checked_metrics(metrics)
+        self._names = MetricNames(RESERVED, chosen)
         self.registry = CollectorRegistry() if registry is None else registry
         self._train = RunMetrics("train", self._names)
         self._test = RunMetrics("test", self._names)
-        _register((*self._train.collectors, *self._test.collectors), self.registry)
-        self._publisher: Publisher | None = None
-        self._is_test = True
-        self._parameters = 0
-        self._next_batch = self._update_freq
-        self._batch_shown = 0.0
-        self._showing_batch = threading.Lock()
-        self._warned_of_weights = False
+        phases = self._train, self._test
+        labels = self._gateway.grouping_key or {}
+        register(phases, self.registry, labels if pgw_addr is None else {})
+        self._runs = Runs()
+        self._pushing = Pushing(
+            self.registry, phases, raises=not ignore_exceptions, deletes=delete_on_end
+        )
+        self._is_new_call = True
+        self._told: set[str] = set()
+        self._arguments = {
+            "pgw_addr": pgw_addr,
+            "job": job,
+            "grouping_key": labels,
+            "metrics": chosen,
+            "histogram_buckets": self._bounds,
+            "weights": weights,
+            "histogram_freq": histogram_freq,
+            "update_freq": update_freq,
+            "push_from": push_from,
+            "delete_on_end": delete_on_end,
+            "handler": handler,
+            "timeout": timeout,
+            "ignore_exceptions": ignore_exceptions,
+        }
+        self._of_base = {*vars(self), "_of_base"}
+
+    def __repr__(self) -> str:
+        gateway = self._gateway
+        group = f", grouping_key={gateway.grouping_key!r}" if gateway.grouping_key else ""
+        return f"{type(self).__name__}({gateway.address!r}, {gateway.job!r}{group})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {name: value for name, value in vars(self).items() if name not in self._of_base}
+        return {"arguments": self._arguments, "own": own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        TrainTestExporter.__init__(self, **state["arguments"])
+        self.__dict__.update(state["own"])
+
+    def __enter__(self) -> "TrainTestExporter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        while run := self._runs.innermost():
+            if kind is not None:
+                self._end(run, "failed", is_unwinding=True)
+            elif run.phase is self._train:
+                self.on_train_end()
+            else:
+                self.on_test_end()
 
     def set_model(self, model: keras.Model) -> None:
         # Keras calls this once for each fit and each evaluate, but not for the validation inside
         # fit. After a fit that an exception ended, no other hook tells the latter two apart.
         super().set_model(model)
-        self._is_test = True
+        self._is_new_call = True
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._is_test = False
         self._begin(self._train)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._is_test = False  # whatever became of an evaluate that a callback called
-        self._next_batch = self._update_freq
-        self._raise_failure()
+        self._is_new_call = False  # whatever became of an evaluate that a callback called
+        self._current(self._train)
+        self._schedule.begin_epoch()
+        self._pushing.raise_failure()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if batch + 1 < self._next_batch or not self._showing_batch.acquire(blocking=False):
-            return
-        # Keras calls this from several threads.
-        try:
-            self._next_batch = batch + 1 + self._update_freq
-            if time.monotonic() - self._batch_shown >= _BETWEEN_BATCHES:
-                self._batch_shown = time.monotonic()
-                self._show(self._train, logs)
-                self._push()
-        finally:
-            self._showing_batch.release()
+        with self._schedule.batch(batch) as is_due:
+            if is_due:
+                self._show(self._current(self._train), logs)
+                self._pushing.push()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self._histogram_freq is not None and (epoch + 1) % self._histogram_freq == 0:
-            self._count_weights(self._train)
-        self._show(self._train, logs, epochs_count=epoch + 1)
-        self._push()
+        run = self._current(self._train)
+        if self._schedule.is_of_weights(epoch):
+            self._count_weights(run)
+        self._show(run, logs, epochs_count=epoch + 1)
+        self._pushing.push()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._is_test = True
+        run = self._current(self._train)
         self._names.warn_of_missing(logs or {}, validation=True)
-        self._count_weights(self._train)
-        self._train.show({})
-        self._end(self._train, "failed" if self._was_terminated(logs or {}) else "completed")
+        self._count_weights(run)
+        run.show({})
+        self._end(run, "failed" if self._was_terminated(logs or {}) else "completed")
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self._is_test:
+        if not self._is_validation():
             self._begin(self._test)
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        if not self._is_test:
+        if self._is_validation():
             return
-        # After an evaluate that a callback of fit called, fit goes on with its validation.
-        self._is_test = not self._train.status.is_running()
-        self._count_weights(self._test)
-        self._show(self._test, logs)
-        self._end(self._test, "completed")
+        run = self._current(self._test)
+        self._count_weights(run)
+        self._show(run, logs)
+        self._end(run, "completed")
 
-    def _begin(self, run: RunMetrics) -> None:
-        is_inside_fit = run is self._test and self._train.status.is_running()
-        call = run.begin()
-        self._parameters = 0
-        gateway = self._gateway_of_process()
-        if gateway is None:
-            return
-        if not is_inside_fit or self._publisher is None:
-            before = self._publisher
-            if before is not None:
-                before.stop()
-            self._publisher = Publisher(
-                gateway,
-                self.registry,
-                run.pushes,
-                call.is_over,
-                on_failure=partial(call.end, "failed"),
-                after=before,
+    def _is_validation(self) -> bool:
+        """Whether a hook of a test is of the validation inside of a training."""
+        run = self._runs.innermost()
+        return run is not None and run.phase is self._train and not self._is_new_call
+
+    def _begin(self, phase: RunMetrics) -> None:
+        self._is_new_call = False
+        before = self._runs
+        run = phase.begin(self._model)
+        self._runs = before.joined_by(run)
+        if self._runs is before:
+            self._pushing.begin_inside(phase)
+        else:
+            self._pushing.begin(self._gateway_of_process(), phase, self._runs)
+        if self._runs.are_of_several_threads():
+            self._warn(
+                "threads",
+                "Runs of several threads share an exporter, so that they show themselves under the "
+                "same names, by turns. Give each an exporter and a grouping_key of its own.",
             )
-        self._push()
+        self._pushing.push()
+
+    def _current(self, phase: RunMetrics) -> Run:
+        """The run of `phase` that a hook is of, which is shown again after one inside of it."""
+        run = self._runs.innermost(phase)
+        if run is None:
+            return phase.run or phase.begin(self._model)
+        phase.run = run
+        self._model = run.model
+        return run
 
     def _gateway_of_process(self) -> Pushgateway | None:
         """Where this process pushes to, if it does. Known only now that the run has begun."""
         if self._gateway.address is None:
             return None
-        index = process_index(self.model)
+        index = process_index(self._model)
         if self._push_from == "all":
             return self._gateway.in_group({PROCESS: str(index)})
         return self._gateway if index == 0 else None
 
-    def _end(self, run: RunMetrics, ending: Ending) -> None:
+    def _end(self, run: Run, ending: Ending, *, is_unwinding: bool = False) -> None:
         run.status.end(ending)
-        if self._publisher is None:
-            return
-        if self._train.status.is_running():
-            self._push()
-            return
-        failure = self._publisher.finish(delete=self._delete_on_end and ending == "completed")
-        if failure is None:
-            return
-        if not self._ignore_exceptions:
-            raise failure
-        _logger.error("%s", failure)
+        self._runs.end(run)
+        if self._runs.innermost() is not None:
+            self._pushing.push()
+        else:
+            self._pushing.end(is_completed=ending == "completed", is_unwinding=is_unwinding)
 
     def _was_terminated(self, logs: Mapping[str, Any]) -> bool:
         # TerminateOnNaN has no other way of telling than that of EarlyStopping.
         loss = number(logs.get("loss"))
-        return bool(self.model.stop_training) and loss is not None and not math.isfinite(loss)
+        stopped = getattr(self._model, "stop_training", False)
+        return bool(stopped) and loss is not None and not math.isfinite(loss)
 
-    def _show(self, run: RunMetrics, logs: Mapping[str, Any] | None, **own: float) -> None:
-        # Once a run, since Keras makes the list of all variables anew. Not count_params(), which
-        # refuses a model that has no call() but a train_step().
-        self._parameters = self._parameters or sum(
-            math.prod(variable.shape) for variable in self.model.weights
-        )
-        run.show(logs or {}, model_parameters_count=self._parameters, **own)
+    def _show(self, run: Run, logs: Mapping[str, Any] | None, **own: float) -> None:
+        if run.parameters is not None:
+            own["model_parameters_count"] = run.parameters
+        run.show(logs or {}, **own)
         self._names.warn_of_missing(logs or {}, validation=False)
 
-    def _count_weights(self, run: RunMetrics) -> None:
+    def _count_weights(self, run: Run) -> None:
         if self._bounds is None:
             return
+        histogram = None
         try:
-            run.set_weights(weights_histogram(self.model, self._bounds))
+            if run.model is None:
+                raise ValueError("there is no model. Call set_model() before the run begins.")
+            histogram = weights_histogram(self.model, self._bounds, weights=self._weights)
         except Exception as error:
-            run.set_weights(None)
-            if not self._warned_of_weights:
-                warnings.warn(f"There is no histogram of the weights: {error}", stacklevel=2)
-            self._warned_of_weights = True
-
-    def _push(self) -> None:
-        if self._publisher is not None:
-            self._publisher.publish()
-            self._raise_failure()
-
-    def _raise_failure(self) -> None:
-        if self._publisher is None or self._ignore_exceptions:
+            self._warn("histogram", f"There is no histogram of the weights: {error}")
+        run.set_weights(histogram)
+        if histogram is None or self._weights == "all":
             return
-        if failure := self._publisher.error:
-            self._publisher.fail()
-            raise failure
+        counted, there_are = histogram.count + histogram.nan_count, weights_count(self.model)
+        if counted < there_are / 2:
+            self._warn(
+                "weights",
+                f"The histogram has {counted:,} of the {there_are:,} weights of the model, since "
+                "those of frozen and of quantized layers are not trainable. Pass weights='all' to "
+                "count them too.",
+            )
 
-
-def _register(collectors: Iterable[Collector], registry: CollectorRegistry) -> None:
-    """Registers all collectors or, with a ValueError, none."""
-    if not isinstance(registry, CollectorRegistry):
-        raise ValueError(
-            f"registry must be a prometheus_client.CollectorRegistry. Received {registry!r}."
-        )
-    with contextlib.ExitStack() as undo:
-        for collector in collectors:
-            try:
-                registry.register(collector)
-            except ValueError as error:
-                raise ValueError(
-                    f"registry has metrics of these names already ({error}). Go on with the "
-                    "exporter that put them there, which serves one run after another, or give "
-                    "each a registry of its own."
-                ) from error
-            undo.callback(registry.unregister, collector)
-        undo.pop_all()
+    def _warn(self, kind: str, message: str) -> None:
+        """Warns, once of each kind."""
+        if kind not in self._told:
+            self._told.add(kind)
+            warnings.warn(message, stacklevel=3)

@@ -1,7 +1,9 @@
-"""The metrics of one phase of a run, training or testing, as its registry shows them."""
+"""The metrics of a phase, training or testing, and those of each of its runs."""
 
-import time
+import math
+import threading
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -10,14 +12,15 @@ from prometheus_client.registry import Collector
 from gangplank.metrics.histogram_collector import HistogramCollector
 from gangplank.metrics.metric_names import MetricNames
 from gangplank.metrics.push_metrics import PushMetrics
-from gangplank.metrics.run_status import KerasCall, RunStatus
+from gangplank.metrics.run_status import STATUSES, RunStatus
 from gangplank.weights import WeightsHistogram
 
 _HISTOGRAM = "model_weights"
+_TIME = "elapsed_time_seconds"
 
 _GAUGES = {
     "epochs_count": "Completed epochs.",
-    "elapsed_time_seconds": "Time since the run began.",
+    _TIME: "Time since the run began.",
     "model_parameters_count": "Parameters of the model, trainable and non-trainable.",
     "model_nan_weights": "Weights that are NaN, which the histogram does not count.",
 }
@@ -32,80 +35,135 @@ RESERVED = (
 )
 """Names, after ``gangplank_train_`` or ``gangplank_test_``, that no metric of Keras can have."""
 
+# Seconds. How long a run takes is shown with its first metrics, or after this.
+_LONG = 60.0
+
 
 class RunMetrics(Collector):
-    """What is known of a phase: gauges, the histogram of the weights, and how the run fares.
-
-    Gauges and histogram are shown all at once, so that neither a push nor a scrape mixes those of
-    two epochs.
+    """Shows one run of a phase at a time, and how pushing fares.
 
     Arguments:
-        phase: "train" or "test", which begins the metrics' names.
+        phase: "train" or "test".
         names: the names of Keras's metrics.
 
     Attributes:
-        status: whether the run goes on.
+        prefix: begins the names of all metrics of the phase.
+        run: the run that is shown, if any.
         pushes: how pushing fares.
-        collectors: what shows all of it, to be registered.
     """
 
     def __init__(self, phase: str, names: MetricNames) -> None:
-        self._prefix = f"gangplank_{phase}_"
+        self.prefix = f"gangplank_{phase}_"
+        self.run: Run | None = None
+        self.pushes = PushMetrics(self.prefix)
         self._names = names
-        self._began = time.monotonic()
         self._documentation = dict(_GAUGES)
-        self._gauges: dict[str, float] = {}
-        self._histogram = self._no_histogram()
-        self._shown = _Shown(self._gauges, self._histogram)
-        self.status = RunStatus(self._prefix + "status")
-        self.pushes = PushMetrics(self._prefix)
-        self.collectors = (self, self.status, self.pushes)
 
-    def begin(self) -> KerasCall:
-        """Another run of this phase begins, on this thread: nothing else is known of it."""
-        self._began = time.monotonic()
-        self._gauges = {}
-        self._histogram = self._no_histogram()
-        self._shown = _Shown(self._gauges, self._histogram)
-        return self.status.begin()
+    def begin(self, model: Any) -> "Run":
+        """Another run of this phase begins, on this thread: nothing else is shown from now on."""
+        self.run = Run(self, model)
+        return self.run
+
+    def named(self, logs: Mapping[str, Any]) -> dict[str, float]:
+        """What Keras logged, by the names that its metrics have here."""
+        named = {}
+        for name, key, value in self._names.named(logs):
+            if name not in self._documentation:
+                self._documentation[name] = f"Keras's metric {key!r}."
+            named[name] = value
+        return named
+
+    def collect(self) -> Iterable[Metric]:
+        """What was last shown of the run, how long it takes until now, and its status."""
+        # Families are made when they are asked for: they are so many objects that Python's garbage
+        # collector, 200 ms with TensorFlow loaded, would often run in the hook that showed them.
+        run = self.run
+        families: list[Metric] = []
+        if run is not None:
+            gauges, histogram = run.shown or ({}, None)
+            seconds = run.status.seconds()
+            if run.shown is not None or seconds >= _LONG:
+                gauges = {**gauges, _TIME: seconds}
+            families += [self._gauge(name, value) for name, value in gauges.items()]
+            families += histogram.collect() if histogram is not None else []
+            families.append(self._status(run.status.current()))
+        return [*families, *self.pushes.collect()]
+
+    def describe(self) -> Iterable[Metric]:
+        """All but Keras's metrics, without samples, by which a registry refuses such names."""
+        return [
+            *map(self._gauge, _GAUGES),
+            *self.empty_histogram().describe(),
+            self._status(),
+            *self.pushes.describe(),
+        ]
+
+    def empty_histogram(self) -> HistogramCollector:
+        """What shows the weights of a run."""
+        return HistogramCollector(self.prefix + _HISTOGRAM, "The model's weights by their value.")
+
+    def _gauge(self, name: str, value: float | None = None) -> Metric:
+        return GaugeMetricFamily(self.prefix + name, self._documentation[name], value)
+
+    def _status(self, current: str | None = None) -> Metric:
+        text = "Whether the run goes on, is completed, or has failed."
+        family = GaugeMetricFamily(self.prefix + "status", text, labels=["status"])
+        for status in STATUSES if current is not None else ():
+            family.add_metric([status], status == current)
+        return family
+
+
+class Run:
+    """A run of `phase` that begins now, on this thread; it may be nested in another one.
+
+    Arguments:
+        phase: what shows it.
+        model: the model, or None where a loop of one's own names none.
+
+    Attributes:
+        status: whether it goes on.
+        shown: what was last shown of it.
+    """
+
+    def __init__(self, phase: RunMetrics, model: Any) -> None:
+        self.phase = phase
+        self.model = model
+        self.thread = threading.get_ident()
+        self.status = RunStatus()
+        self.shown: _Shown | None = None
+        self._gauges: dict[str, float] = {}
+        self._histogram: HistogramCollector | None = None
+
+    @cached_property
+    def parameters(self) -> int | None:
+        """The parameters of the model, trainable and non-trainable.
+
+        Counted once, since Keras makes the list of variables anew each time.
+        """
+        # Not count_params(), which refuses a model that has no call() but a train_step().
+        if self.model is None:
+            return None
+        return int(sum(math.prod(variable.shape) for variable in self.model.weights))
 
     def set_weights(self, histogram: WeightsHistogram | None) -> None:
         """Sets the histogram of the weights, if there is one, for the next `show`."""
-        self._histogram = self._no_histogram()
+        self._histogram = None
         self._gauges.pop("model_nan_weights", None)
         if histogram is not None:
+            self._histogram = self.phase.empty_histogram()
             self._histogram.set(histogram)
             self._gauges["model_nan_weights"] = histogram.nan_count
 
     def show(self, logs: Mapping[str, Any], **own: float) -> None:
-        """Shows what Keras logged, gangplank's own metrics, and the time that has passed."""
-        for name, key, value in self._names.named(logs):
-            if name not in self._documentation:
-                self._documentation[name] = f"Keras's metric {key!r}."
-            self._gauges[name] = value
+        """Shows what Keras logged and gangplank's own metrics, all at once.
+
+        So neither a push nor a scrape mixes the gauges and the weights of two epochs.
+        """
+        self._gauges |= self.phase.named(logs)
         self._gauges |= own
-        self._gauges["elapsed_time_seconds"] = time.monotonic() - self._began
-        self._shown = _Shown(self._gauges.copy(), self._histogram)
-
-    def collect(self) -> Iterable[Metric]:
-        """What was last shown."""
-        # Families are made when they are asked for: they are so many objects that Python's garbage
-        # collector, 200 ms with TensorFlow loaded, would often run in the hook that showed them.
-        shown = self._shown
-        gauges = [self._gauge(name, value) for name, value in shown.gauges.items()]
-        return [*gauges, *shown.histogram.collect()]
-
-    def describe(self) -> Iterable[Metric]:
-        """All but Keras's metrics, without samples, by which a registry refuses such names."""
-        return [*map(self._gauge, _GAUGES), *self._no_histogram().describe()]
-
-    def _gauge(self, name: str, value: float | None = None) -> Metric:
-        return GaugeMetricFamily(self._prefix + name, self._documentation[name], value)
-
-    def _no_histogram(self) -> HistogramCollector:
-        return HistogramCollector(self._prefix + _HISTOGRAM, "The model's weights by their value.")
+        self.shown = _Shown(self._gauges.copy(), self._histogram)
 
 
 class _Shown(NamedTuple):
     gauges: Mapping[str, float]
-    histogram: HistogramCollector
+    histogram: HistogramCollector | None

@@ -1,44 +1,42 @@
-"""Whether a run of Keras is going on, is completed or has failed."""
+"""Whether a run is going on, is completed or has failed."""
 
 import sys
-from collections.abc import Iterable
+import time
 from types import FrameType
 from typing import Literal
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
 Ending = Literal["completed", "failed"]
+STATUSES = ("running", "completed", "failed")
 
 
 class KerasCall:
     """The call of Keras's `fit` or `evaluate` that the thread which makes this is in, if any.
 
-    Keras calls no hook when an exception ends a run, and exceptions keep what they passed
-    through alive, so that nothing is finalized either. What always ends is the call itself.
+    Keras calls no hook when an exception ends a run, and exceptions keep what they passed through
+    alive, so that nothing is finalized either. What always ends is the call itself. The one way
+    that the language documents to ask whether a frame has ended is to clear it, which a frame that
+    still executes refuses: https://docs.python.org/3/reference/datamodel.html. So the frame that
+    is asked is not that of `fit`, whose variables a debugger may want to see, but that of the
+    wrapper by which Keras filters tracebacks, which has no variables but the arguments.
     """
 
     def __init__(self) -> None:
-        self.ending: Ending | None = None
         self._is_over = False
         frame: FrameType | None = sys._getframe()
         while frame is not None and not _is_run(frame):
             frame = frame.f_back
-        # Keras wraps both. To clear a frame empties its variables, and those of the wrapper, the
-        # arguments of the call, are missed least by whoever debugs a run that failed.
-        is_wrapped = frame is not None and _module(frame.f_back).startswith("keras.")
-        self._frame = frame.f_back if frame is not None and is_wrapped else frame
+        wrapper = None if frame is None else frame.f_back
+        self._frame = wrapper if wrapper is not None and _is_of_keras(wrapper) else None
+        self.is_known = self._frame is not None
 
-    def end(self, ending: Ending) -> None:
-        """The run has ended."""
-        self.ending = ending
-        self._frame = None  # which holds the data of the run
+    def forget(self) -> None:
+        """Lets go of the frame, and with it of the data of the run."""
+        self._frame = None
 
     def is_over(self) -> bool:
         """Whether the call was left, from any thread; never of a loop that is not Keras's."""
         frame = self._frame
         if frame is not None:
-            # A frame that executes refuses, https://docs.python.org/3/reference/datamodel.html.
             # To look for it on the stack of its thread would race with generators, whose frames
             # have callers only while they run.
             try:
@@ -51,57 +49,49 @@ class KerasCall:
 
 
 def _is_run(frame: FrameType) -> bool:
-    return frame.f_code.co_name in ("fit", "evaluate") and _module(frame).startswith("keras.")
+    return frame.f_code.co_name in ("fit", "evaluate") and _is_of_keras(frame)
 
 
-def _module(frame: FrameType | None) -> str:
-    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
+def _is_of_keras(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith("keras.")
 
 
-class RunStatus(Collector):
-    """A gauge ``{status="running"|"completed"|"failed"}``, 1 for the one that is true.
+class RunStatus:
+    """The status of a run that begins where this is made, on this thread.
 
-    Shows nothing before the first run.
+    Attributes:
+        is_of_keras: whether it is a `fit` or `evaluate` of Keras, whose end is seen in any case.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._call: KerasCall | None = None
-
-    def begin(self) -> KerasCall:
-        """A run begins, on this thread."""
+    def __init__(self) -> None:
         self._call = KerasCall()
-        return self._call
+        self._began = time.monotonic()
+        self._ended: float | None = None
+        self._ending: Ending | None = None
+        self._was_left = False
+        self.is_of_keras = self._call.is_known
 
     def end(self, ending: Ending) -> None:
-        """The run has ended."""
-        if self._call is not None:
-            self._call.end(ending)
+        """The run has ended; what is said of it first holds."""
+        if self._ending is None:
+            self._ended = time.monotonic()
+            self._ending = ending
+            self._call.forget()
+
+    def was_left(self) -> bool:
+        """Whether an exception has ended the call of Keras, so that the run has failed."""
+        if self._ending is None and self._call.is_over():
+            self._was_left = True
+            self.end("failed")
+        return self._was_left
+
+    def current(self) -> Literal["running"] | Ending:
+        self.was_left()
+        return self._ending or "running"
 
     def is_running(self) -> bool:
-        """Whether a run began, did not end, and its call is not over."""
-        return self._status() == "running"
+        return self.current() == "running"
 
-    def collect(self) -> Iterable[Metric]:
-        status = self._status()
-        if status is None:
-            return []
-        family = self._empty()
-        for each in ("running", "completed", "failed"):
-            family.add_metric([each], each == status)
-        return [family]
-
-    def describe(self) -> Iterable[Metric]:
-        return [self._empty()]
-
-    def _status(self) -> Literal["running"] | Ending | None:
-        call = self._call
-        if call is None:
-            return None
-        if call.ending is None and call.is_over():
-            call.end("failed")
-        return call.ending or "running"
-
-    def _empty(self) -> GaugeMetricFamily:
-        text = "Whether the run goes on, is completed, or has failed."
-        return GaugeMetricFamily(self._name, text, labels=["status"])
+    def seconds(self) -> float:
+        """How long the run takes or took."""
+        return (self._ended or time.monotonic()) - self._began

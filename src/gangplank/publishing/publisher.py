@@ -6,39 +6,39 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
-
-from gangplank.metrics import PushMetrics
 from gangplank.publishing import process_end
+from gangplank.publishing.ending import Ending
+from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.outage import Outage
 from gangplank.publishing.pace import Pace
 from gangplank.publishing.push_error import PushError
+from gangplank.publishing.pushed import Families, Pushed
 from gangplank.publishing.pushgateway import Pushgateway
 
 _logger = logging.getLogger(__name__)
 
 _GRACE = 1.0  # seconds, that a push may take longer than its timeout before the run counts it
 _BETWEEN_LOOKS = 0.2  # seconds, at whether the run is over
+_LONGEST_SILENCE = 60.0  # seconds, after which a run that shows nothing new is pushed all the same
 
 
 class Publisher:
     """Pushes the newest state of one run from a thread of its own, which ends with the run.
 
     Metrics are state: what was overtaken by something newer is not pushed. What fails and may
-    pass is tried again after pauses that grow. An outage is logged when it begins and ends.
+    pass is tried again after pauses that grow. An outage is logged when it begins and ends. A run
+    that shows nothing new for a minute is pushed again, so that it does not seem dead.
 
     Arguments:
         gateway: where to push to. Its timeout bounds each push, and the end of the run.
-        registry: what to push.
-        metrics: what counts the pushes; part of `registry`.
+        pushed: what to push.
         is_over: whether the run has ended. If it has without `finish`, it has failed.
         on_failure: called then, before the last push.
+        left: what takes away what earlier runs have left there; nothing is if None.
         after: the publisher of the run before, which may still be pushing.
+        is_watched: whether somebody raises `error`, so that it need not be logged too.
     """
 
     # No lock, so that the handler of a signal can neither wait for the code that it interrupts nor
@@ -48,34 +48,40 @@ class Publisher:
     def __init__(
         self,
         gateway: Pushgateway,
-        registry: CollectorRegistry,
-        metrics: PushMetrics,
+        pushed: Pushed,
         is_over: Callable[[], bool],
         on_failure: Callable[[], None],
+        *,
+        left: LeftBehind | None = None,
         after: "Publisher | None" = None,
+        is_watched: bool = False,
     ) -> None:
         self._gateway = gateway
-        self._registry = registry
-        self._metrics = metrics
+        self._pushed = pushed
+        self._metrics = pushed.pushes
         self._is_over = is_over
         self._on_failure = on_failure
+        self._left = left
         self._after = after
+        self._is_watched = is_watched
         self._process = os.getpid()
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
 
         self._states = 0  # of the registry that were to be pushed, the ending's apart
         self._failed_at: float | None = None
         self._is_stopped = False
-        self._ending: _Ending | None = None
+        self._is_failure_told = False
+        self._ending: Ending | None = None
 
         self._settled = 0  # of the states; delivered, overtaken, or given up
         self._under_way: list[float] = []  # when the attempt began; whoever counts it takes it
         self._has_one_attempt = False
         self._outage: Outage | None = None
         self._delivered: float | None = None
+        self._attempted = time.monotonic()
         self._pace = Pace()
 
-        metrics.failures = metrics.failures or 0
+        self._metrics.failures = self._metrics.failures or 0
         self._thread = threading.Thread(target=self._work, name="gangplank-push", daemon=True)
         self._thread.start()
         process_end.expect(self)
@@ -90,8 +96,8 @@ class Publisher:
         outage = self._outage
         if outage is None:
             return None
-        at_once = self._delivered is None or not outage.error.may_pass
-        return outage.error if at_once or outage.seconds() > self._gateway.timeout else None
+        is_lost = self._is_lost(outage.error) or outage.seconds() > self._gateway.timeout
+        return outage.error if is_lost else None
 
     def publish(self) -> None:
         """Has what the registry holds pushed soon. Never waits for the gateway.
@@ -125,8 +131,9 @@ class Publisher:
         self._woken.put(None)
         process_end.forget(self)
 
-    def fail(self) -> None:
-        """The run has failed: begins its last push."""
+    def fail(self, *, is_told: bool = False) -> None:
+        """The run has failed: begins its last push. `is_told` where nobody need log a loss."""
+        self._is_failure_told = is_told
         self._failed_at = time.monotonic()
         self._woken.put(None)
 
@@ -143,7 +150,7 @@ class Publisher:
         return self._states + (self._ending is not None)  # of which the last is the ending's
 
     def _end(self, *, delete: bool = False) -> None:
-        self._ending = _Ending(time.monotonic(), self._gateway.timeout, delete)
+        self._ending = Ending(time.monotonic(), self._gateway.timeout, delete)
         self._woken.put(None)
 
     def _work(self) -> None:
@@ -152,7 +159,8 @@ class Publisher:
             self._after._thread.join(self._gateway.timeout)
             self._after = None
         while state := self._next():
-            self._under_way.append(time.monotonic())
+            self._attempted = time.monotonic()
+            self._under_way.append(self._attempted)
             try:
                 self._push()
             except PushError as error:
@@ -167,7 +175,7 @@ class Publisher:
                 self._pace.succeeded()
                 self._note_success()
         process_end.forget(self)
-        if self._failed_at is not None and not self._is_stopped and (loss := self._loss()):
+        if self._failed_at is not None and not self._is_failure_told and (loss := self._loss()):
             _logger.error("%s", loss)
         # They hold the frame of the run, and with it its data.
         del self._is_over, self._on_failure
@@ -189,7 +197,9 @@ class Publisher:
                 self._pace.end()
             now = time.monotonic()
             newest = self._newest()
-            is_pending = newest > self._settled
+            is_pending = newest > self._settled or (
+                ending is None and newest > 0 and now - self._attempted >= _LONGEST_SILENCE
+            )
             if ending is not None and not (is_pending and ending.allows(max(now, self._pace.due))):
                 return 0
             if is_pending and now >= self._pace.due:
@@ -203,6 +213,8 @@ class Publisher:
         if self._outage is not None and self._outage.hung:
             # It reads only now what it was sent before, and of 60 gateways that were stopped and
             # continued, 55 showed that in the end. After a second push, none did.
+            if self._left is not None:
+                self._left.look_again()
             self._push_once()
 
     def _push_once(self) -> None:
@@ -213,7 +225,11 @@ class Publisher:
             if ending.deletes:
                 self._gateway.delete(timeout)
                 return
-        self._gateway.push(_Body(self._registry, self._metrics), timeout)
+        deadline = time.monotonic() + timeout
+        families = self._gateway.collected(self._pushed, timeout)
+        if self._left is not None:
+            self._left.remove(families, timeout)
+        self._gateway.push(Families(families), max(0.001, deadline - time.monotonic()))
 
     def _give_up(self, state: int) -> None:
         if self._ending is None:
@@ -240,13 +256,20 @@ class Publisher:
     def _note_failure(self, error: PushError, began: float) -> None:
         self._metrics.failures = (self._metrics.failures or 0) + 1
         if self._outage is None:
-            # What fails at the end of a run is told of there.
-            self._outage = Outage(error, began, is_logged=self._ending is None)
+            # What fails at the end of a run is told of there, and what is raised by who raises it.
+            is_raised = self._is_watched and self._is_lost(error)
+            self._outage = Outage(error, began, is_logged=self._ending is None and not is_raised)
             if self._outage.is_logged:
                 _logger.warning("%s Nothing more is logged until a push succeeds.", error)
         self._outage.add(error)
 
+    def _is_lost(self, error: PushError) -> bool:
+        """Whether the gateway is to be counted as lost as soon as a push fails like that."""
+        return self._delivered is None or not error.may_pass
+
     def _note_success(self) -> None:
+        if self._left is not None:
+            self._left.tell()
         outage, self._outage = self._outage, None
         self._delivered = time.monotonic()
         self._metrics.succeeded = time.time()
@@ -262,7 +285,7 @@ class Publisher:
 
     def _loss(self) -> PushError | None:
         """Why the run's last push was not done, if it was not."""
-        if self._newest() == self._settled:
+        if self._newest() == self._settled or self._is_stopped:
             return None
         error = self._outage.error if self._outage is not None else self._gateway.late()
         if self._delivered is None:
@@ -271,35 +294,3 @@ class Publisher:
             ago = time.monotonic() - self._delivered
             lost = f"What is newer than its last push, {ago:.1f} s ago, is lost."
         return error.with_more(lost)
-
-
-@dataclass
-class _Ending:
-    """The end of a run, and the seconds that there are for it."""
-
-    began: float
-    timeout: float
-    deletes: bool = False
-    was_seen: bool = False
-    is_given_up: bool = False
-
-    @property
-    def last_push_ends(self) -> float:
-        return self.began + 0.95 * self.timeout  # the rest is for the thread to end in
-
-    def allows(self, push_begins: float) -> bool:
-        return not self.is_given_up and push_begins < self.last_push_ends
-
-
-class _Body(Collector):
-    """What the registry holds, and how pushing fares by the time that it is pushed."""
-
-    def __init__(self, registry: CollectorRegistry, metrics: PushMetrics) -> None:
-        self._registry = registry
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        # Whoever reads this knows that this push has succeeded.
-        current = {family.name: family for family in self._metrics.families(time.time())}
-        others = [family for family in self._registry.collect() if family.name not in current]
-        return [*others, *current.values()]

@@ -1,20 +1,25 @@
 """One group of metrics on a Pushgateway, which can be pushed and deleted."""
 
+import contextlib
+import json
 import numbers
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request
 
-from prometheus_client import delete_from_gateway, pushadd_to_gateway
+from prometheus_client import CollectorRegistry, delete_from_gateway, pushadd_to_gateway
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gangplank.metrics import is_label_name
-from gangplank.publishing.bounded_handler import bounded_context, bounded_handler
+from gangplank.metrics.protobuf import CONTENT_TYPE, MetricFamily, encoded
+from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
 from gangplank.publishing.proxy import proxy_for
 from gangplank.publishing.push_error import PushError, push_error
 
@@ -33,7 +38,7 @@ class Pushgateway:
 
     Attributes:
         address: of the Pushgateway, as ``host:port`` or an http(s) URL; None for none.
-        job: the job label, not empty.
+        job: the job label, not empty; None where there is no address.
         grouping_key: further labels that tell this group of metrics from others of the job.
         handler: prometheus_client's push handler; one whose timeout is a bound if None.
         timeout: seconds that a push may take.
@@ -43,7 +48,7 @@ class Pushgateway:
     """
 
     address: str | None
-    job: str
+    job: str | None
     grouping_key: Mapping[str, str] | None = None
     handler: Handler | None = field(default=None, repr=False)
     timeout: float = 10.0
@@ -51,9 +56,10 @@ class Pushgateway:
     def __post_init__(self) -> None:
         if self.address is not None:
             _check_address(self.address)
-        _check_label_value("job", self.job)
-        if not self.job:
-            raise ValueError("job must not be empty. Name the job, such as 'mnist'.")
+        if self.address is not None or self.job is not None:
+            _check_label_value("job", self.job)
+            if not self.job:
+                raise ValueError("job must not be empty. Name the job, such as 'mnist'.")
         self.grouping_key = _checked_grouping_key(self.grouping_key)
         if self.handler is not None and not callable(self.handler):
             raise ValueError(
@@ -66,12 +72,17 @@ class Pushgateway:
                 f"timeout must be a positive number of seconds. Received {self.timeout!r}."
             )
         # Here, since the system's certificates take 18 ms, in which no other thread runs.
-        context = bounded_context() if _is_https(self.address) else None
-        self._own_handler = partial(bounded_handler, context=context)
+        self._context = bounded_context() if _is_https(self.address) else None
+        self._own_handler = partial(bounded_handler, context=self._context)
 
     def in_group(self, labels: Mapping[str, str]) -> "Pushgateway":
         """The same, with a group that has further labels."""
         return replace(self, grouping_key={**(self.grouping_key or {}), **labels})
+
+    def collected(self, metrics: Collector, timeout: float) -> list[Metric]:
+        """What `metrics` are now. Raises PushError where they cannot be collected."""
+        with self._errors(_PUSH, timeout):
+            return list(metrics.collect())
 
     def push(self, metrics: Collector, timeout: float) -> None:
         """Pushes `metrics` within `timeout` seconds; what they do not name stays there (POST).
@@ -80,31 +91,82 @@ class Pushgateway:
             PushError: the gateway did not take it and has what it had before; or it did not
                 answer in time, and may yet take it.
         """
-        self._attempt(partial(pushadd_to_gateway, registry=metrics), timeout)
+        with self._errors(_PUSH, timeout):
+            self._send(partial(pushadd_to_gateway, registry=metrics), timeout)
 
     def delete(self, timeout: float) -> None:
         """Removes the group within `timeout` seconds. Raises PushError where that failed."""
-        self._attempt(delete_from_gateway, timeout, _DELETION)
+        with self._errors(_DELETION, timeout):
+            self._send(delete_from_gateway, timeout)
+
+    def families(self, timeout: float) -> list[Metric]:
+        """What stands in the group, without samples, by the names that it has there.
+
+        It is asked for without the handler, since those of prometheus_client give no answer back.
+
+        Raises:
+            PushError: the gateway did not tell within `timeout` seconds.
+        """
+        assert self.address is not None
+        with self._errors(_PUSH, timeout):
+            base = self.address if "://" in self.address else f"http://{self.address}"
+            request = Request(f"{base.rstrip('/')}/api/v1/metrics")
+            with opened(request, timeout, self._context) as answer:
+                groups = json.load(answer)["data"]
+            labels = {"job": self.job, **(self.grouping_key or {})}
+            return [
+                Metric(name, family.get("help", ""), family["type"].lower())
+                for group in groups
+                if group["labels"] == labels
+                for name, family in group.items()
+                if isinstance(family, dict) and family.get("metrics")
+            ]
+
+    def remove(self, families: Iterable[Metric], timeout: float) -> None:
+        """Takes metrics of these names and types out of the group within `timeout` seconds.
+
+        A Pushgateway merges what all its groups have under one name, and serves nothing at all
+        where the types differ: they have to be those that the names have there.
+
+        Raises:
+            PushError: the gateway did not do it.
+        """
+        handler = self.handler or self._own_handler
+        body = encoded(map(_without_metrics, families))
+
+        def as_protobuf(url: str, method: str, timeout: float, headers: Any, data: bytes) -> Any:
+            headers = [("Content-Type", CONTENT_TYPE)]
+            return handler(url=url, method=method, timeout=timeout, headers=headers, data=body)
+
+        with self._errors(_PUSH, timeout):
+            push = partial(pushadd_to_gateway, registry=CollectorRegistry())
+            self._send(push, timeout, as_protobuf)
 
     def late(self) -> PushError:
         """The error of a push that took longer than `timeout` seconds."""
         return self._error(TimeoutError(), _PUSH, self.timeout)
 
-    def _attempt(self, call: Callable[..., None], timeout: float, what: str = _PUSH) -> None:
+    def _send(
+        self, call: Callable[..., None], timeout: float, handler: Handler | None = None
+    ) -> None:
+        call(
+            self.address,
+            self.job,
+            grouping_key=self.grouping_key,
+            timeout=timeout,
+            handler=handler or self.handler or self._own_handler,
+        )
+
+    @contextlib.contextmanager
+    def _errors(self, what: str, timeout: float) -> Iterator[None]:
+        """Raises what goes wrong, and a handler raises what it likes, as a PushError."""
+        failure = None
         try:
-            call(
-                self.address,
-                self.job,
-                grouping_key=self.grouping_key,
-                timeout=timeout,
-                handler=self.handler or self._own_handler,
-            )
-        # A handler raises what it likes.
+            yield
         except Exception as error:
             failure = self._error(error, what, timeout)
-        else:
-            return
-        raise failure
+        if failure is not None:
+            raise failure
 
     def _error(self, error: Exception, what: str, timeout: float) -> PushError:
         assert self.address is not None
@@ -112,6 +174,11 @@ class Pushgateway:
         proxy = proxy_for(self.address) if self.handler is None else None
         what = what.format(job=self.job)
         return push_error(error, what, self.address, timeout, of=self.timeout, proxy=proxy)
+
+
+def _without_metrics(family: Metric) -> Any:
+    kind = family.type.replace("unknown", "untyped")  # as prometheus_client calls it
+    return MetricFamily(name=family.name, help=family.documentation, type=kind.upper())
 
 
 def _check_address(address: Any) -> None:
@@ -167,7 +234,7 @@ def _checked_grouping_key(grouping_key: Any) -> dict[str, str]:
     for name, value in grouping_key.items():
         if not isinstance(name, str) or not is_label_name(name):
             raise ValueError(f"grouping_key must have label names as keys. Received {name!r}.")
-        if name in ("job", "le"):
+        if name in ("job", "le", "status", "class"):
             raise ValueError(
                 f"grouping_key must not name the label {name!r}, which gangplank sets itself."
             )

@@ -6,11 +6,14 @@ from gangplank.weights.buckets import (
     finite_bounds,
 )
 from gangplank.weights.histogram import WeightsHistogram, weights_histogram
+from gangplank.weights.variables import checked_weights, weights_count
 
 __all__ = [
     "HISTOGRAM_WEIGHT_BUCKETS_0_3",
     "HISTOGRAM_WEIGHT_BUCKETS_1_0",
     "WeightsHistogram",
+    "checked_weights",
     "finite_bounds",
+    "weights_count",
     "weights_histogram",
 ]

@@ -1,7 +1,8 @@
 """Which variables of a model are its weights, and as which arrays."""
 
+import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -33,6 +34,19 @@ def weight_arrays(model: Any, weights: str) -> Iterator[Any]:
         yield array
 
 
+def checked_weights(weights: Any) -> Literal["trainable", "all"]:
+    """`weights` as given to a function. Raises ValueError if it is neither of the two words."""
+    if weights not in ("trainable", "all"):
+        raise ValueError(f"weights must be 'trainable' or 'all'. Received {weights!r}.")
+    return weights  # type: ignore[no-any-return]
+
+
+def weights_count(model: Any) -> int:
+    """How many weights a Keras model or layer has, trainable or not, by the shapes."""
+    variables = (each for each in _variables(model, "all") if not _is_seed_state(each))
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
 def _value(variable: keras.Variable, name: str) -> Any:
     try:
         return variable.value
@@ -59,8 +73,7 @@ def _uncountable(array: Any, name: str) -> TypeError:
 
 
 def _variables(model: Any, weights: str) -> Iterable[Any]:
-    if weights not in ("trainable", "all"):
-        raise ValueError(f"weights must be 'trainable' or 'all'. Received {weights!r}.")
+    checked_weights(weights)
     if isinstance(model, keras.layers.Layer):
         # A model with a train_step but no call() has weights, and is never built.
         if not model.built and not model.weights:

@@ -1,0 +1,62 @@
+"""The runs of one exporter that go on at once: one, or some that are nested."""
+
+import threading
+
+from gangplank.metrics.run_metrics import Run, RunMetrics
+
+
+class Runs:
+    """Runs that began one inside another.
+
+    A callback of `fit` may call `evaluate`, or `fit` of another model, with the same exporter.
+    Which run a hook is of, nobody tells it: it is of the innermost one of its thread that goes on,
+    or of all threads, since Keras may call the hooks of batches from another one.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[Run] = []
+
+    def joined_by(self, run: Run) -> "Runs":
+        """These runs and `run`, which begins inside of them; or it alone if none goes on."""
+        outer = self.innermost(run.phase)
+        # Nobody tells of an exception that leaves a loop of one's own. Another one of its kind
+        # that begins on its thread has not begun inside of it.
+        if outer is not None and _are_alike(outer, run):
+            outer.status.end("failed")
+            self.end(outer)
+        joined = self if self.innermost() is not None else Runs()
+        joined._runs = [each for each in joined._runs if not each.status.was_left()]
+        joined._runs.append(run)
+        return joined
+
+    def end(self, run: Run) -> None:
+        """The run has ended."""
+        self._runs = [each for each in self._runs if each is not run]
+
+    def innermost(self, phase: RunMetrics | None = None) -> Run | None:
+        """The run, of `phase` if given, that a hook on this thread is of; None if none goes on."""
+        running = [
+            run for run in self._runs if phase in (None, run.phase) and run.status.is_running()
+        ]
+        own = [run for run in running if run.thread == threading.get_ident()]
+        return next(reversed(own or running), None)
+
+    def are_of_several_threads(self) -> bool:
+        return len({run.thread for run in self._runs}) > 1
+
+    def are_left(self) -> bool:
+        """Whether exceptions have ended them all, so that no hook will."""
+        runs = self._runs
+        return bool(runs) and all(run.status.was_left() for run in runs)
+
+    def fail(self) -> None:
+        """They have all failed."""
+        for run in self._runs:
+            run.status.end("failed")
+
+
+def _are_alike(first: Run, second: Run) -> bool:
+    """Whether both are loops of one's own in the same thread."""
+    return first.thread == second.thread and not (
+        first.status.is_of_keras or second.status.is_of_keras
+    )

@@ -1,0 +1,21 @@
+"""The end of a run, and the time that there is for it."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Ending:
+    """The end of a run, and the seconds that there are for it."""
+
+    began: float
+    timeout: float
+    deletes: bool = False
+    was_seen: bool = False
+    is_given_up: bool = False
+
+    @property
+    def last_push_ends(self) -> float:
+        return self.began + 0.95 * self.timeout  # the rest is for the thread to end in
+
+    def allows(self, push_begins: float) -> bool:
+        return not self.is_given_up and push_begins < self.last_push_ends

@@ -1,0 +1,59 @@
+"""What of a registry is pushed."""
+
+import time
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from gangplank.metrics import PushMetrics
+
+
+class Pushed(Collector):
+    """What a registry holds, less the phases of an exporter of which no run has begun here.
+
+    What the registry knows of another phase is older than what may stand on the gateway by now,
+    pushed by another process.
+
+    Arguments:
+        registry: what holds the metrics.
+        pushes: how pushing fares; part of `registry`.
+        absent: the prefixes of the phases of which no run has begun.
+
+    Attributes:
+        pushes: as above.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, pushes: PushMetrics, absent: Iterable[str] = ()
+    ) -> None:
+        self.pushes = pushes
+        self._registry = registry
+        self._absent = set(absent)
+
+    def begin(self, prefix: str) -> None:
+        """A run of the phase of this prefix has begun."""
+        self._absent.discard(prefix)
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics, and how pushing fares when they have arrived."""
+        # Whoever reads this knows that this push has succeeded.
+        current = {family.name: family for family in self.pushes.families(time.time())}
+        absent = tuple(self._absent)
+        others = [
+            family
+            for family in self._registry.collect()
+            if family.name not in current and not family.name.startswith(absent)
+        ]
+        return [*others, *current.values()]
+
+
+class Families(Collector):
+    """Metrics that were collected already."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families

@@ -1,0 +1,100 @@
+"""How the runs of one exporter get to their gateway."""
+
+import logging
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry
+
+from gangplank.metrics import RunMetrics, Runs
+from gangplank.publishing.left_behind import LeftBehind
+from gangplank.publishing.publisher import Publisher
+from gangplank.publishing.pushed import Pushed
+from gangplank.publishing.pushgateway import Pushgateway
+
+_logger = logging.getLogger(__name__)
+
+
+class Pushing:
+    """Pushes one run after another, those that are nested together, each by a thread of its own.
+
+    Arguments:
+        registry: what holds the metrics.
+        phases: all of the exporter's.
+        raises: whether what fails is raised, or logged.
+        deletes: whether the end of a run that is completed deletes its group.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        phases: Iterable[RunMetrics],
+        *,
+        raises: bool,
+        deletes: bool,
+    ) -> None:
+        self._registry = registry
+        self._prefixes = [phase.prefix for phase in phases]
+        self._raises = raises
+        self._deletes = deletes
+        self._publisher: Publisher | None = None
+        self._before: Publisher | None = None
+        self._runs = Runs()
+        self._pushed: Pushed | None = None
+        self._left: LeftBehind | None = None
+
+    def begin(self, gateway: Pushgateway | None, phase: RunMetrics, runs: Runs) -> None:
+        """`runs` begin with one of `phase`. Where `gateway` is None, nothing is pushed."""
+        before = self._publisher or self._before
+        # Runs that an exception has left are still to say that they failed.
+        if before is not None and not self._runs.are_left():
+            before.stop()
+        self._publisher, self._before, self._runs = None, before, runs
+        if gateway is None:
+            return
+        self._left = self._left or LeftBehind(gateway)
+        self._left.begin(phase, inside=False)
+        self._pushed = Pushed(self._registry, phase.pushes, absent=self._prefixes)
+        self._pushed.begin(phase.prefix)
+        self._publisher = Publisher(
+            gateway,
+            self._pushed,
+            is_over=runs.are_left,
+            on_failure=runs.fail,
+            left=self._left,
+            after=before,
+            is_watched=self._raises,
+        )
+
+    def begin_inside(self, phase: RunMetrics) -> None:
+        """A run of `phase` begins inside of those that are pushed."""
+        if self._pushed is not None and self._left is not None:
+            self._pushed.begin(phase.prefix)
+            self._left.begin(phase, inside=True)
+
+    def push(self) -> None:
+        """Has the newest state pushed soon. Raises PushError where that is in vain, if it is to."""
+        if self._publisher is not None:
+            self._publisher.publish()
+            self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raises PushError where the gateway is to be counted as lost, if it is to."""
+        if self._publisher is not None and self._raises and (failure := self._publisher.error):
+            self._publisher.fail(is_told=True)
+            raise failure
+
+    def end(self, *, is_completed: bool, is_unwinding: bool = False) -> None:
+        """All runs have ended. Waits for the last push, or for the deletion of the group.
+
+        Where that fails, it raises PushError if it is to, and no other exception is on its way.
+        """
+        publisher, self._publisher = self._publisher, None
+        if publisher is None:
+            return
+        self._before = publisher
+        failure = publisher.finish(delete=self._deletes and is_completed)
+        if failure is None:
+            return
+        if self._raises and not is_unwinding:
+            raise failure
+        _logger.error("%s", failure)

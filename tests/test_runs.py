@@ -1,0 +1,341 @@
+"""Runs inside of runs, in several threads, in loops of one's own, and copies of the exporter."""
+
+import copy
+import logging
+import pickle
+import threading
+import warnings
+
+import keras
+import pytest
+from conftest import awaited, pushing
+from prometheus_client import CollectorRegistry, generate_latest
+from runs import fit
+from samples import metrics_of, status_of
+
+from gangplank import PushError, TrainTestExporter
+
+
+class At(keras.callbacks.Callback):
+    """Does something at the end of an epoch, or after a batch of a test."""
+
+    def __init__(self, act, epoch=0, *, in_test=False):
+        super().__init__()
+        self.act, self.epoch, self.in_test = act, epoch, in_test
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch and not self.in_test:
+            self.act()
+
+    def on_test_batch_end(self, batch, logs=None):
+        if batch == 0 and self.in_test:
+            self.act()
+
+
+@pytest.fixture
+def other_model():
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(5), keras.layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def test_a_fit_inside_of_a_fit_gives_way_to_the_outer_one_again(
+    gateway, model, other_model, data, caplog
+):
+    exporter = TrainTestExporter(gateway, "nested", histogram_buckets=[0.0], timeout=3)
+    inner = At(lambda: fit(other_model, data, exporter, epochs=7))
+    history = fit(model, data, inner, exporter, epochs=3)
+    assert exporter.model is model
+    metrics = metrics_of(gateway, "nested")
+    assert metrics["gangplank_train_epochs_count"] == 3
+    assert metrics["gangplank_train_accuracy"] == pytest.approx(history.history["accuracy"][-1])
+    assert metrics["gangplank_train_model_parameters_count"] == 27
+    assert metrics["gangplank_train_model_weights_count"] == 27
+    assert status_of(gateway, "nested") == "completed"
+    assert caplog.messages == []
+    assert pushing() == []
+
+
+def test_the_outer_fit_is_shown_again_as_soon_as_it_goes_on(model, other_model, data):
+    exporter = TrainTestExporter(None)
+    value, seen = exporter.registry.get_sample_value, []
+    names = "gangplank_train_epochs_count", "gangplank_train_model_parameters_count"
+
+    def look():
+        seen.append([value(name) for name in names])
+
+    inner = At(lambda: (fit(other_model, data, exporter, epochs=4), look()))
+    fit(model, data, inner, exporter, At(look), epochs=2)
+    assert seen == [[4, 63], [1, 27]]
+    assert value("gangplank_train_status", {"status": "completed"}) == 1
+
+
+def test_a_fit_inside_of_an_evaluate_leaves_the_test_its_metrics(
+    gateway, model, other_model, data, caplog
+):
+    exporter = TrainTestExporter(gateway, "nested", histogram_buckets=[0.0])
+    inner = At(lambda: fit(other_model, data, exporter, validation_split=0.2), in_test=True)
+    tested = model.evaluate(*data, callbacks=[inner, exporter], verbose=0, return_dict=True)
+    metrics = metrics_of(gateway, "nested")
+    assert metrics["gangplank_test_accuracy"] == pytest.approx(tested["accuracy"])
+    assert metrics["gangplank_test_model_parameters_count"] == 27
+    assert metrics["gangplank_train_model_parameters_count"] == 63
+    assert "gangplank_train_val_loss" in metrics
+    assert (status_of(gateway, "nested"), status_of(gateway, "nested", "test")) == (
+        "completed",
+        "completed",
+    )
+    assert caplog.messages == []
+
+
+def test_an_inner_fit_that_fails_is_not_the_end_of_the_outer_one(gateway, model, data):
+    def fail():
+        raise RuntimeError("no")
+
+    def inner():
+        with pytest.raises(RuntimeError, match="no"):
+            fit(model, data, exporter, At(fail))
+
+    exporter = TrainTestExporter(gateway, "nested")
+    fit(model, data, At(inner), exporter, epochs=3)
+    assert metrics_of(gateway, "nested")["gangplank_train_epochs_count"] == 3
+    assert status_of(gateway, "nested") == "completed"
+
+
+def test_two_threads_with_one_exporter_are_told_and_the_gateway_is_not_blamed(
+    gateway, model, other_model, data, caplog
+):
+    exporter = TrainTestExporter(gateway, "threads", timeout=3)
+    both = threading.Barrier(2)
+
+    def train(model):
+        fit(model, data, At(both.wait), exporter, At(both.wait, 1), epochs=3)
+
+    threads = [threading.Thread(target=train, args=(each,)) for each in (model, other_model)]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    (told,) = [str(each.message) for each in warned if "several threads" in str(each.message)]
+    assert told.startswith("Runs of several threads share an exporter")
+    assert caplog.messages == []
+    assert metrics_of(gateway, "threads")["gangplank_train_epochs_count"] == 3
+    assert status_of(gateway, "threads") == "completed"
+    assert pushing() == []
+
+
+def loop(exporter, model, epochs=2, act=lambda: None):
+    """A training loop of one's own."""
+    hooks = keras.callbacks.CallbackList([exporter], model=model)
+    hooks.on_train_begin()
+    for epoch in range(epochs):
+        hooks.on_epoch_begin(epoch)
+        hooks.on_epoch_end(epoch, {"loss": 1 / (epoch + 1)})
+        act()
+    hooks.on_train_end({"loss": 0.1})
+
+
+def fail():
+    raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("model_of", [lambda model: model, lambda _: None], ids=["model", "none"])
+def test_a_loop_of_ones_own(gateway, model, model_of):
+    exporter = TrainTestExporter(gateway, "loop")
+    with exporter as entered:
+        loop(exporter, model_of(model))
+        assert status_of(gateway, "loop") == "completed"
+    assert entered is exporter
+    metrics = metrics_of(gateway, "loop")
+    assert metrics["gangplank_train_epochs_count"] == 2
+    assert metrics.get("gangplank_train_model_parameters_count") == (model_of(model) and 27)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_the_end_of_the_block_tells_that_a_loop_of_ones_own_has_failed(gateway, model, failure):
+    def fail():
+        raise failure
+
+    exporter = TrainTestExporter(gateway, "loop", ignore_exceptions=False)
+    with pytest.raises(failure), exporter:
+        loop(exporter, model, act=fail)
+    assert status_of(gateway, "loop") == "failed"
+    assert metrics_of(gateway, "loop")["gangplank_train_epochs_count"] == 1
+    assert pushing() == []
+
+
+def test_the_end_of_the_block_ends_what_did_not_say_so(gateway, model):
+    with TrainTestExporter(gateway, "loop", histogram_buckets=[0.0]) as exporter:
+        exporter.set_model(model)
+        exporter.on_train_begin()
+        exporter.on_epoch_end(0, {"loss": 0.5})
+        exporter.set_model(model)
+        exporter.on_test_begin()
+    metrics = metrics_of(gateway, "loop")
+    assert metrics["gangplank_train_model_weights_count"] == 27
+    assert metrics["gangplank_test_model_weights_count"] == 27
+    assert status_of(gateway, "loop") == status_of(gateway, "loop", "test") == "completed"
+
+
+def test_a_lost_push_does_not_hide_the_exception_that_ends_the_block(model, caplog):
+    exporter = TrainTestExporter("127.0.0.1:1", "loop", ignore_exceptions=False, timeout=0.3)
+    exporter.on_train_begin()
+    with pytest.raises(RuntimeError, match="no"), exporter:
+        fail()
+    (message,) = caplog.messages
+    assert message.endswith("It has nothing of this run.")
+
+
+def test_a_loop_that_an_exception_left_does_not_hold_the_next_one_up(gateway, model):
+    exporter = TrainTestExporter(gateway, "loop")
+    with pytest.raises(RuntimeError):
+        loop(exporter, model, act=fail)
+    loop(exporter, model, epochs=5)
+    assert metrics_of(gateway, "loop")["gangplank_train_epochs_count"] == 5
+    assert status_of(gateway, "loop") == "completed"
+    assert pushing() == []
+
+
+def test_a_histogram_where_there_is_no_model():
+    exporter = TrainTestExporter(None, histogram_buckets=[0.0])
+    with pytest.warns(UserWarning, match=r"no histogram of the weights: there is no model\. Call"):
+        loop(exporter, None)
+    assert exporter.registry.get_sample_value("gangplank_train_loss") == 0.5
+
+
+def test_a_heartbeat_with_a_fresh_time(gateway, monkeypatch):
+    monkeypatch.setattr("gangplank.publishing.publisher._LONGEST_SILENCE", 1.0)
+    monkeypatch.setattr("gangplank.metrics.run_metrics._LONG", 0.5)
+    exporter = TrainTestExporter(gateway, "long")
+    name = "gangplank_train_elapsed_time_seconds"
+    with exporter:
+        exporter.on_train_begin()
+        first = awaited(lambda: metrics_of(gateway, "long").get(name))
+        later = awaited(lambda: (m := metrics_of(gateway, "long"))[name] > first and m)
+        assert later["gangplank_train_push_failures_total"] == 0
+        assert status_of(gateway, "long") == "running"
+
+
+def test_no_time_before_the_first_metrics_of_a_short_run():
+    exporter = TrainTestExporter(None)
+    exporter.on_train_begin()
+    assert b"elapsed" not in b"".join(
+        line for line in generate_latest(exporter.registry).splitlines() if line[:1] != b"#"
+    )
+
+
+COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda each: pickle.loads(pickle.dumps(each))}
+
+
+def handler(**options):
+    return lambda: None
+
+
+class Sub(TrainTestExporter):
+    """A subclass with an attribute of its own."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.own = [1]
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_a_copy_is_a_fresh_exporter_of_the_same_arguments(copied, model, data):
+    arguments = {
+        "metrics": ["loss"],
+        "histogram_buckets": [0.0, 0.1],
+        "handler": handler,
+        "ignore_exceptions": False,
+        "weights": "all",
+        "histogram_freq": 2,
+        "update_freq": 3,
+        "grouping_key": {"run": "7"},
+        "push_from": "all",
+        "delete_on_end": True,
+        "timeout": 3.0,
+    }
+    exporter = Sub("127.0.0.1:9091", "travels", **arguments)
+    fit(model, data, exporter, epochs=1)
+    other = copied(exporter)
+    assert type(other) is Sub
+    assert other.own == [1]
+    assert other.own is not exporter.own
+    assert repr(other) == repr(exporter)
+    assert other._arguments == exporter._arguments
+    assert {**other._arguments, **arguments, "histogram_buckets": (0.0, 0.1)} == {
+        "pgw_addr": "127.0.0.1:9091",
+        "job": "travels",
+        **arguments,
+        "metrics": ["loss"],
+        "histogram_buckets": (0.0, 0.1),
+    }
+    assert other.registry is not exporter.registry
+    assert other.registry.get_sample_value("gangplank_train_loss") is None
+    assert exporter.registry.get_sample_value("gangplank_train_loss") is not None
+    fit(model, data, other, epochs=1)
+    assert other.registry.get_sample_value("gangplank_train_epochs_count") == 1
+
+
+def test_a_repr_names_where_the_metrics_go():
+    exporter = TrainTestExporter("127.0.0.1:9091", "mnist", grouping_key={"run": "7"})
+    assert (
+        repr(exporter) == "TrainTestExporter('127.0.0.1:9091', 'mnist', grouping_key={'run': '7'})"
+    )
+    assert repr(TrainTestExporter(None)) == "TrainTestExporter(None, None)"
+
+
+def test_where_nothing_is_pushed_the_grouping_key_is_on_the_series_and_a_registry_is_shared(
+    model, data
+):
+    registry = CollectorRegistry()
+    exporters = [
+        TrainTestExporter(
+            None, grouping_key={"run": run}, registry=registry, histogram_buckets=[0.0]
+        )
+        for run in "ab"
+    ]
+    fit(model, data, exporters[0], epochs=1)
+    fit(model, data, exporters[1], epochs=2)
+    for run, epochs in ("a", 1), ("b", 2):
+        value = registry.get_sample_value
+        assert value("gangplank_train_epochs_count", {"run": run}) == epochs
+        assert value("gangplank_train_model_weights_bucket", {"run": run, "le": "+Inf"}) == 27
+        assert value("gangplank_train_status", {"run": run, "status": "completed"}) == 1
+    lines = generate_latest(registry).decode().splitlines()
+    types = [line for line in lines if line.startswith("# TYPE")]
+    assert len(types) == len(set(types))
+    assert generate_latest(registry).decode().splitlines() == lines
+    with pytest.raises(ValueError, match="registry has metrics of these names already"):
+        TrainTestExporter(None, grouping_key={"run": "a"}, registry=registry)
+
+
+def test_a_job_may_be_left_out_only_where_nothing_is_pushed():
+    TrainTestExporter(None)
+    with pytest.raises(ValueError, match="job must be a str"):
+        TrainTestExporter("127.0.0.1:9091")
+
+
+def test_the_weights_that_are_counted(model, data):
+    frozen = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, trainable=False)])
+    frozen.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    exporter = TrainTestExporter(None, histogram_buckets=[0.0])
+    name = "gangplank_test_model_weights_count"
+    with pytest.warns(UserWarning, match=r"has 0 of the 27 weights of the model.*weights='all'"):
+        frozen.evaluate(*data, callbacks=[exporter], verbose=0)
+    frozen.evaluate(*data, callbacks=[exporter], verbose=0)  # it is told once
+    assert exporter.registry.get_sample_value(name) == 0
+    exporter = TrainTestExporter(None, histogram_buckets=[0.0], weights="all")
+    frozen.evaluate(*data, callbacks=[exporter], verbose=0)
+    assert exporter.registry.get_sample_value(name) == 27
+    with pytest.raises(ValueError, match=r"weights must be 'trainable' or 'all'. Received 'some'"):
+        TrainTestExporter(None, weights="some")
+
+
+def test_a_failure_that_is_raised_is_told_once(model, data, caplog):
+    exporter = TrainTestExporter("127.0.0.1:1", "told", ignore_exceptions=False, timeout=1)
+    with caplog.at_level(logging.DEBUG, "gangplank"), pytest.raises(PushError):
+        fit(model, data, exporter, epochs=3)
+    awaited(lambda: not pushing())
+    assert [record for record in caplog.records if record.name.startswith("gangplank")] == []
