@@ -1,6 +1,7 @@
 """The servers that the tests talk to: the real ones and the embedded gateway."""
 
 import contextlib
+import http.client
 import os
 import shutil
 import signal
@@ -47,6 +48,16 @@ def awaited(condition, timeout=30.0):
 def fetched(url):
     with urllib.request.urlopen(url, timeout=10) as answer:
         return answer.read().decode()
+
+
+def request(address, method, path, body=b"", **headers):
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager

@@ -42,3 +42,16 @@ def status_of(address, job, phase="train", **grouping_key):
     ]
     assert len(true) <= 1
     return true[0] if true else None
+
+
+def shown(address):
+    """Everything pushed, less what the real gateway says of itself and when pushes came."""
+    return {
+        key: value
+        for key, value in samples_in(fetched(f"http://{address}/metrics")).items()
+        if not key[0].startswith(("go_", "process_", "pushgateway_", "promhttp_", "push_"))
+    }
+
+
+def sample(name, value, **labels):
+    return {(name, tuple(sorted({"instance": "", **labels}.items(), key=str))): value}

@@ -1,17 +1,21 @@
 """The embedded gateway beside the real one: the same requests, the same answers."""
 
 import contextlib
-import http.client
 import random
 import socket
+import urllib.request
+from urllib.error import HTTPError
 
 import fuzz
 import pytest
-from conftest import awaited, fetched
+from conftest import awaited, fetched, request
+from prometheus_client import CollectorRegistry, Gauge, push_to_gateway
 from prometheus_client.parser import text_string_to_metric_families
-from samples import samples_in
+from samples import sample, samples_in, shown
 
+from gangplank import PushError
 from gangplank.gateway import Gateway
+from gangplank.publishing import Pushgateway
 
 HISTOGRAM = (
     "# HELP h How many.\n# TYPE h histogram\n"
@@ -19,32 +23,9 @@ HISTOGRAM = (
 )
 
 
-def request(address, method, path, body=b"", **headers):
-    connection = http.client.HTTPConnection(address, timeout=10)
-    try:
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
-
-
-def shown(address):
-    """Everything pushed, less what the real gateway says of itself and when pushes came."""
-    return {
-        key: value
-        for key, value in samples_in(fetched(f"http://{address}/metrics")).items()
-        if not key[0].startswith(("go_", "process_", "pushgateway_", "promhttp_", "push_"))
-    }
-
-
 def types(address):
     families = text_string_to_metric_families(fetched(f"http://{address}/metrics"))
     return {family.name: family.type for family in families}
-
-
-def sample(name, value, **labels):
-    return {(name, tuple(sorted({"instance": "", **labels}.items(), key=str))): value}
 
 
 def test_put_replaces_a_group_and_post_what_has_the_same_name(gateway):
@@ -158,6 +139,7 @@ BAD_BODIES = {
     "a timestamp": b"x 1 1700000000000\n",
     "a sample twice": b"x 1\nx 2\n",
     "a bound that is no number": b'# TYPE h histogram\nh_bucket{le="x"} 1\n',
+    "a quantile that is no number": b'# TYPE s summary\ns{quantile="x"} 1\n',
     "a name in quotes": b'{"a.b"} 1\n',
     "a label in quotes": b'x{"a.b"="1"} 1\n',
     "a value beyond every float": b"x 1" + b"0" * 400 + b"\n",
@@ -211,6 +193,10 @@ def test_a_group_may_change_the_type_of_its_own_metric(gateway):
         ("POST", "/elsewhere", 404),
         ("GET", "/metrics/job/a", 405),
         ("GET", "/elsewhere", 404),
+        ("GET", "/", 200),
+        ("POST", "/", 405),
+        ("GET", "/api/v1/metrics", 200),
+        ("POST", "/api/v1/metrics", 405),
         ("GET", "/-/ready", 200),
         ("GET", "/-/healthy", 200),
     ],
@@ -254,6 +240,57 @@ def test_bodies_of_unknown_or_unbounded_size(headers, status):
         with socket.create_connection((host, int(port)), timeout=10) as client:
             client.sendall(f"POST /metrics/job/a HTTP/1.0\r\n{headers}\r\n\r\n".encode())
             assert client.recv(100).startswith(f"HTTP/1.0 {status} ".encode())
+
+
+def test_a_push_that_is_too_large_is_told_so():
+    registry = CollectorRegistry()
+    Gauge("answer", "x" * (9 << 20), registry=registry)
+    with Gateway() as gateway:
+        with pytest.raises(PushError) as error:
+            Pushgateway(gateway.address, "job").push(registry, 10)
+        assert "it answered 413 Request Entity Too Large: 'more than 8388608 bytes'" in str(
+            error.value
+        )
+        assert "Push less at once, such as a histogram of fewer buckets" in str(error.value)
+        assert not error.value.may_pass
+        with pytest.raises(HTTPError, match="413"):
+            push_to_gateway(gateway.address, "job", registry)
+        assert shown(gateway.address) == {}
+
+
+def test_a_body_whose_end_is_not_known_beforehand_is_told_so():
+    with Gateway() as gateway:
+        chunks = (b"x" * 65536 for _ in range(200))
+        with pytest.raises(HTTPError, match="411"):
+            urllib.request.urlopen(f"http://{gateway.address}/metrics/job/a", chunks, timeout=10)
+
+
+def test_a_client_that_sends_without_end_is_left():
+    with Gateway() as gateway:
+        host, _, port = gateway.address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as client:
+            client.sendall(b"POST /metrics/job/a HTTP/1.0\r\nContent-Length: 999999999\r\n\r\n")
+            sent = 0
+            with contextlib.suppress(ConnectionError):
+                while sent < 999_999_999:
+                    client.sendall(b"x" * 65536)
+                    sent += 65536
+            assert 64 << 20 <= sent < 999_999_999
+
+
+def test_what_is_served_is_told():
+    with Gateway() as gateway:
+        status, served = request(gateway.address, "GET", "/")
+        assert status == 200
+        for path in ("/metrics", "/api/v1/metrics", "/-/ready", "/metrics/job/<job>"):
+            assert path in served
+        assert "GET / says what is served" in request(gateway.address, "GET", "/nowhere")[1]
+
+
+def test_a_gateway_says_where_it_is():
+    with Gateway() as gateway:
+        assert repr(gateway) == f"<Gateway at {gateway.address}>"
+    assert repr(gateway) == f"<Gateway at {gateway.address}, closed>"
 
 
 def test_a_client_that_goes_away_leaves_no_trace(capfd):

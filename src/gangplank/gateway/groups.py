@@ -2,22 +2,25 @@
 
 import base64
 import binascii
-import re
+import copy
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from gangplank.gateway.bodies import RefusedError, go_float
 from gangplank.metrics import is_label_name
 
 Labels = frozenset[tuple[str, str]]
 
+_TIMES = {
+    "push_failure_time_seconds": "Last Unix time when changing this group failed.",
+    "push_time_seconds": "Last Unix time when changing this group succeeded.",
+}
 # Of each type that the text format has, the endings of its series' names.
 _SERIES_OF = {
     "counter": ("_total",),
@@ -26,13 +29,6 @@ _SERIES_OF = {
     "summary": ("", "_count", "_sum"),
     "unknown": ("",),
 }
-_NAME = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
-# The parser would rename it.
-_COUNTER = re.compile(r"^# TYPE (\S+(?<!_total)) counter$", re.MULTILINE)
-
-
-class RefusedError(ValueError):
-    """What the gateway answers with 400."""
 
 
 def grouping_key(path: str) -> Labels:
@@ -63,56 +59,88 @@ def _from_base64(value: str) -> str:
         raise RefusedError(f"invalid base64 encoding {value!r}: {error}") from None
 
 
-@dataclass
-class _Group:
-    families: dict[str, Metric] = field(default_factory=dict)
-    pushed: float = 0.0
-    failed: float = 0.0
+class Group:
+    """What was pushed with one grouping key.
+
+    Attributes:
+        labels: the grouping key.
+        families: by their names in the text format; also those of the last pushes' times.
+        changed: when each of them was pushed, in seconds of the Unix epoch.
+    """
+
+    def __init__(self, labels: Labels, now: float) -> None:
+        self.labels = dict(sorted(labels))
+        self.families: dict[str, Metric] = {}
+        self.changed: dict[str, float] = {}
+        self.stamp("push_failure_time_seconds", 0, now)
+        self.stamp("push_time_seconds", 0, now)
+
+    def add(self, families: Mapping[str, Metric], now: float) -> None:
+        """Takes families in place of those of the same names."""
+        self.families = {**self.families, **families}
+        self.changed = {**self.changed, **dict.fromkeys(families, now)}
+
+    def stamp(self, name: str, seconds: float, now: float) -> None:
+        """Notes the time of a push under one of the two names."""
+        family = GaugeMetricFamily(name, _TIMES[name])
+        family.add_sample(name, {"instance": "", **self.labels}, seconds)
+        self.add({name: family}, now)
+
+    def is_well(self) -> bool:
+        """Whether the last push was taken."""
+        failed, pushed = (self.families[name].samples[0].value for name in _TIMES)
+        return pushed > failed
 
 
 class Groups(Collector):
     """The groups of metrics, by their grouping key, as one collector."""
 
     def __init__(self) -> None:
-        self._groups: dict[Labels, _Group] = {}
+        self._groups: dict[Labels, Group] = {}
         self._lock = threading.Lock()
 
-    def push(self, key: Labels, body: bytes, *, replace: bool) -> None:
-        """Takes the metrics of a body whole, or raises RefusedError and takes none."""
-        families = _parsed(body)
+    def push(self, key: Labels, families: Mapping[str, Metric], *, replace: bool) -> None:
+        """Takes families by their names as a whole, or raises RefusedError and takes none.
+
+        One without samples is not shown, so it takes what had its name out of the group.
+        """
         with self._lock:
-            group = self._groups.setdefault(key, _Group())
+            now = time.time()
+            group = self._groups.setdefault(key, Group(key, now))
             try:
-                grouped = {name: _in_group(family, key) for name, family in families.items()}
-                kept = {} if replace else group.families
-                self._check_types(key, kept | grouped)
+                grouped = {
+                    name: _in_group(family, key)
+                    for name, family in families.items()
+                    if name not in _TIMES
+                }
+                self._check_types(key, grouped if replace else {**group.families, **grouped})
             except RefusedError:
-                group.failed = time.time()
+                group.stamp("push_failure_time_seconds", now, now)
                 raise
-            group.families = kept | grouped
-            group.pushed = time.time()
+            if replace:
+                group.families = {name: group.families[name] for name in _TIMES}
+            group.add(grouped, now)
+            group.stamp("push_time_seconds", now, now)
 
     def delete(self, key: Labels) -> None:
+        """Forgets a group."""
         with self._lock:
             self._groups.pop(key, None)
 
-    def collect(self) -> Iterable[Metric]:
-        """The families of all groups merged by their names, and when each group was pushed."""
+    def snapshot(self) -> list[Group]:
+        """The groups as they are now, sorted by their grouping keys."""
         with self._lock:
-            groups = sorted((sorted(key), group) for key, group in self._groups.items())
-            merged: dict[str, Metric] = {}
-            for _, group in groups:
-                for name, family in group.families.items():
+            groups = [copy.copy(group) for group in self._groups.values()]
+        return sorted(groups, key=lambda group: list(group.labels.items()))
+
+    def collect(self) -> Iterable[Metric]:
+        """The families of all groups, merged by their names."""
+        merged: dict[str, Metric] = {}
+        for group in self.snapshot():
+            for name, family in group.families.items():
+                if family.samples:
                     empty = Metric(family.name, family.documentation, family.type)
                     merged.setdefault(name, empty).samples.extend(family.samples)
-            for name, documentation, attribute in (
-                ("push_failure_time_seconds", "When a push to this group failed last.", "failed"),
-                ("push_time_seconds", "When a push to this group succeeded last.", "pushed"),
-            ):
-                merged[name] = times = GaugeMetricFamily(name, documentation)
-                for key, group in groups:
-                    labels = {"instance": "", **dict(key)}
-                    times.add_sample(name, labels, getattr(group, attribute))
         return [merged[name] for name in sorted(merged)]
 
     def _check_types(self, key: Labels, families: dict[str, Metric]) -> None:
@@ -128,35 +156,6 @@ class Groups(Collector):
                     )
 
 
-def _parsed(body: bytes) -> dict[str, Metric]:
-    """The families of a body by their names in the text format."""
-    families: dict[str, Metric] = {}
-    try:
-        text = body.decode()
-        if text and not text.endswith("\n"):
-            raise ValueError("unexpected end of input")
-        if counter := _COUNTER.search(text):
-            raise ValueError(f"the name of counter {counter[1]!r} does not end in _total")
-        for family in text_string_to_metric_families(text):
-            name = family.name + ("_total" if family.type == "counter" else "")
-            if family.type not in _SERIES_OF:
-                raise ValueError(f"unknown metric type {family.type!r}")
-            for sample in family.samples:
-                if not _NAME.fullmatch(sample.name) or not all(map(is_label_name, sample.labels)):
-                    raise ValueError(f"invalid name of metric or label in {sample.name!r}")
-            first = families.setdefault(name, family)
-            if first is family:
-                continue
-            # Of untyped metrics the parser yields each sample by itself.
-            if {first.type, family.type} != {"unknown"}:
-                raise ValueError(f"second TYPE line for metric name {name!r}")
-            first.samples.extend(family.samples)
-    # The parser raises whatever its handling of strings comes upon.
-    except Exception as error:
-        raise RefusedError(f"text format parsing error: {error}") from error
-    return families
-
-
 def _in_group(family: Metric, key: Labels) -> Metric:
     """`family` with the grouping key's labels on its samples, complete as a gateway shows it."""
     grouped = Metric(family.name, family.documentation, family.type)
@@ -166,7 +165,9 @@ def _in_group(family: Metric, key: Labels) -> Metric:
             raise RefusedError("pushed metrics must not have timestamps")
         labels = {"instance": "", **sample.labels, **dict(key)}
         if family.type == "histogram" and sample.name.endswith("_bucket"):
-            labels["le"] = _go_float(labels.get("le", ""))
+            labels["le"] = _normal("le", labels.get("le", ""))
+        elif family.type == "summary" and "quantile" in labels:
+            labels["quantile"] = _normal("quantile", labels["quantile"])
         identity = sample.name, frozenset(labels.items())
         if identity in seen:
             raise RefusedError(f"{sample.name!r} was pushed twice with the same labels")
@@ -175,6 +176,13 @@ def _in_group(family: Metric, key: Labels) -> Metric:
     if family.type in ("histogram", "summary"):
         grouped.samples += _missing_totals(family, seen)
     return grouped
+
+
+def _normal(label: str, text: str) -> str:
+    try:
+        return go_float(float(text))
+    except ValueError:
+        raise RefusedError(f"expected float as value for {label!r} label, got {text!r}") from None
 
 
 def _value(sample: Sample) -> float:
@@ -197,14 +205,3 @@ def _missing_totals(family: Metric, seen: dict[tuple[str, Labels], Sample]) -> I
         infinite = f"{family.name}_bucket", series | {("le", "+Inf")}
         if family.type == "histogram" and infinite not in seen:
             yield Sample(infinite[0], dict(infinite[1]), count.value if count else 0)
-
-
-def _go_float(text: str) -> str:
-    """A bound as Go prints it: 0 and not 0.0."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise RefusedError(f"expected float as value for 'le' label, got {text!r}") from None
-    if abs(value) < 1e21 and value.is_integer():
-        return str(int(value))
-    return repr(value).replace("inf", "+Inf").replace("-+", "-")

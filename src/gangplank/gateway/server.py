@@ -1,0 +1,190 @@
+"""The HTTP of the embedded gateway."""
+
+import contextlib
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from prometheus_client import generate_latest
+
+from gangplank.gateway.api import groups_as_json
+from gangplank.gateway.bodies import RefusedError, from_protobuf, from_text
+from gangplank.gateway.groups import Groups, Labels, grouping_key
+
+_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+_LARGEST_BODY = 8 << 20
+_LARGEST_REFUSED_BODY = 64 << 20  # that is read, so that its sender hears why
+_LONGEST_REFUSED_BODY = 5.0  # seconds
+_MOST_CONNECTIONS = 64
+_HEAD = 64 << 10
+_GROUP = re.compile(r"/metrics/job(@base64)?/")
+_PAGES = ("/", "/metrics", "/api/v1/metrics", "/-/ready", "/-/healthy")
+_SERVED = b"""\
+A Pushgateway for development, inside a Python process.
+
+GET /metrics                what was pushed, as Prometheus scrapes it (honor_labels: true)
+GET /api/v1/metrics         the same as JSON, group by group
+GET /-/ready, /-/healthy    OK
+
+POST   /metrics/job/<job>{/<label>/<value>}    adds metrics to a group
+PUT    /metrics/job/<job>{/<label>/<value>}    replaces a group
+DELETE /metrics/job/<job>{/<label>/<value>}    removes a group
+"""
+_NOT_FOUND = b"404 page not found; GET / says what is served here\n"
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 2 * _MOST_CONNECTIONS
+
+    def __init__(self, place: tuple[str, int], groups: Groups) -> None:
+        super().__init__(place, _Handler)
+        self.groups = groups
+        self._free = threading.Semaphore(_MOST_CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            try:
+                super().process_request(request, client_address)
+            except RuntimeError:  # no thread could be started
+                self._free.release()
+                raise
+            return
+        with contextlib.suppress(OSError):
+            request.settimeout(0.05)
+            request.recv(_HEAD)  # closing on unread bytes would take the answer along
+            request.sendall(b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n")
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing where a client went away or fell silent; else the traceback."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    timeout = 10  # seconds that a client may be silent
+    raw_requestline: bytes
+    default_request_version = "HTTP/1.0"  # that of a request which names none, so it has a status
+
+    def parse_request(self) -> bool:
+        # http.server lets a blank line go unanswered.
+        if not self.raw_requestline.strip():
+            self.raw_requestline = b"?"
+        return super().parse_request()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """As http.server does, but what a client did wrong is 4xx, as the real gateway has it."""
+        super().send_error({501: 405, 505: 400}.get(code, code), message, explain)
+
+    def do_GET(self) -> None:
+        path = self._raw_path()
+        if path == "/metrics":
+            self._answer(200, generate_latest(self.server.groups), _TEXT_FORMAT)
+        elif path == "/api/v1/metrics":
+            self._answer(200, groups_as_json(self.server.groups), "application/json")
+        elif path == "/":
+            self._answer(200, _SERVED)
+        elif path in ("/-/ready", "/-/healthy"):
+            self._answer(200, b"OK")
+        elif _GROUP.match(path):
+            self._answer(405, b"Method Not Allowed\n")
+        else:
+            self._answer(404, _NOT_FOUND)
+
+    def do_PUT(self) -> None:
+        self._change(200, lambda key, body: self._push(key, body, replace=True))
+
+    def do_POST(self) -> None:
+        self._change(200, lambda key, body: self._push(key, body, replace=False))
+
+    def do_DELETE(self) -> None:
+        self._change(202, lambda key, _: self.server.groups.delete(key))
+
+    def do_HEAD(self) -> None:
+        self._answer(405)
+
+    do_PATCH = do_OPTIONS = do_HEAD
+
+    def _change(self, status: int, change: Callable[[Labels, bytes], None]) -> None:
+        raw_path = self._raw_path()
+        path = unquote(raw_path)
+        length = self.headers.get("Content-Length", "0")
+        # The body is read, be it after the answer: a connection that is closed on unread bytes is
+        # reset, and the answer may be lost with it.
+        if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,18}", length):
+            self._answer(411, b"Content-Length is required\n")
+            self._drain()
+        elif (size := int(length)) > _LARGEST_BODY:
+            self._answer(413, f"more than {_LARGEST_BODY} bytes\n".encode())
+            self._drain()
+        elif len(body := self.rfile.read(size)) < size:
+            self._answer(400, b"the body ended too early\n")
+        elif re.search("%(?![0-9a-fA-F]{2})", raw_path):
+            self._answer(400, b"400 Bad Request\n")
+        elif path in _PAGES:
+            self._answer(405, b"Method Not Allowed\n")
+        elif not _GROUP.match(path):
+            self._answer(404, _NOT_FOUND)
+        else:
+            try:
+                change(grouping_key(path), body)
+            except RefusedError as error:
+                self._answer(400, f"{error}\n".encode())
+            else:
+                self._answer(status)
+
+    def _push(self, key: Labels, body: bytes, *, replace: bool) -> None:
+        families = from_protobuf(body) if self._is_protobuf() else from_text(body)
+        self.server.groups.push(key, families, replace=replace)
+
+    def _is_protobuf(self) -> bool:
+        return (
+            self.headers.get_content_type() == "application/vnd.google.protobuf"
+            and self.headers.get_param("proto") == "io.prometheus.client.MetricFamily"
+            and self.headers.get_param("encoding") == "delimited"
+        )
+
+    def _drain(self) -> None:
+        """Reads what still comes, so that a client which sends before it reads gets the answer."""
+        end = time.monotonic() + _LONGEST_REFUSED_BODY
+        unread = _LARGEST_REFUSED_BODY
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while unread > 0 and (seconds := end - time.monotonic()) > 0:
+                self.connection.settimeout(seconds)
+                if not (data := self.connection.recv(_HEAD)):
+                    break
+                unread -= len(data)
+
+    def _raw_path(self) -> str:
+        try:
+            return urlsplit(self.path).path
+        except ValueError:
+            return "%"  # no path either
+
+    def _answer(
+        self, status: int, body: bytes = b"", content_type: str = "text/plain; charset=utf-8"
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: a notebook or a test has no use for a line each request."""
