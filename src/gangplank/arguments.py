@@ -1,9 +1,7 @@
 """Checks of those arguments of the callback that no other module takes."""
 
 import math
-from typing import Any, Literal
-
-from gangplank.processes import PROCESS
+from typing import Any
 
 
 def checked_histogram_freq(freq: Any, bounds: tuple[float, ...] | None) -> int | None:
@@ -31,15 +29,3 @@ def checked_update_freq(freq: Any) -> float:
             f"update_freq must be 'epoch' or a number of batches, 1 or more. Received {freq!r}."
         )
     return freq
-
-
-def checked_push_from(push_from: Any, grouping_key: Any) -> Literal["first", "all"]:
-    """`push_from`; if it is "all", `grouping_key` has no label of the process."""
-    if push_from not in ("first", "all"):
-        raise ValueError(f"push_from must be 'first' or 'all'. Received {push_from!r}.")
-    if push_from == "all" and PROCESS in (grouping_key or ()):
-        raise ValueError(
-            f"grouping_key must not name the label {PROCESS!r} where push_from is 'all', which "
-            "sets it itself."
-        )
-    return push_from  # type: ignore[no-any-return]

@@ -3,12 +3,24 @@
 import os
 import sys
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 PROCESS = "process"
 """The label that tells which of them pushed."""
+
+
+def checked_push_from(push_from: Any, grouping_key: Any) -> Literal["first", "all"]:
+    """`push_from`; if it is "all", `grouping_key` has no label of the process."""
+    if push_from not in ("first", "all"):
+        raise ValueError(f"push_from must be 'first' or 'all'. Received {push_from!r}.")
+    if push_from == "all" and PROCESS in (grouping_key or ()):
+        raise ValueError(
+            f"grouping_key must not name the label {PROCESS!r} where push_from is 'all', which "
+            "sets it itself."
+        )
+    return push_from  # type: ignore[no-any-return]
 
 
 def process_index(model: Any) -> int:

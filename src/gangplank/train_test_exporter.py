@@ -14,9 +14,9 @@ import keras
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
-from gangplank.arguments import checked_histogram_freq, checked_push_from, checked_update_freq
+from gangplank.arguments import checked_histogram_freq, checked_update_freq
 from gangplank.metrics import RESERVED, Ending, MetricNames, RunMetrics, checked_metrics, number
-from gangplank.processes import PROCESS, process_index
+from gangplank.processes import PROCESS, checked_push_from, process_index
 from gangplank.publishing import Handler, Publisher, Pushgateway
 from gangplank.weights import finite_bounds, weights_histogram
 
