@@ -95,7 +95,8 @@ def test_what_the_demo_needs_is_missing(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     monkeypatch.delattr("gangplank.commands.demo", raising=False)
     assert main(["demo"]) == 1
-    assert "pip install 'gangplank[demo]'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "pip install 'gangplank[demo]' (in a clone of gangplank: pip install '.[demo]')" in error
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,26 @@ def test_names_become_valid():
     assert names(logs) == {
         "loss": "loss",
         "top-5 acc/class:0": "top_5_acc_class_0",
-        "précision": "pr_cision",
+        "précision": "pr_E9_cision",
         "1st": "1st",
     }
+
+
+def test_names_beyond_ascii_do_not_meet():
+    logs = dict.fromkeys(["准确率", "召回率", "val_准确率", "f\N{SUBSCRIPT ONE}", "🎯", "\ud800"], 1.0)
+    assert names(logs) == {
+        "准确率": "_51C6__786E__7387_",
+        "召回率": "_53EC__56DE__7387_",
+        "val_准确率": "val__51C6__786E__7387_",
+        "f₁": "f_2081_",
+        "🎯": "_1F3AF_",
+        "\ud800": "_D800_",
+    }
+
+
+def test_a_name_that_spells_out_how_another_is_written():
+    with pytest.warns(UserWarning, match="'pr_E9_' is not exported: .* already the metric 'pré'"):
+        assert names({"pré": 1.0, "pr_E9_": 2.0}) == {"pré": "pr_E9_"}
 
 
 def test_of_two_that_become_the_same_the_first_stays_and_the_second_is_told_of_once():

@@ -25,6 +25,45 @@ def run(code, **environment):
     )
 
 
+LOADED = (
+    "print(sorted({name.partition('.')[0] for name in sys.modules} & "
+    "{'keras', 'tensorflow', 'jax', 'jaxlib', 'torch', 'numba', 'llvmlite'}))"
+)
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_a_word_about_itself_loads_no_framework(option):
+    code = (
+        "import sys; from gangplank.__main__ import main\n"
+        f"try: main([{option!r}])\nexcept SystemExit: {LOADED}"
+    )
+    assert run(code).stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "use", ["gangplank.weights_histogram", "gangplank.gateway.Gateway().close()", "dir(gangplank)"]
+)
+def test_what_is_no_callback_loads_no_framework(use):
+    result = run(f"import sys, gangplank; {use}; {LOADED}")
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_the_callback_loads_keras():
+    result = run(f"import sys; from gangplank import TrainTestExporter; {LOADED}")
+    assert "'keras'" in result.stdout, result.stderr
+
+
+def test_arrays_are_counted_without_keras_which_may_come_afterwards():
+    code = (
+        "import sys, gangplank, numpy; "
+        "print(gangplank.weights_histogram([numpy.ones(10**7, 'float32')], [0.0]).count); "
+        "print('keras' in sys.modules); import keras; "
+        "print(gangplank.weights_histogram([keras.Variable(numpy.ones(5))], [0.0]).count)"
+    )
+    result = run(code)
+    assert result.stdout.split() == ["10000000", "False", "5"], result.stderr
+
+
 def test_importing_brings_no_backend_that_keras_has_not_imported_nor_numba():
     code = (
         "import sys, keras; before = set(sys.modules); import gangplank; "
@@ -53,10 +92,44 @@ def test_a_missing_backend_is_told_of_with_what_to_install(backend):
     assert result.returncode == 1
     assert (
         f"ModuleNotFoundError: Keras uses the '{backend}' backend, but '{backend}' cannot be "
-        f"imported. Install it with: pip install 'gangplank[{backend}]'"
+        f"imported. Install it with: pip install 'gangplank[{backend}]' (in a clone of gangplank: "
+        f"pip install '.[{backend}]')"
     ) in result.stderr
     # The traceback of Keras is no part of it.
     assert "keras/src" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "backend"),
+    [('{"backend": "jax"}', "jax"), ("{}", "tensorflow"), ("[", "tensorflow")],
+)
+def test_a_missing_backend_that_the_configuration_of_keras_names(config, backend, tmp_path):
+    (tmp_path / "keras.json").write_text(config)
+    code = f"import sys; sys.modules[{backend!r}] = None; import gangplank"
+    result = run(code, KERAS_BACKEND="", KERAS_HOME=str(tmp_path))
+    assert f"Keras uses the '{backend}' backend, but" in result.stderr
+    code = "import sys; sys.modules['torch'] = None; import gangplank; print('imported')"
+    assert "imported" in run(code, KERAS_BACKEND="", KERAS_HOME=str(tmp_path)).stdout
+
+
+def test_a_backend_that_is_broken_is_told_of_when_the_callback_is_used(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so is broken')")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import gangplank; print('imported'); "
+        "gangplank.TrainTestExporter"
+    )
+    result = run(code, KERAS_BACKEND="torch")
+    assert result.stdout == "imported\n"
+    assert result.stderr.endswith("ImportError: libtorch.so is broken\n")
+
+
+def test_keras_that_is_loaded_has_found_its_backend():
+    code = (
+        "import os, sys, keras; os.environ['KERAS_BACKEND'] = 'torch'; "
+        "sys.modules['torch'] = None; import gangplank; print('imported')"
+    )
+    result = run(code)
+    assert result.stdout == "imported\n", result.stderr
 
 
 def test_another_missing_module_is_told_of_as_it_is():

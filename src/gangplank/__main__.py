@@ -32,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         from gangplank.commands import demo as demonstration
     except ModuleNotFoundError as error:
-        return _fail(f"{error}. Install what the demo needs: pip install 'gangplank[demo]'")
+        return _fail(
+            f"{error}. Install what the demo needs: pip install 'gangplank[demo]' (in a clone of "
+            "gangplank: pip install '.[demo]')"
+        )
     try:
         demonstration.run(options.gateway, serve=options.serve)
     except (ValueError, gangplank.PushError) as error:

@@ -1,14 +1,43 @@
-"""Imports Keras first of all, so that a missing backend is told of in words that help."""
+"""Looks, when imported, whether Keras's backend is installed, and imports neither of the two."""
 
-try:
-    import keras  # noqa: F401
-except ModuleNotFoundError as error:
-    backend = (error.name or "").partition(".")[0]
-    if backend not in ("tensorflow", "jax", "torch"):
-        raise
-    raise ModuleNotFoundError(
-        f"Keras uses the {backend!r} backend, but {backend!r} cannot be imported. "
-        f"Install it with: pip install 'gangplank[{backend}]', or name another backend in the "
-        "environment variable KERAS_BACKEND.",
-        name=backend,
-    ) from None
+import json
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+_BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def _check() -> None:
+    """Raises ModuleNotFoundError, with what to do, where Keras or its backend is missing."""
+    if sys.modules.get("keras"):
+        return  # which has found its backend
+    if find_spec("keras") is None:
+        raise ModuleNotFoundError("No module named 'keras'", name="keras")
+    backend = _backend()
+    if backend in _BACKENDS and find_spec(backend) is None:
+        raise ModuleNotFoundError(
+            f"Keras uses the {backend!r} backend, but {backend!r} cannot be imported. "
+            f"Install it with: pip install 'gangplank[{backend}]' (in a clone of gangplank: "
+            f"pip install '.[{backend}]'), or name another backend in the environment variable "
+            "KERAS_BACKEND.",
+            name=backend,
+        )
+
+
+def _backend() -> object:
+    """What Keras will take for its backend, by the rules of its backend/config.py."""
+    if backend := os.environ.get("KERAS_BACKEND"):
+        return backend
+    home = os.path.expanduser("~")  # noqa: PTH111  # Path's raises where there is none
+    folder = Path(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    file = Path(os.environ.get("KERAS_HOME", folder), "keras.json").expanduser()
+    try:
+        return json.loads(file.read_text()).get("backend", "tensorflow")
+    # Where there is no file that Keras can read, it takes TensorFlow or says what is wrong.
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"
+
+
+_check()

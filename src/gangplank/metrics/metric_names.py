@@ -79,7 +79,7 @@ class MetricNames:
 
     def _name(self, key: str) -> str | None:
         if key not in self._names:
-            name = re.sub(r"[^a-zA-Z0-9_]", "_", key)
+            name = _prometheus_name(key)
             owner = self._owners.setdefault(name, key)
             self._names[key] = name if owner == key else None
             if owner != key:
@@ -102,6 +102,15 @@ def number(value: Any) -> float | None:
     # Other callbacks log what they like.
     except Exception:
         return None
+
+
+def _prometheus_name(key: str) -> str:
+    """Underscores for what no name may hold; beyond ASCII with the code point in between."""
+    # As Prometheus's escaping "values", https://prometheus.io/docs/instrumenting/escaping_schemes/,
+    # since gateways such as Debian's take ASCII only. Of names in other scripts underscores alone
+    # would leave nothing.
+    in_ascii = re.sub(r"[^\x00-\x7f]", lambda match: f"_{ord(match[0]):X}_", key)
+    return re.sub(r"[^a-zA-Z0-9_]", "_", in_ascii)
 
 
 def _twin(key: str) -> str:
