@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gangplank.metrics.histogram_collector import HistogramCollector
-from gangplank.metrics.metric_names import MetricNames
+from gangplank.metrics.metric_names import MetricNames, Value
 from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_status import KerasCall, RunStatus
 from gangplank.weights import WeightsHistogram
@@ -54,7 +54,7 @@ class RunMetrics(Collector):
         self._names = names
         self._began = time.monotonic()
         self._documentation = dict(_GAUGES)
-        self._gauges: dict[str, float] = {}
+        self._gauges: dict[str, Value] = {}
         self._histogram = self._no_histogram()
         self._shown = _Shown(self._gauges, self._histogram)
         self.status = RunStatus(self._prefix + "status")
@@ -99,13 +99,19 @@ class RunMetrics(Collector):
         """All but Keras's metrics, without samples, by which a registry refuses such names."""
         return [*map(self._gauge, _GAUGES), *self._no_histogram().describe()]
 
-    def _gauge(self, name: str, value: float | None = None) -> Metric:
-        return GaugeMetricFamily(self._prefix + name, self._documentation[name], value)
+    def _gauge(self, name: str, value: Value | None = None) -> Metric:
+        text = self._documentation[name]
+        if not isinstance(value, tuple):
+            return GaugeMetricFamily(self._prefix + name, text, value)
+        family = GaugeMetricFamily(self._prefix + name, text, labels=["class"])
+        for i, each in enumerate(value):
+            family.add_metric([str(i)], each)
+        return family
 
     def _no_histogram(self) -> HistogramCollector:
         return HistogramCollector(self._prefix + _HISTOGRAM, "The model's weights by their value.")
 
 
 class _Shown(NamedTuple):
-    gauges: Mapping[str, float]
+    gauges: Mapping[str, Value]
     histogram: HistogramCollector
