@@ -14,6 +14,10 @@ from gangplank.metrics.run_status import KerasCall, RunStatus
 from gangplank.weights import WeightsHistogram
 
 _HISTOGRAM = "model_weights"
+_HISTOGRAM_TEXT = (
+    "The model's weights by their value. Their sum is not known: where _sum is 0, as a Pushgateway "
+    "shows it, _sum / _count is no mean."
+)
 
 _GAUGES = {
     "epochs_count": "Completed epochs.",
@@ -109,7 +113,7 @@ class RunMetrics(Collector):
         return family
 
     def _no_histogram(self) -> HistogramCollector:
-        return HistogramCollector(self._prefix + _HISTOGRAM, "The model's weights by their value.")
+        return HistogramCollector(self._prefix + _HISTOGRAM, _HISTOGRAM_TEXT)
 
 
 class _Shown(NamedTuple):
