@@ -5,10 +5,12 @@ import threading
 import numpy as np
 import prometheus_client
 import pytest
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from conftest import fetched
+from prometheus_client import CollectorRegistry, Histogram, generate_latest, pushadd_to_gateway
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from gangplank import HistogramCollector, WeightsHistogram, weights_histogram
+from gangplank.metrics import MetricNames, RunMetrics
 
 NEGATIVE = WeightsHistogram((-0.1, 0.0, 0.1), [1, 2, 3, 4])
 
@@ -88,6 +90,24 @@ def test_shows_nothing_before_it_is_set_and_after_it_is_cleared(registry):
     collector.set(NEGATIVE)
     collector.clear()
     assert generate_latest(registry) == b""
+
+
+def test_its_repr_says_what_it_shows():
+    collector = HistogramCollector("weights", "How large they are.")
+    assert repr(collector) == "HistogramCollector('weights', shows nothing)"
+    collector.set(NEGATIVE)
+    assert repr(collector) == "HistogramCollector('weights', shows 10 values in 4 buckets)"
+
+
+def test_a_pushgateway_shows_a_sum_of_0_which_the_help_of_the_weights_speaks_of(real_gateway):
+    registry = CollectorRegistry()
+    HistogramCollector("weights", "", registry).set(NEGATIVE)
+    pushadd_to_gateway(real_gateway, "job", registry)
+    assert "weights_sum" not in generate_latest(registry).decode()
+    assert 'weights_sum{instance="",job="job"} 0\n' in fetched(f"http://{real_gateway}/metrics")
+    collector = RunMetrics("train", MetricNames((), None))
+    documentation = {family.name: family.documentation for family in collector.describe()}
+    assert "_sum / _count is no mean" in documentation["gangplank_train_model_weights"]
 
 
 def test_a_registry_refuses_a_second_one_of_the_name(registry):

@@ -1,5 +1,6 @@
 """Keras's names and Prometheus's."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -21,7 +22,7 @@ def test_names_become_valid():
 
 
 def test_names_beyond_ascii_do_not_meet():
-    logs = dict.fromkeys(["准确率", "召回率", "val_准确率", "f\N{SUBSCRIPT ONE}", "🎯", "\ud800"], 1.0)
+    logs = dict.fromkeys(["准确率", "召回率", "val_准确率", "f₁", "🎯", "\ud800"], 1.0)
     assert names(logs) == {
         "准确率": "_51C6__786E__7387_",
         "召回率": "_53EC__56DE__7387_",
@@ -52,9 +53,40 @@ def test_a_name_of_our_own_is_told_of():
         assert names({"epochs count": 1.0}, reserved=["epochs_count"]) == {}
 
 
-def test_an_array_is_told_of():
-    with pytest.warns(UserWarning, match=r"'f1' is not exported: it is not one number but array"):
-        assert names({"f1": np.zeros(3), "loss": np.float32(1)}) == {"loss": "loss"}
+def values(logs):
+    return {key: value for _, key, value in MetricNames((), None).named(logs)}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int32", "uint8"])
+def test_an_array_has_one_number_a_class(dtype):
+    tensor = keras.ops.convert_to_tensor([0, 1, 2], dtype)
+    expected = {"f1": (0.0, 1.0, 2.0)}
+    assert values({"f1": tensor}) == expected
+    assert values({"f1": keras.ops.convert_to_numpy(tensor)}) == expected
+    assert {type(each) for each in values({"f1": tensor})["f1"]} == {float}
+
+
+def test_an_array_of_one_is_a_number():
+    assert values({"f1": np.float32([0.5])}) == {"f1": 0.5}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        np.zeros((3, 3)),
+        np.zeros(0),
+        np.array([True, False]),
+        np.array(["0.5", "0.5"]),
+        np.array([0.5, 0.5j]),
+        np.array([0.5, None]),
+        [0.5, 0.5],
+        (0.5, 0.5),
+    ],
+    ids=repr,
+)
+def test_what_is_neither_one_number_nor_one_a_class_is_told_of(odd):
+    with pytest.warns(UserWarning, match="'f1' is not exported: it is not one number but"):
+        assert names({"f1": odd, "loss": np.float32(1)}) == {"loss": "loss"}
 
 
 def test_a_selected_metric_stands_for_its_validation_too():

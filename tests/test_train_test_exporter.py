@@ -93,6 +93,7 @@ def test_a_hook_leaves_the_garbage_collector_little_to_count(model):
     exporter = TrainTestExporter(None, "digits")
     exporter.set_model(model)
     logs = {f"metric_{i}": float(i) for i in range(20)}
+    logs |= {f"f1_{i}": np.arange(100.0) for i in range(5)}
     exporter.on_epoch_end(0, logs)
     gc.disable()
     try:

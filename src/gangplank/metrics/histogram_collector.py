@@ -23,8 +23,9 @@ class HistogramCollector(Collector):
 
     It prints what `prometheus_client.Histogram` prints after observing the same values one by
     one, less ``_sum``, which is not known here (and which neither prints with a negative
-    first bound; OpenMetrics then wants no ``_count`` either, but Prometheus takes it). A scrape
-    sees one whole histogram, also while another thread sets the next.
+    first bound; OpenMetrics then wants no ``_count`` either, but Prometheus takes it). A
+    Pushgateway shows the missing ``_sum`` as 0, so that there ``_sum / _count`` is no mean. A
+    scrape sees one whole histogram, also while another thread sets the next.
 
     Arguments:
         name: the metric's name, such as ``my_model_weights``.
@@ -65,6 +66,13 @@ class HistogramCollector(Collector):
     def describe(self) -> Iterable[Metric]:
         """The metric without samples, by which a registry refuses a second one of that name."""
         return [self._empty()]
+
+    def __repr__(self) -> str:
+        metric, shown = self._metric, "nothing"
+        if metric is not None:
+            counts = [sample.value for sample in metric.samples if sample.name.endswith("_bucket")]
+            shown = f"{counts[-1]} values in {len(counts)} buckets"
+        return f"HistogramCollector({self.name!r}, shows {shown})"
 
     def _empty(self) -> HistogramMetricFamily:
         return HistogramMetricFamily(self.name, self.documentation)

@@ -8,6 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from gangplank._native import dtype_name, is_array, is_countable
+
+Value = float | tuple[float, ...]
+"""Of a metric: one number, or one a class."""
+
 
 def checked_metrics(metrics: Any) -> tuple[str, ...] | None:
     """`metrics` as given to a constructor. Raises ValueError if they are neither names nor None."""
@@ -42,7 +47,7 @@ class MetricNames:
         self._logged: set[str] = set()
         self._told: set[str] = set()
 
-    def named(self, logs: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
+    def named(self, logs: Mapping[str, Any]) -> Iterator[tuple[str, str, Value]]:
         """Of each metric in `logs` that is exported: its name, Keras's name, its value."""
         for key, value in logs.items():
             key = str(key)
@@ -50,11 +55,12 @@ class MetricNames:
                 continue
             self._logged |= {key, _twin(key)}
             as_float = number(value)
+            exported = _numbers(value) if as_float is None else as_float
             name = self._name(key)
-            if as_float is None:
+            if exported is None:
                 self._tell(key, f"it is not one number but {reprlib.repr(value)}")
             elif name is not None:
-                yield name, key, as_float
+                yield name, key, exported
 
     def warn_of_missing(self, logs: Mapping[str, Any], *, validation: bool) -> None:
         """Warns, once each, of metrics to export that Keras has not logged until now.
@@ -102,6 +108,19 @@ def number(value: Any) -> float | None:
     # Other callbacks log what they like.
     except Exception:
         return None
+
+
+def _numbers(value: Any) -> Value | None:
+    """`value` as one number a class, or None where it is no array of one dimension."""
+    try:
+        if not is_array(value) or len(value.shape) != 1 or not is_countable(dtype_name(value)):
+            return None
+        numbers = tuple(float(each) for each in value)
+    # The device of a tensor may be gone.
+    except Exception:
+        return None
+    # Keras makes a number of an array of one, unless NumPy has ceased to.
+    return numbers[0] if len(numbers) == 1 else numbers or None
 
 
 def _prometheus_name(key: str) -> str:

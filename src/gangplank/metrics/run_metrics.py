@@ -10,12 +10,16 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gangplank.metrics.histogram_collector import HistogramCollector
-from gangplank.metrics.metric_names import MetricNames
+from gangplank.metrics.metric_names import MetricNames, Value
 from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_status import STATUSES, RunStatus
 from gangplank.weights import WeightsHistogram
 
 _HISTOGRAM = "model_weights"
+_HISTOGRAM_TEXT = (
+    "The model's weights by their value. Their sum is not known: where _sum is 0, as a Pushgateway "
+    "shows it, _sum / _count is no mean."
+)
 _TIME = "elapsed_time_seconds"
 
 _GAUGES = {
@@ -64,7 +68,7 @@ class RunMetrics(Collector):
         self.run = Run(self, model)
         return self.run
 
-    def named(self, logs: Mapping[str, Any]) -> dict[str, float]:
+    def named(self, logs: Mapping[str, Any]) -> dict[str, Value]:
         """What Keras logged, by the names that its metrics have here."""
         named = {}
         for name, key, value in self._names.named(logs):
@@ -80,7 +84,7 @@ class RunMetrics(Collector):
         run = self.run
         families: list[Metric] = []
         if run is not None:
-            gauges, histogram = run.shown or ({}, None)
+            gauges, histogram = run.shown or _Shown({}, None)
             seconds = run.status.seconds()
             if run.shown is not None or seconds >= _LONG:
                 gauges = {**gauges, _TIME: seconds}
@@ -100,10 +104,16 @@ class RunMetrics(Collector):
 
     def empty_histogram(self) -> HistogramCollector:
         """What shows the weights of a run."""
-        return HistogramCollector(self.prefix + _HISTOGRAM, "The model's weights by their value.")
+        return HistogramCollector(self.prefix + _HISTOGRAM, _HISTOGRAM_TEXT)
 
-    def _gauge(self, name: str, value: float | None = None) -> Metric:
-        return GaugeMetricFamily(self.prefix + name, self._documentation[name], value)
+    def _gauge(self, name: str, value: Value | None = None) -> Metric:
+        text = self._documentation[name]
+        if not isinstance(value, tuple):
+            return GaugeMetricFamily(self.prefix + name, text, value)
+        family = GaugeMetricFamily(self.prefix + name, text, labels=["class"])
+        for i, each in enumerate(value):
+            family.add_metric([str(i)], each)
+        return family
 
     def _status(self, current: str | None = None) -> Metric:
         text = "Whether the run goes on, is completed, or has failed."
@@ -131,7 +141,7 @@ class Run:
         self.thread = threading.get_ident()
         self.status = RunStatus()
         self.shown: _Shown | None = None
-        self._gauges: dict[str, float] = {}
+        self._gauges: dict[str, Value] = {}
         self._histogram: HistogramCollector | None = None
 
     @cached_property
@@ -165,5 +175,5 @@ class Run:
 
 
 class _Shown(NamedTuple):
-    gauges: Mapping[str, float]
+    gauges: Mapping[str, Value]
     histogram: HistogramCollector | None
