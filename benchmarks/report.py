@@ -1,4 +1,4 @@
-"""Makes the README's table, the charts and the list of promises from the last results.
+"""Makes the tables of the README beside it, and the charts from the last results.
 
 `make bench` runs it; each result stands between two comments of a Markdown file.
 """
@@ -111,7 +111,7 @@ def put(path, name, lines):
 
 if __name__ == "__main__":
     latest = json.loads((RESULTS / "latest.json").read_text())
-    put(HERE.parent / "README.md", "race", race_table(latest))
+    put(HERE / "README.md", "race", race_table(latest))
     put(HERE / "README.md", "promises", promises_table(latest))
     put(HERE / "README.md", "kernels", kernels_table(latest))
     charts(latest)

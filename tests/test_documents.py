@@ -1,4 +1,4 @@
-"""Every code block of the READMEs is run, and does what the text around it says."""
+"""Every code block of the documents is run, and does what the text around it says."""
 
 import json
 import os
@@ -8,13 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import prometheus_client
 import pytest
 import report
 import trustme
 from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
 from faulty import answering, serving
-from samples import metrics_of
+from samples import metrics_of, status_of
 
 import gangplank
 
@@ -26,15 +27,16 @@ def blocks(document, languages):
     """The code of a document's blocks; it has none in other languages, outputs apart."""
     text = (ROOT / document).read_text()
     found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    assert {language for language, _ in found} == {*languages, "text"}
+    assert {language for language, _ in found} - {"text"} == {*languages}
     return [[code for name, code in found if name == language] for language in languages]
 
 
-PYTHON, SHELL, (ALERTS, SCRAPE_CONFIG), (QUERY,) = blocks(
-    "README.md", ["python", "sh", "yaml", "promql"]
-)
-SCRIPT, EMBEDDED, HISTOGRAM, COLLECTOR, PASSWORD, TOKEN, CERTIFICATE, SCRAPED = PYTHON
-DEMO, TEST, CURL, INSTALL = SHELL
+PYTHON, SHELL = blocks("README.md", ["python", "sh"])
+SCRIPT, EMBEDDED, HISTOGRAM, COLLECTOR = PYTHON
+DEMO, CURL, INSTALL, TEST = SHELL
+RECIPES, (SCRAPE_CONFIG, ALERTS), (QUERY,) = blocks("docs/recipes.md", ["python", "yaml", "promql"])
+LOOP, SEARCH, SCRAPED, SHARED = RECIPES
+((PASSWORD, TOKEN, CERTIFICATE),) = blocks("docs/authentication.md", ["python"])
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def run(model, data):
 
     def run(code, **names):
         (x, y), (x_test, y_test) = data, data
-        names |= {"gangplank": gangplank, "model": model}
+        names |= {"gangplank": gangplank, "keras": keras, "model": model}
         names |= {"x": x, "y": y, "x_test": x_test, "y_test": y_test}
         exec(code, names)
         return names
@@ -147,8 +149,9 @@ def test_a_token(run, monkeypatch):
     monkeypatch.setenv("GATEWAY_TOKEN", "abc")
     with serving(speak, peek=True) as address:
         run(TOKEN.replace(f"https://{GATEWAY}", address))
-    assert all("\r\nAuthorization: Bearer abc\r\n" in request for request in requests)
-    assert len(requests) > 1
+    pushes = [request for request in requests if request.startswith("POST")]
+    assert pushes
+    assert all("\r\nAuthorization: Bearer abc\r\n" in push for push in pushes)
 
 
 def test_a_certificate_of_its_own(run, certificates):
@@ -162,6 +165,46 @@ def test_a_certificate_of_its_own(run, certificates):
             certificates,
         )
     assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
+
+
+def test_a_loop_of_ones_own(run, real_gateway):
+    run(LOOP.replace(GATEWAY, real_gateway))
+    assert metrics_of(real_gateway, "mnist")["gangplank_train_epochs_count"] == 3
+    assert status_of(real_gateway, "mnist") == "completed"
+
+
+# KerasTuner calls what Python's threading deprecates.
+@pytest.mark.filterwarnings(r"ignore:(currentThread|getName)\(\):DeprecationWarning")
+def test_a_search(run, data, real_gateway, tmp_path):
+    search = run(SEARCH.replace(GATEWAY, real_gateway))["Search"]
+
+    def build(hp):
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(hp.Float("rate", 0.01, 1.0)), loss)
+        return model
+
+    tuner = search(build, "loss", max_trials=2, directory=tmp_path, project_name="search")
+    tuner.search(*data, verbose=0)
+    for trial in "01":
+        assert "gangplank_train_loss" in metrics_of(real_gateway, "search", trial=trial)
+
+
+def test_exporters_that_share_a_registry(run):
+    value = run(SHARED, prometheus_client=prometheus_client)["registry"].get_sample_value
+    assert value("gangplank_train_epochs_count", {"run": "a"}) == 1
+    assert value("gangplank_train_epochs_count", {"run": "b"}) == 1
+
+
+def test_links_lead_somewhere():
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text()):
+            path, _, anchor = link.partition("#")
+            target = document.parent / path
+            assert target.exists(), link
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.M) if anchor else [""]
+            anchors = [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings]
+            assert anchor in anchors, link
 
 
 def test_scraping(run, monkeypatch):
@@ -216,8 +259,11 @@ def test_examples(real_gateway, tmp_path):
 def test_the_tables_are_made_from_the_last_results():
     run = json.loads((ROOT / "benchmarks/results/latest.json").read_text())
     for document, lines in (
-        ("README.md", report.race_table(run)),
-        ("README.md", (ROOT / "benchmarks/results/faults.md").read_text().splitlines()),
+        ("benchmarks/README.md", report.race_table(run)),
+        (
+            "docs/when-things-go-wrong.md",
+            (ROOT / "benchmarks/results/faults.md").read_text().splitlines(),
+        ),
         ("benchmarks/README.md", report.promises_table(run)),
         ("benchmarks/README.md", report.kernels_table(run)),
     ):
@@ -226,6 +272,6 @@ def test_the_tables_are_made_from_the_last_results():
 
 def test_times_of_devices_are_measured_ones():
     measured = (ROOT / "benchmarks/results/device-on-cpu.md").read_text()
-    told = re.findall(r"^\|.*\| ([\d,.]+ ms) \|$", (ROOT / "README.md").read_text(), re.M)
+    told = re.findall(r"^\|.*\| ([\d,.]+ ms) \|$", (ROOT / "docs/devices.md").read_text(), re.M)
     for time in re.findall(r"^\| float32 \| 13 \| ([\d,.]+ ms) ", measured, re.M):
         assert time in told

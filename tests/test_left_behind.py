@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -248,3 +249,24 @@ def test_a_gateway_that_has_kept_its_metrics_over_a_restart(model, data, tmp_pat
         assert names(address) == FULL
         assert "gangplank_train_val_loss" in fetched(f"http://{address}/")
     assert pushing() == []
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "501 Not Implemented", "200 OK"])
+def test_what_does_not_know_the_question_is_pushed_text_and_told_of_once(
+    model, data, status, caplog
+):
+    requests = []
+
+    def speak(connection, end):
+        requests.append(connection.recv(1 << 20, socket.MSG_PEEK))
+        is_push = requests[-1].startswith(b"POST")
+        answering("200 OK" if is_push else status, b"ok")(connection, end)
+
+    with serving(speak, peek=True) as address:
+        exporter = TrainTestExporter(address, "digits", ignore_exceptions=False, **RICH)
+        fit(model, data, exporter, validation_split=0.2)
+        fit(model, data, exporter)
+    assert len([request for request in requests if request.startswith(b"GET")]) == 2
+    assert not any(b"application/vnd.google.protobuf" in request for request in requests)
+    (message,) = caplog.messages
+    assert "which does not let them be read or removed: " in message

@@ -1,8 +1,10 @@
 """What earlier runs have left in a group, under names that a later run does not have."""
 
 import logging
+import ssl
 import time
 from collections.abc import Iterable
+from urllib.error import HTTPError
 
 from prometheus_client.core import Metric
 
@@ -21,9 +23,9 @@ class LeftBehind:
     the one that stands there, and is shown nowhere. So nothing is touched but what is named,
     whatever else is pushed to the group meanwhile.
 
-    What stands there, the gateway tells. Where it does not let anybody read, that is what this
-    exporter has pushed before, what all runs have, and what the validation has of what this has.
-
+    What stands there, the gateway tells. One that refuses to tell without the credentials which a
+    handler has may still have what this exporter has pushed before, what all runs have, and the
+    validation's twin of each metric. From one that does not know the question nothing is taken.
     """
 
     def __init__(self, gateway: Pushgateway) -> None:
@@ -33,6 +35,7 @@ class LeftBehind:
         self._unread: set[str] = set()
         self._guessed: set[str] = set()
         self._failure: PushError | None = None
+        self._is_locked = False
         self._is_told = False
 
     def begin(self, phase: RunMetrics, *, inside: bool) -> None:
@@ -57,10 +60,10 @@ class LeftBehind:
         ours = {name: named[name] for name in named if name.startswith(prefixes)}
         if self._unread:
             self._read(timeout)
-        if self._failure is not None and not self._failure.may_pass:
+        if self._is_locked:
             self._guess(ours)
         gone = [name for name in self._there if name.startswith(prefixes) and name not in ours]
-        if gone:
+        if gone and (self._failure is None or self._is_locked):
             remaining = max(0.001, deadline - time.monotonic())
             self._remove([self._there[name] for name in gone], remaining)
         for name in gone:
@@ -81,13 +84,15 @@ class LeftBehind:
 
     def _read(self, timeout: float) -> None:
         unread = tuple(self._unread)
+        self._failure, self._is_locked = None, False
+        # Without its handler the gateway may be out of reach, and there is still to be a push.
+        has_handler = self._gateway.handler is not None
         try:
-            families = self._gateway.families(timeout)
+            families = self._gateway.families(timeout / 2 if has_handler else timeout)
         except PushError as error:
-            # Without the handler the gateway may be out of reach that it gets through to.
-            if error.may_pass and self._gateway.handler is None:
+            if not (has_handler or _is_answered(error)):
                 raise
-            self._failure = error
+            self._failure, self._is_locked = error, _is_locked(error)
         else:
             self._there |= {f.name: f for f in families if f.name.startswith(unread)}
         self._unread.difference_update(unread)
@@ -98,7 +103,7 @@ class LeftBehind:
         except PushError as error:
             if error.may_pass:
                 raise
-            self._failure = error
+            self._failure, self._is_locked = error, False
 
     def _guess(self, ours: dict[str, Metric]) -> None:
         """Adds what may stand there, each once: other runs of other processes pushed it."""
@@ -112,6 +117,16 @@ class LeftBehind:
         for name in guesses.keys() - self._guessed:
             self._there.setdefault(name, guesses[name])
         self._guessed |= guesses.keys()
+
+
+def _is_answered(error: PushError) -> bool:
+    return isinstance(error.reason, HTTPError) or not isinstance(error.reason, OSError)
+
+
+def _is_locked(error: PushError) -> bool:
+    """Whether the gateway wants credentials or a certificate."""
+    code = error.reason.code if isinstance(error.reason, HTTPError) else None
+    return code in (401, 403) or isinstance(error.reason, ssl.SSLError)
 
 
 def _by_name(families: Iterable[Metric], *, all_created: bool = False) -> dict[str, Metric]:
