@@ -12,7 +12,7 @@ import prometheus_client
 import pytest
 import report
 import trustme
-from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
+from conftest import PASSWORD_CONFIG, fetched, pushgateway
 from faulty import answering, serving
 from samples import metrics_of
 
@@ -59,7 +59,7 @@ def shell(code, folder=ROOT, **environment):
         env=os.environ | {"PATH": path} | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -147,8 +147,8 @@ def test_a_token(run, monkeypatch):
     monkeypatch.setenv("GATEWAY_TOKEN", "abc")
     with serving(speak, peek=True) as address:
         run(TOKEN.replace(f"https://{GATEWAY}", address))
+    assert requests
     assert all("\r\nAuthorization: Bearer abc\r\n" in request for request in requests)
-    assert len(requests) > 1
 
 
 def test_a_certificate_of_its_own(run, certificates):
@@ -164,13 +164,12 @@ def test_a_certificate_of_its_own(run, certificates):
     assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
 
 
-def test_scraping(run, monkeypatch):
+def test_scraping(run, port, monkeypatch):
     servers = []
     start = prometheus_client.start_http_server
     monkeypatch.setattr(
         prometheus_client, "start_http_server", lambda *options: servers.append(start(*options))
     )
-    port = free_port()
     run(SCRAPED.replace("8000", str(port)))
     ((httpd, thread),) = servers
     try:
@@ -192,14 +191,14 @@ def test_scrape_config_and_query(tmp_path):
     assert "SUCCESS: 2 rules" in shell(f"promtool check rules {rules}")
 
 
-def test_examples(real_gateway, tmp_path):
+def test_examples(real_gateway, port, tmp_path):
     ((commands,),) = blocks("examples/README.md", ["sh"])
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     output = shell(
         commands.replace(GATEWAY, real_gateway),
         tmp_path,
         # MNIST is neither downloaded nor found, wherever the test runs.
-        https_proxy=f"http://127.0.0.1:{free_port()}",
+        https_proxy=f"http://127.0.0.1:{port}",
         no_proxy="127.0.0.1",
         KERAS_HOME=str(tmp_path),
     )

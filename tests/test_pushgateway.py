@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
-from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
+from conftest import LATE, PASSWORD_CONFIG, awaited, fetched, pushgateway
 from faulty import answering, dripping, resetting, saying, saying_nothing, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,20 +49,20 @@ def test_a_push_adds_to_what_stands_there(gateway, registry, scheme):
     assert (metrics["answer"], metrics["question"]) == (42, 1)
 
 
-def test_all_addresses_of_a_host_are_tried_and_share_the_time(registry, monkeypatch):
+def test_all_addresses_of_a_host_are_tried_and_share_the_time(registry, port, monkeypatch):
     found = socket.getaddrinfo
     silent = socket.create_server(("127.0.0.1", 0), backlog=0)
 
     def several(host, port, *options, **kinds):
         if host != "gateway.example":
             return found(host, port, *options, **kinds)
-        return [*found("127.0.0.1", free_port()), *found(*silent.getsockname())] * 4
+        return [*found("127.0.0.1", port), *found(*silent.getsockname())] * 60
 
     monkeypatch.setattr(socket, "getaddrinfo", several)
     began = time.monotonic()
     with silent:
         refusal(Pushgateway("gateway.example:9091", "job"), registry, 0.4)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 0.4 + LATE
 
 
 def test_an_error_that_a_handler_made_itself(registry):
@@ -77,11 +77,12 @@ def test_a_group_is_deleted(gateway, registry):
         Pushgateway(gateway, job, {"run": "1"}).push(registry, 10)
     Pushgateway(gateway, "gone", {"run": "1"}).delete(10)
     assert metrics_of(gateway, "kept", run="1")["answer"] == 42
-    assert metrics_of(gateway, "gone", run="1") == {}
+    # The real one answers before it deletes.
+    awaited(lambda: metrics_of(gateway, "gone", run="1") == {})
 
 
-def test_a_group_that_cannot_be_deleted():
-    address = f"127.0.0.1:{free_port()}"
+def test_a_group_that_cannot_be_deleted(port):
+    address = f"127.0.0.1:{port}"
     with pytest.raises(PushError, match="The group of job 'job' was not deleted from"):
         Pushgateway(address, "job").delete(10)
 
@@ -151,8 +152,8 @@ def test_another_type_is_told_in_the_words_of_the_gateway(gateway, registry):
     }
 
 
-def test_nobody_listens(registry):
-    address = f"127.0.0.1:{free_port()}"
+def test_nobody_listens(registry, port):
+    address = f"127.0.0.1:{port}"
     message = refusal(Pushgateway(address, "job"), registry)
     assert "Connection refused" in message
     assert message.endswith(f"Check that a Pushgateway is up there (curl {address}/-/ready).")
@@ -167,7 +168,7 @@ def test_a_gateway_that_never_answers(registry):
     with serving(saying_nothing) as address:
         began = time.monotonic()
         message = refusal(Pushgateway(address, "job"), registry, 0.3)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 0.3 + LATE
     assert "it did not answer within 0.3 s" in message
 
 
@@ -176,7 +177,7 @@ def test_a_gateway_that_drips_is_left_in_time(registry, head):
     with serving(dripping(head)) as address:
         began = time.monotonic()
         message = refusal(Pushgateway(address, "job"), registry, 0.4)
-        assert 0.3 < time.monotonic() - began < 5
+        assert 0.3 < time.monotonic() - began < 0.4 + LATE
     assert "it did not answer within 0.4 s" in message or "400 Bad" in message
 
 
@@ -264,7 +265,7 @@ def test_a_certificate_that_is_not_trusted(registry, tmp_path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(120)
 
         def serve():
             with contextlib.suppress(OSError):
