@@ -4,7 +4,7 @@ import logging
 import socket
 import threading
 import time
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 
 import pytest
 from conftest import LATE, awaited
@@ -167,6 +167,16 @@ def test_what_was_lost_is_told(port):
     loss = str(run.finish(2))
     assert "Connection refused" in loss
     assert "What is newer than its last push, " in loss
+
+
+def test_an_attempt_that_there_was_no_time_for_does_not_hide_why_the_others_failed():
+    failures = chain([ConnectionRefusedError("Connection refused")], repeat(TimeoutError))
+
+    def handler(**_):
+        raise next(failures)
+
+    run = Run("127.0.0.1:9091", timeout=2, handler=handler)
+    assert "Connection refused" in str(run.finish(1))
 
 
 def test_a_run_whose_gateway_was_never_there_is_lost_at_once_and_another_later(port):

@@ -244,7 +244,7 @@ class Publisher:
             self._outage = Outage(error, began, is_logged=self._ending is None)
             if self._outage.is_logged:
                 _logger.warning("%s Nothing more is logged until a push succeeds.", error)
-        self._outage.add(error)
+        self._outage.add(error, at_the_end=self._ending is not None)
 
     def _note_success(self) -> None:
         outage, self._outage = self._outage, None
