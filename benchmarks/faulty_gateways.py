@@ -6,7 +6,7 @@ import ssl
 import tempfile
 
 import trustme
-from conftest import free_port, pushgateway_process
+from conftest import held_port, pushgateway_process
 from faulty import answering, dripping, resetting, saying, saying_nothing, serving
 from samples import metrics_of
 
@@ -37,7 +37,8 @@ def healthy():
 
 @contextlib.contextmanager
 def refused():
-    yield Fault(f"127.0.0.1:{free_port()}")
+    with held_port() as port:
+        yield Fault(f"127.0.0.1:{port}")
 
 
 @contextlib.contextmanager
@@ -70,9 +71,8 @@ def wrong_certificate():
 @contextlib.contextmanager
 def restarting(goes=0, comes=EPOCHS // 2):
     """A real gateway that is down from one epoch to another."""
-    port = free_port()
-    address = f"127.0.0.1:{port}"
-    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+    with held_port() as port, contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        address = f"127.0.0.1:{port}"
         if goes:
             first.enter_context(pushgateway_process(port=port))
         yield Fault(

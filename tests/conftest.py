@@ -28,13 +28,30 @@ basic_auth_users:
 """
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+# Seconds by which a busy machine may be late. What would wait without end is later.
+LATE = 20.0
 
 
-def awaited(condition, timeout=30.0):
+@contextlib.contextmanager
+def held_port():
+    """A port of 127.0.0.1 that is nobody's, or that of the server that a test gives it to.
+
+    It is bound but not listened on, so that whoever connects is refused, and the kernel gives it
+    to nobody else. A server can bind it as well, since all of them set SO_REUSEADDR.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@pytest.fixture
+def port():
+    with held_port() as port:
+        yield port
+
+
+def awaited(condition, timeout=120.0):
     """The first true value of `condition`; connections refused are no value."""
     deadline = time.monotonic() + timeout
     while True:
@@ -46,12 +63,12 @@ def awaited(condition, timeout=30.0):
 
 
 def fetched(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.read().decode()
 
 
 def request(address, method, path, body=b"", **headers):
-    connection = http.client.HTTPConnection(address, timeout=10)
+    connection = http.client.HTTPConnection(address, timeout=60)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
@@ -81,7 +98,7 @@ def server(program, *arguments, ready, command=()):
     finally:
         process.terminate()
         process.send_signal(signal.SIGCONT)  # one that was stopped heeds nothing else
-        process.wait(10)
+        process.wait(60)
 
 
 @contextlib.contextmanager
@@ -93,16 +110,20 @@ def pushgateway(*arguments, port=None):
 
 @contextlib.contextmanager
 def pushgateway_process(*arguments, port=None, kept_in="", **options):
-    port = port or free_port()
-    with server(
-        "prometheus-pushgateway",
-        f"--web.listen-address=127.0.0.1:{port}",
-        f"--persistence.file={kept_in}",  # Debian's would find the metrics of the test before
-        *arguments,
-        ready=lambda: not socket.create_connection(("127.0.0.1", port)).close(),
-        **options,
-    ) as process:
-        yield f"127.0.0.1:{port}", process
+    with contextlib.ExitStack() as stack:
+        port = port or stack.enter_context(held_port())
+        address = f"127.0.0.1:{port}"
+        process = stack.enter_context(
+            server(
+                "prometheus-pushgateway",
+                f"--web.listen-address={address}",
+                f"--persistence.file={kept_in}",  # Debian's would find those of the test before
+                *arguments,
+                ready=lambda: not socket.create_connection(("127.0.0.1", port)).close(),
+                **options,
+            )
+        )
+        yield address, process
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Runs, of Keras and of none."""
 
+import keras
 from prometheus_client import CollectorRegistry, Gauge
 
 from gangplank.metrics import PushMetrics
@@ -11,6 +12,21 @@ from gangplank.publishing.pushed import Pushed
 def fit(model, data, *callbacks, epochs=2, **options):
     """A run of Keras that says nothing."""
     return model.fit(*data, epochs=epochs, callbacks=callbacks, verbose=0, **options)
+
+
+class At(keras.callbacks.Callback):
+    """Does something at the end of an epoch, after the exporter; counts the epochs begun."""
+
+    def __init__(self, epoch=-1, act=None):
+        super().__init__()
+        self.epoch, self.act, self.begun = epoch, act, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.act()
 
 
 class Run:

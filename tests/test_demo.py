@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import awaited, fetched, free_port
+from conftest import awaited, fetched
 from samples import metrics_of
 
 from gangplank.__main__ import main
@@ -21,7 +21,7 @@ def demo(*arguments, command=(COMMAND,)):
         [*command, "demo", *arguments],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=1200,
         stdin=subprocess.DEVNULL,
     )
 
@@ -66,7 +66,7 @@ def test_serving_until_ctrl_c():
         assert awaited(lambda: metrics_of(address, "digits"))["gangplank_test_accuracy"] > 0.95
         assert fetched(f"http://{address}/-/ready") == "OK"
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=30)
+        rest, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
         assert "The gateway has ended." in rest
         assert "Traceback" not in errors
@@ -75,8 +75,8 @@ def test_serving_until_ctrl_c():
         process.communicate()
 
 
-def test_a_gateway_that_is_down(capsys):
-    address = f"127.0.0.1:{free_port()}"
+def test_a_gateway_that_is_down(capsys, port):
+    address = f"127.0.0.1:{port}"
     assert main(["demo", "--gateway", address]) == 1
     error = capsys.readouterr().err
     assert error.startswith("gangplank: The metrics of job 'digits' were not pushed")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from conftest import awaited, free_port, pushgateway
+from conftest import awaited, held_port, pushgateway
 from samples import metrics_of
 
 BACKEND = keras.backend.backend()
@@ -43,8 +43,7 @@ def running(program, index, port, gateway, environment, folder):
 
 def said(program, folder, environments=({},)):
     """What each process of a run says, and what all of them push: the metrics by job and group."""
-    port = free_port()
-    with pushgateway() as gateway, contextlib.ExitStack() as stack:
+    with pushgateway() as gateway, held_port() as port, contextlib.ExitStack() as stack:
         processes = [
             stack.enter_context(running(program, index, port, gateway, environment, folder))
             for index, environment in enumerate(environments)
@@ -57,7 +56,7 @@ def said(program, folder, environments=({},)):
         def are_done():
             return len(answers()) == len(processes) or any(each.poll() for each in processes)
 
-        awaited(are_done, 120)
+        awaited(are_done, 600)
         errors = "\n".join(path.read_text() for path in folder.glob("*.err"))
         assert len(answers()) == len(processes), errors
         groups = [metrics_of(gateway, "first")]
@@ -112,16 +111,13 @@ def test_a_mirrored_variable_counts_once(tmp_path):
 
 @only_on["tensorflow"]
 def test_two_processes_of_tensorflow(tmp_path):
-    workers = [f"127.0.0.1:{free_port()}" for _ in range(2)]
-    environments = [
-        {
-            "TF_CONFIG": json.dumps(
-                {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-            )
-        }
-        for index in range(2)
-    ]
-    answers, groups = said("tensorflow_processes", tmp_path, environments)
+    with held_port() as first, held_port() as second:
+        cluster = {"worker": [f"127.0.0.1:{port}" for port in (first, second)]}
+        environments = [
+            {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}})}
+            for i in range(2)
+        ]
+        answers, groups = said("tensorflow_processes", tmp_path, environments)
     assert_all_is_right(answers, groups)
     assert answers[0]["replicas"] == 2
 

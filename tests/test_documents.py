@@ -13,7 +13,7 @@ import prometheus_client
 import pytest
 import report
 import trustme
-from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
+from conftest import PASSWORD_CONFIG, fetched, pushgateway
 from faulty import answering, serving
 from samples import metrics_of, status_of
 
@@ -61,7 +61,7 @@ def shell(code, folder=ROOT, **environment):
         env=os.environ | {"PATH": path} | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -207,13 +207,12 @@ def test_links_lead_somewhere():
             assert anchor in anchors, link
 
 
-def test_scraping(run, monkeypatch):
+def test_scraping(run, port, monkeypatch):
     servers = []
     start = prometheus_client.start_http_server
     monkeypatch.setattr(
         prometheus_client, "start_http_server", lambda *options: servers.append(start(*options))
     )
-    port = free_port()
     run(SCRAPED.replace("8000", str(port)))
     ((httpd, thread),) = servers
     try:
@@ -235,14 +234,14 @@ def test_scrape_config_and_query(tmp_path):
     assert "SUCCESS: 2 rules" in shell(f"promtool check rules {rules}")
 
 
-def test_examples(real_gateway, tmp_path):
+def test_examples(real_gateway, port, tmp_path):
     ((commands,),) = blocks("examples/README.md", ["sh"])
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     output = shell(
         commands.replace(GATEWAY, real_gateway),
         tmp_path,
         # MNIST is neither downloaded nor found, wherever the test runs.
-        https_proxy=f"http://127.0.0.1:{free_port()}",
+        https_proxy=f"http://127.0.0.1:{port}",
         no_proxy="127.0.0.1",
         KERAS_HOME=str(tmp_path),
     )

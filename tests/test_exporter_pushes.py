@@ -4,19 +4,22 @@ import logging
 
 import prometheus_client
 import pytest
-from conftest import free_port
+from conftest import awaited
 from prometheus_client import CollectorRegistry
-from runs import fit
+from runs import At, fit
 from samples import metrics_of
 
 from gangplank import PushError, TrainTestExporter
 
 
-def test_a_gateway_that_is_down_is_logged_in_two_lines_and_the_run_goes_on(model, data, caplog):
-    address = f"127.0.0.1:{free_port()}"
+def test_a_gateway_that_is_down_is_logged_in_two_lines_and_the_run_goes_on(
+    model, data, port, caplog
+):
+    address = f"127.0.0.1:{port}"
     exporter = TrainTestExporter(address, "digits", histogram_buckets=[0.0], timeout=1)
+    logged = At(0, lambda: awaited(lambda: caplog.records))
     with caplog.at_level(logging.INFO):
-        history = fit(model, data, exporter, epochs=5)
+        history = fit(model, data, exporter, logged, epochs=5)
     assert len(history.epoch) == 5
     records = [record for record in caplog.records if record.name.startswith("gangplank")]
     assert [record.levelname for record in records] == ["WARNING", "ERROR"]
@@ -31,8 +34,8 @@ def test_a_gateway_that_is_down_is_logged_in_two_lines_and_the_run_goes_on(model
         assert "\n" not in message
 
 
-def test_a_gateway_that_is_down_ends_the_run_if_asked_to(model, data):
-    exporter = TrainTestExporter(f"127.0.0.1:{free_port()}", "digits", ignore_exceptions=False)
+def test_a_gateway_that_is_down_ends_the_run_if_asked_to(model, data, port):
+    exporter = TrainTestExporter(f"127.0.0.1:{port}", "digits", ignore_exceptions=False)
     with pytest.raises(PushError, match="Connection refused"):
         fit(model, data, exporter)
 
@@ -59,7 +62,7 @@ def test_a_handler_is_used(model, data):
         return lambda: calls.append((url, method, timeout, data))
 
     exporter = TrainTestExporter("gateway:9091", "digits", handler=handler, timeout=3)
-    fit(model, data, exporter, epochs=1)
+    fit(model, data, exporter, At(0, lambda: awaited(lambda: calls)), epochs=1)
     for url, method, timeout, _ in calls:
         assert (url, method) == ("http://gateway:9091/metrics/job/digits", "POST")
         assert 0 < timeout <= 3

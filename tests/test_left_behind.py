@@ -166,7 +166,7 @@ def names_behind_password(address):
     request = urllib.request.Request(
         f"http://{address}/metrics", headers={"Authorization": f"Basic {token}"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         samples = samples_in(answer.read().decode())
     found = {name for name, _ in samples if name.startswith("gangplank_train_")}
     return {n.removeprefix("gangplank_train_") for n in found if "push" not in n} - {"status"}

@@ -1,5 +1,6 @@
 """Runs of Keras whose gateway is wrong, goes away, comes back, or is not to keep what it has."""
 
+import contextlib
 import logging
 import threading
 from urllib.error import HTTPError
@@ -7,35 +8,20 @@ from urllib.error import HTTPError
 import keras
 import numpy as np
 import pytest
-from conftest import PASSWORD_CONFIG, awaited, free_port, pushgateway, pushgateway_process, pushing
+from conftest import PASSWORD_CONFIG, awaited, pushgateway, pushgateway_process, pushing
 from faulty import answering, saying_nothing, serving
 from prometheus_client.exposition import default_handler
-from runs import fit
+from runs import At, fit
 from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
 from gangplank.gateway import Gateway
 
 
-class At(keras.callbacks.Callback):
-    """Does something at the end of an epoch, after the exporter; counts the epochs begun."""
-
-    def __init__(self, epoch=-1, act=None):
-        super().__init__()
-        self.epoch, self.act, self.begun = epoch, act, 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.begun += 1
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == self.epoch:
-            self.act()
-
-
 @pytest.fixture(params=["refused", "400", "401"])
-def wrong_gateway(request, tmp_path):
+def wrong_gateway(request, tmp_path, port):
     if request.param == "refused":
-        yield f"127.0.0.1:{free_port()}", "Connection refused", "Check that a Pushgateway is up"
+        yield f"127.0.0.1:{port}", "Connection refused", "Check that a Pushgateway is up"
     elif request.param == "401":
         (tmp_path / "web.yml").write_text(PASSWORD_CONFIG)
         with pushgateway(f"--web.config.file={tmp_path / 'web.yml'}") as address:
@@ -50,10 +36,11 @@ def test_a_gateway_that_is_wrong_from_the_start_ends_the_run_in_its_first_epoch(
 ):
     address, reason, advice = wrong_gateway
     exporter = TrainTestExporter(address, "digits", ignore_exceptions=False)
-    epochs = At()
+    # However slow its answer is, and however fast the epochs are.
+    answered = At(0, lambda: awaited(lambda: exporter._pushing._publisher.error))
     with pytest.raises(PushError) as error:
-        fit(model, data, exporter, epochs, epochs=5)
-    assert epochs.begun <= 1
+        fit(model, data, exporter, answered, epochs=5)
+    assert answered.begun <= 1
     message = str(error.value)
     assert f"of job 'digits' were not pushed to the Pushgateway at {address}: " in message
     assert reason in message
@@ -67,30 +54,35 @@ def test_a_gateway_that_is_wrong_from_the_start_ends_the_run_in_its_first_epoch(
 def test_a_gateway_that_goes_away_ends_the_run_at_the_latest_at_its_end(model, data):
     with pushgateway_process() as (address, process):
         exporter = TrainTestExporter(address, "digits", ignore_exceptions=False, timeout=3)
-        kill = At(1, lambda: (process.kill(), process.wait()))
+
+        def kill():
+            name = "gangplank_train_last_push_success_timestamp_seconds"
+            awaited(lambda: exporter.registry.get_sample_value(name))
+            process.kill()
+            process.wait()
+
         with pytest.raises(PushError, match="Connection refused"):
-            fit(model, data, exporter, kill, epochs=4)
+            fit(model, data, exporter, At(1, kill), epochs=4)
 
 
-def test_a_gateway_that_is_restarted_has_the_whole_state_again(model, data, caplog, real_gateway):
+def test_a_gateway_that_is_restarted_has_the_whole_state_again(model, data, caplog, port):
     caplog.set_level(logging.INFO)
-    port = free_port()
     address = f"127.0.0.1:{port}"
     exporter = TrainTestExporter(address, "digits", histogram_buckets=[0.0], histogram_freq=1)
 
-    def restart():
+    def kill():
         first.kill()
         first.wait()
-        awaited(lambda: exporter.registry.get_sample_value("gangplank_train_push_failures_total"))
-        second.__enter__()
 
-    second = pushgateway(port=port)
-    with pushgateway_process(port=port) as (_, first):
-        history = fit(model, data, exporter, At(1, restart), epochs=4).history
-    try:
+    def restart():
+        awaited(lambda: exporter.registry.get_sample_value("gangplank_train_push_failures_total"))
+        second.enter_context(pushgateway(port=port))
+
+    with contextlib.ExitStack() as second:
+        with pushgateway_process(port=port) as (_, first):
+            # What the epoch between has is pushed while there is no gateway.
+            history = fit(model, data, exporter, At(0, kill), At(1, restart), epochs=4).history
         metrics = metrics_of(address, "digits")
-    finally:
-        second.__exit__(None, None, None)
     assert metrics["gangplank_train_epochs_count"] == 4
     assert metrics["gangplank_train_loss"] == pytest.approx(history["loss"][-1], rel=1e-15)
     assert metrics["gangplank_train_model_weights_count"] == 27
@@ -170,13 +162,10 @@ def test_a_run_right_after_one_that_failed(gateway, model, data):
 
 
 def test_a_run_that_the_exporter_ends_says_that_it_failed(model, data):
-    attempts = []
-
-    def handler(url, **options):
-        attempts.append(url)
-        if len(attempts) == 1:
+    def handler(url, data, **options):
+        if b'gangplank_train_status{status="running"} 1' in data:
             raise HTTPError(url, 400, "Bad Request", None, None)
-        return default_handler(url, **options)
+        return default_handler(url, data=data, **options)
 
     with Gateway() as gateway:
         exporter = TrainTestExporter(gateway.address, "digits", None, None, handler, False)
@@ -191,9 +180,9 @@ def test_a_run_that_comes_while_the_last_push_of_another_is_under_way(gateway, m
 
     def handler(**options):
         send = default_handler(**options)
-        return lambda: (release.wait(30), send())
+        return lambda: (release.wait(60), send())
 
-    exporter = TrainTestExporter(gateway, "digits", handler=handler, timeout=1)
+    exporter = TrainTestExporter(gateway, "digits", handler=handler, timeout=5)
     fit(model, data, exporter, epochs=2)
     release.set()
     fit(model, data, exporter, epochs=1)
@@ -223,7 +212,8 @@ def test_a_group_that_is_deleted_at_the_end(gateway, model, data):
     other = TrainTestExporter(gateway, "digits", grouping_key={"run": "8"})
     fit(model, data, exporter, look, other)
     assert seen != [{}]
-    assert metrics_of(gateway, "digits", run="7") == {}
+    # The real one answers before it deletes.
+    awaited(lambda: metrics_of(gateway, "digits", run="7") == {})
     assert metrics_of(gateway, "digits", run="8")["gangplank_train_epochs_count"] == 2
 
     def fail():
@@ -273,12 +263,13 @@ def test_an_evaluation_inside_fit_does_not_wait_for_the_gateway(model, data):
 
     def handler(**options):
         calls.append(options)
-        return lambda: released.wait(30)
+        return lambda: released.wait(60)
 
     released = threading.Event()
     exporter = TrainTestExporter("127.0.0.1:9091", "digits", handler=handler, timeout=20)
 
     def evaluate():
+        awaited(lambda: calls)
         model.evaluate(*data, callbacks=[exporter], verbose=0)
         assert len(calls) == 1
         released.set()
@@ -292,4 +283,4 @@ def test_a_gateway_that_hangs_costs_the_timeout_once(model, data):
     with serving(saying_nothing) as address:
         exporter = TrainTestExporter(address, "digits", timeout=0.5)
         assert len(fit(model, data, exporter, epochs=5).epoch) == 5
-    assert pushing() == []
+        awaited(lambda: not pushing())

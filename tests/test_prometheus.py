@@ -8,12 +8,13 @@ import urllib.parse
 import numpy as np
 import prometheus_client
 import pytest
-from conftest import awaited, fetched, free_port, server
+from conftest import awaited, fetched, held_port, server
 
 from gangplank import HISTOGRAM_WEIGHT_BUCKETS_0_3, TrainTestExporter, weights_histogram
 
+# A scrape may take as long as the interval; what was there is gone where one takes longer.
 CONFIG = """
-global: {{scrape_interval: 200ms}}
+global: {{scrape_interval: 3s}}
 scrape_configs:
   - job_name: scraped
     honor_labels: true
@@ -26,21 +27,22 @@ def prometheus(target, folder):
     """A function that asks a Prometheus that scrapes `target` a PromQL query."""
     config = folder / "prometheus.yml"
     config.write_text(CONFIG.format(target=target))
-    address = f"127.0.0.1:{free_port()}"
 
     def query(expression):
         parameters = urllib.parse.urlencode({"query": expression})
         answer = json.loads(fetched(f"http://{address}/api/v1/query?{parameters}"))
         return [(item["metric"], float(item["value"][1])) for item in answer["data"]["result"]]
 
-    with server(
-        "prometheus",
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address={address}",
-        ready=lambda: fetched(f"http://{address}/-/ready"),
-    ):
-        yield query
+    with held_port() as port:
+        address = f"127.0.0.1:{port}"
+        with server(
+            "prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={address}",
+            ready=lambda: fetched(f"http://{address}/-/ready"),
+        ):
+            yield query
 
 
 def train_and_test(model, data, gateway):
@@ -99,9 +101,8 @@ def test_pushed(real_gateway, model, data, tmp_path):
         assert_answers(query, model, history, tested, {"job": "digits"})
 
 
-def test_scraped(model, data, tmp_path):
+def test_scraped(model, data, port, tmp_path):
     exporter, history, tested = train_and_test(model, data, None)
-    port = free_port()
     httpd, thread = prometheus_client.start_http_server(port, "127.0.0.1", exporter.registry)
     try:
         with prometheus(f"127.0.0.1:{port}", tmp_path) as query:

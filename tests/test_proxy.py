@@ -4,7 +4,7 @@ import time
 
 import pytest
 import trustme
-from conftest import free_port, pushgateway
+from conftest import pushgateway
 from faulty import TLS_RECORD, after, answering, dripping, forwarding, saying_nothing, serving
 from prometheus_client import CollectorRegistry, Gauge
 from samples import metrics_of
@@ -75,9 +75,9 @@ def test_a_proxy_is_shown_without_its_password(proxy, shown):
     assert without_credentials(proxy) == shown
 
 
-def test_loopback_needs_no_proxy(gateway, registry, monkeypatch):
+def test_loopback_needs_no_proxy(gateway, registry, port, monkeypatch):
     with monkeypatch.context() as environment:
-        environment.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+        environment.setenv("http_proxy", f"http://127.0.0.1:{port}")
         Pushgateway(gateway, "job").push(registry, 10)
         Pushgateway(gateway.replace("127.0.0.1", "localhost"), "named").push(registry, 10)
     assert metrics_of(gateway, "job")["answer"] == metrics_of(gateway, "named")["answer"] == 42

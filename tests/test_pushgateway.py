@@ -9,7 +9,7 @@ from urllib.error import HTTPError
 
 import pytest
 import trustme
-from conftest import PASSWORD_CONFIG, fetched, free_port, pushgateway
+from conftest import LATE, PASSWORD_CONFIG, awaited, fetched, pushgateway
 from faulty import (
     TLS_RECORD,
     answering,
@@ -58,20 +58,20 @@ def test_a_push_adds_to_what_stands_there(gateway, registry, scheme):
     assert (metrics["answer"], metrics["question"]) == (42, 1)
 
 
-def test_all_addresses_of_a_host_are_tried_and_share_the_time(registry, monkeypatch):
+def test_all_addresses_of_a_host_are_tried_and_share_the_time(registry, port, monkeypatch):
     found = socket.getaddrinfo
     silent = socket.create_server(("127.0.0.1", 0), backlog=0)
 
     def several(host, port, *options, **kinds):
         if host != "gateway.example":
             return found(host, port, *options, **kinds)
-        return [*found("127.0.0.1", free_port()), *found(*silent.getsockname())] * 4
+        return [*found("127.0.0.1", port), *found(*silent.getsockname())] * 60
 
     monkeypatch.setattr(socket, "getaddrinfo", several)
     began = time.monotonic()
     with silent:
         refusal(Pushgateway("gateway.example:9091", "job"), registry, 0.4)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 0.4 + LATE
 
 
 def test_an_address_that_drops_packets_does_not_take_the_time_of_the_next(
@@ -111,11 +111,12 @@ def test_a_group_is_deleted(gateway, registry):
         Pushgateway(gateway, job, {"run": "1"}).push(registry, 10)
     Pushgateway(gateway, "gone", {"run": "1"}).delete(10)
     assert metrics_of(gateway, "kept", run="1")["answer"] == 42
-    assert metrics_of(gateway, "gone", run="1") == {}
+    # The real one answers before it deletes.
+    awaited(lambda: metrics_of(gateway, "gone", run="1") == {})
 
 
-def test_a_group_that_cannot_be_deleted():
-    address = f"127.0.0.1:{free_port()}"
+def test_a_group_that_cannot_be_deleted(port):
+    address = f"127.0.0.1:{port}"
     with pytest.raises(PushError, match="The group of job 'job' was not deleted from"):
         Pushgateway(address, "job").delete(10)
 
@@ -185,8 +186,8 @@ def test_another_type_is_told_in_the_words_of_the_gateway(gateway, registry):
     }
 
 
-def test_nobody_listens(registry):
-    address = f"127.0.0.1:{free_port()}"
+def test_nobody_listens(registry, port):
+    address = f"127.0.0.1:{port}"
     message = refusal(Pushgateway(address, "job"), registry)
     assert "Connection refused" in message
     assert message.endswith(f"Check that a Pushgateway is up there (curl {address}/-/ready).")
@@ -201,7 +202,7 @@ def test_a_gateway_that_never_answers(registry):
     with serving(saying_nothing) as address:
         began = time.monotonic()
         message = refusal(Pushgateway(address, "job"), registry, 0.3)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 0.3 + LATE
     assert "it did not answer within 0.3 s" in message
 
 
@@ -223,7 +224,7 @@ def test_a_gateway_that_drips_is_left_in_time(registry, scheme, head, certified)
         address = f"{scheme}://{address}"
         began = time.monotonic()
         message = refusal(Pushgateway(address, "job"), registry, 0.4)
-        assert 0.3 < time.monotonic() - began < 5
+        assert 0.3 < time.monotonic() - began < 0.4 + LATE
     assert "it did not answer within 0.4 s" in message or "400 Bad" in message
 
 

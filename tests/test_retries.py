@@ -1,13 +1,13 @@
 """The background thread of a run, against gateways that hang, drip, refuse and come back."""
 
-import itertools
 import logging
 import socket
 import threading
 import time
+from itertools import chain, pairwise, repeat
 
 import pytest
-from conftest import awaited, free_port
+from conftest import LATE, awaited
 from faulty import answering, dripping, saying_nothing, serving
 from prometheus_client.exposition import default_handler
 from runs import Run
@@ -29,23 +29,23 @@ ENDLESS = {
 @pytest.mark.parametrize("speak", ENDLESS.values(), ids=ENDLESS)
 def test_no_gateway_is_waited_for_longer_than_the_timeout(speak, handler):
     with serving(speak) as address:
-        run = Run(address, timeout=0.5, handler=handler)
+        run = Run(address, timeout=1, handler=handler)
         run.publish(1)
         began = time.monotonic()
         loss = run.finish(2)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 1 + LATE
     assert str(loss).endswith("It has nothing of this run.")
     assert run.metrics.failures >= 1
 
 
 def test_a_name_that_is_not_resolved_is_not_waited_for(monkeypatch):
     resolved = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved.wait(30) and [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved.wait(60) and [])
     run = Run("gateway.example:9091", timeout=0.5)
     run.publish(1)
     began = time.monotonic()
     loss = run.finish(2)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 0.5 + LATE
     assert "it did not answer within 0.5 s" in str(loss)
     resolved.set()
 
@@ -89,7 +89,7 @@ def test_what_may_pass_is_tried_again_with_pauses_that_grow(gateway, status):
     assert run.finish(1) is None
     assert metrics_of(gateway, "job")["epochs"] == 1
     assert metrics_of(gateway, "job")["run_push_failures_total"] == 3
-    pauses = [later - earlier for earlier, later in itertools.pairwise(calls)]
+    pauses = [later - earlier for earlier, later in pairwise(calls)]
     assert len(pauses) == 3
     for pause, least in zip(pauses, (0.05, 0.1, 0.2), strict=True):
         assert pause >= least
@@ -99,11 +99,12 @@ def test_the_gateway_says_when_to_come_again(gateway):
     handler, calls = failing(1, "429 Too Many", "Retry-After: 1")
     assert Run(gateway, handler=handler).finish(1) is None
     assert calls[1] - calls[0] >= 1
-    handler, calls = failing(1, "503 Unavailable", "Retry-After: 60")
+    handler, calls = failing(1, "503 Unavailable", "Retry-After: 600")
     began = time.monotonic()
-    assert "it answered 503 Unavailable: 'words'" in str(Run(gateway, handler=handler).finish(2))
+    loss = Run(gateway, handler=handler, timeout=300).finish(2)
+    assert time.monotonic() - began < LATE
+    assert "it answered 503 Unavailable: 'words'" in str(loss)
     assert len(calls) == 1
-    assert time.monotonic() - began < 5
     assert metrics_of(gateway, "job")["epochs"] == 1
 
 
@@ -123,8 +124,7 @@ def test_what_cannot_pass_is_told_of_at_once_and_not_tried_again(gateway, status
     assert metrics_of(gateway, "job")["epochs"] == 2
 
 
-def test_an_outage_is_logged_twice_and_leaves_a_gap_only(caplog):
-    port = free_port()
+def test_an_outage_is_logged_twice_and_leaves_a_gap_only(port, caplog):
     caplog.set_level(logging.INFO)
     run = Run(f"127.0.0.1:{port}")
     for epochs in range(50):
@@ -145,8 +145,7 @@ def test_an_outage_is_logged_twice_and_leaves_a_gap_only(caplog):
     assert f"and {run.metrics.failures} pushes that failed." in up
 
 
-def test_a_gateway_that_dies_at_the_end_is_waited_for():
-    port = free_port()
+def test_a_gateway_that_dies_at_the_end_is_waited_for(port):
     with Gateway(port):
         run = Run(f"127.0.0.1:{port}")
         run.publish(1)
@@ -160,8 +159,7 @@ def test_a_gateway_that_dies_at_the_end_is_waited_for():
     come_back[0].close()
 
 
-def test_what_was_lost_is_told():
-    port = free_port()
+def test_what_was_lost_is_told(port):
     with Gateway(port):
         run = Run(f"127.0.0.1:{port}", timeout=0.5)
         run.publish(1)
@@ -171,14 +169,23 @@ def test_what_was_lost_is_told():
     assert "What is newer than its last push, " in loss
 
 
-def test_a_run_whose_gateway_was_never_there_is_lost_at_once_and_another_later():
-    port = free_port()
+def test_an_attempt_that_there_was_no_time_for_does_not_hide_why_the_others_failed():
+    failures = chain([ConnectionRefusedError("Connection refused")], repeat(TimeoutError))
+
+    def handler(**_):
+        raise next(failures)
+
+    run = Run("127.0.0.1:9091", timeout=2, handler=handler)
+    assert "Connection refused" in str(run.finish(1))
+
+
+def test_a_run_whose_gateway_was_never_there_is_lost_at_once_and_another_later(port):
     lost = Run(f"127.0.0.1:{port}", timeout=30)
     lost.publish(1)
     awaited(lambda: lost.publisher.error)
     lost.publisher.stop()
     with Gateway(port):
-        run = Run(f"127.0.0.1:{port}", timeout=2)
+        run = Run(f"127.0.0.1:{port}", timeout=4)
         run.publish(1)
         awaited(lambda: run.metrics.succeeded)
     began = time.monotonic()
@@ -186,5 +193,5 @@ def test_a_run_whose_gateway_was_never_there_is_lost_at_once_and_another_later()
     awaited(lambda: run.metrics.failures > 1)
     assert run.publisher.error is None
     awaited(lambda: run.publisher.error)
-    assert time.monotonic() - began >= 2
+    assert time.monotonic() - began >= 4
     run.publisher.stop()

@@ -9,6 +9,7 @@ import weakref
 
 import keras
 import pytest
+from conftest import awaited
 
 from gangplank.metrics.run_status import KerasCall, RunStatus
 
@@ -81,13 +82,13 @@ def test_a_run_that_goes_on_while_another_thread_looks(model, data):
     goes_on, looked = threading.Event(), threading.Event()
     callback = Begin()
     wait = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda *_: (goes_on.set(), looked.wait(30)),
+        on_epoch_end=lambda *_: (goes_on.set(), looked.wait(60)),
     )
     thread = threading.Thread(
         target=model.fit, args=data, kwargs={"callbacks": [callback, wait], "verbose": 0}
     )
     thread.start()
-    goes_on.wait(30)
+    goes_on.wait(120)
     assert not callback.status.was_left()
     assert callback.status.current() == "running"
     looked.set()
@@ -97,20 +98,23 @@ def test_a_run_that_goes_on_while_another_thread_looks(model, data):
 
 def test_a_run_is_never_over_while_it_goes_on_whenever_another_thread_looks(model, data):
     callback, ended = Begin(), threading.Event()
-    end = keras.callbacks.LambdaCallback(on_train_end=lambda _: ended.set())
     looks = []
+
+    def stop(*_):
+        model.stop_training = len(looks) > 1000
 
     def look():
         while not ended.is_set():
             if "status" in vars(callback):
                 looks.append(callback.status.was_left() and not ended.is_set())
 
+    end = keras.callbacks.LambdaCallback(on_epoch_end=stop, on_train_end=lambda _: ended.set())
     thread = threading.Thread(target=look)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         thread.start()
-        model.fit(*data, callbacks=[callback, end], epochs=5, verbose=0)
+        model.fit(*data, callbacks=[callback, end], epochs=100_000, verbose=0)
     finally:
         ended.set()
         thread.join()
@@ -139,8 +143,8 @@ def test_the_data_of_a_run_that_has_ended_is_not_kept(model, data, ending):
     del failure, callback  # and with it the frames that it passed through
     del x
     keras.backend.clear_session()
-    gc.collect()
-    assert reference() is None
+    # A thread of the framework may let go of it a little later.
+    awaited(lambda: gc.collect() is not None and reference() is None)
 
 
 def test_whoever_debugs_a_run_that_failed_has_the_variables_of_fit(model, data):

@@ -78,7 +78,7 @@ def test_what_is_refused_is_told_of_without_the_secret(
 ):
     monkeypatch.setenv("SSL_CERT_FILE", trusted)
     with pytest.raises(PushError, match=reason) as error:
-        fit(model, data, secured, handler, ignore_exceptions=False, timeout=1)
+        fit(model, data, secured, handler, ignore_exceptions=False)
     exporter = fit(model, data, secured, handler, timeout=1)
     awaited(lambda: caplog.messages)
     for text in (
@@ -99,7 +99,7 @@ def test_a_bearer_token_is_sent_and_not_told(model, data, caplog):
         headers = [*headers, ("Authorization", "Bearer hunter2")]
         return default_handler(url, method, timeout, headers, data)
 
-    exporter = fit(model, data, "127.0.0.1:1", handler, timeout=0.2)
+    exporter = fit(model, data, "127.0.0.1:1", handler, timeout=1)
     assert sent
     assert "hunter2" not in repr(vars(exporter)) + caplog.text
 

@@ -161,9 +161,9 @@ def _print_histogram(histogram: WeightsHistogram, console: Console) -> None:
 
 
 def _wait_for_interrupt(address: str, console: Console) -> None:
-    console.print(f"The gateway stays up at http://{address} until Ctrl-C.")
     try:
+        console.print(f"The gateway stays up at http://{address} until Ctrl-C.")
         while True:
-            time.sleep(3600)
+            time.sleep(1)  # not longer: Ctrl-C just before it is heeded after it
     except KeyboardInterrupt:
         console.print("The gateway has ended.")

@@ -24,11 +24,13 @@ class Outage:
     failures: int = 0
     hung: bool = False
 
-    def add(self, error: PushError) -> None:
-        """Another push failed."""
-        self.error = error
+    def add(self, error: PushError, *, at_the_end: bool) -> None:
+        """Another push failed; at the end of a run, perhaps as there was no time left for it."""
+        is_timeout = isinstance(error.reason, TimeoutError)
+        if not (is_timeout and at_the_end):
+            self.error = error
         self.failures += 1
-        self.hung = self.hung or isinstance(error.reason, TimeoutError)
+        self.hung = self.hung or is_timeout
 
     def seconds(self) -> float:
         """How long it lasts."""

@@ -261,7 +261,7 @@ class Publisher:
             self._outage = Outage(error, began, is_logged=self._ending is None and not is_raised)
             if self._outage.is_logged:
                 _logger.warning("%s Nothing more is logged until a push succeeds.", error)
-        self._outage.add(error)
+        self._outage.add(error, at_the_end=self._ending is not None)
 
     def _is_lost(self, error: PushError) -> bool:
         """Whether the gateway is to be counted as lost as soon as a push fails like that."""
