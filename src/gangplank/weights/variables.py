@@ -1,9 +1,8 @@
 """Which variables of a model are its weights, and as which arrays."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
-
-import keras
 
 from gangplank import _native
 
@@ -21,7 +20,7 @@ def weight_arrays(model: Any, weights: str) -> Iterator[Any]:
         RuntimeError: this process cannot read an array.
     """
     for i, variable in enumerate(_variables(model, weights)):
-        is_variable = isinstance(variable, keras.Variable)
+        is_variable = isinstance(variable, _of_keras("Variable"))
         if is_variable and _is_seed_state(variable):
             continue
         name = f"the variable {variable.path!r}" if is_variable else f"element {i}"
@@ -33,12 +32,12 @@ def weight_arrays(model: Any, weights: str) -> Iterator[Any]:
         yield array
 
 
-def _value(variable: keras.Variable, name: str) -> Any:
+def _value(variable: Any, name: str) -> Any:
     try:
         return variable.value
     # While steps of JAX go on, Keras has the values elsewhere, and calls None.
     except TypeError as error:
-        if keras.backend.backend() != "jax":
+        if sys.modules["keras"].backend.backend() != "jax":
             raise
         raise RuntimeError(
             f"{name} cannot be counted: it has no value. {_native.WHEN_JAX_TRAINS}"
@@ -61,7 +60,7 @@ def _uncountable(array: Any, name: str) -> TypeError:
 def _variables(model: Any, weights: str) -> Iterable[Any]:
     if weights not in ("trainable", "all"):
         raise ValueError(f"weights must be 'trainable' or 'all'. Received {weights!r}.")
-    if isinstance(model, keras.layers.Layer):
+    if isinstance(model, _of_keras("Layer")):
         # A model with a train_step but no call() has weights, and is never built.
         if not model.built and not model.weights:
             raise ValueError(
@@ -69,7 +68,7 @@ def _variables(model: Any, weights: str) -> Iterable[Any]:
                 "Call its build(input_shape), or fit it, first."
             )
         return model.trainable_variables if weights == "trainable" else model.weights  # type: ignore[no-any-return]
-    if isinstance(model, keras.Variable) or _native.is_array(model):
+    if isinstance(model, _of_keras("Variable")) or _native.is_array(model):
         return [model]
     if isinstance(model, Iterable):
         return model
@@ -79,6 +78,11 @@ def _variables(model: Any, weights: str) -> Iterable[Any]:
     )
 
 
-def _is_seed_state(variable: keras.Variable) -> bool:
+def _is_seed_state(variable: Any) -> bool:
     # The name that keras.random.SeedGenerator gives its one variable.
     return bool(variable.name == "seed_generator_state")
+
+
+def _of_keras(name: str) -> Any:
+    """A class of Keras's; where Keras is not loaded there is nothing of it, and no class."""
+    return getattr(sys.modules.get("keras"), name, ())
