@@ -1,5 +1,6 @@
 """How arrays of every framework are seen, and that they are not copied."""
 
+import h5py
 import keras
 import ml_dtypes
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 from corpus import FLOATS, INTEGERS, hard_values
 
-from gangplank import _native
+from gangplank import _native, weights_histogram
 from gangplank._native import arrays, reference
 
 BOUNDS = np.array([-0.1, 0.0, 0.1])
@@ -99,3 +100,54 @@ def test_arrays_of_several_frameworks_add_up():
     counts, nan_count = _native.count(mixed, BOUNDS)
     assert counts.tolist() == [2, 1, 2, 2]
     assert nan_count == 1
+
+
+@pytest.mark.parametrize("mask", [False, True, [False, True, False, False]])
+def test_what_a_mask_hides_is_not_counted(mask):
+    masked = np.ma.masked_array([-1.0, -0.05, 0.05, 1.0], mask)
+    counts, _ = _native.count([masked, np.ma.masked, masked.reshape(2, 2)], BOUNDS)
+    expected, _ = reference.count([masked.data[~masked.mask]] * 2, BOUNDS)
+    assert counts.tolist() == expected.tolist()
+    assert counts.sum() == 2 * masked.count()
+
+
+@pytest.fixture
+def hdf5_file():
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        yield file
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f8", "f2", "i4", "u1"])
+def test_datasets_of_every_shape_are_read_in_blocks(dtype, hdf5_file, monkeypatch):
+    monkeypatch.setattr(arrays, "BLOCK", 20)
+    flat, nested = [(), (0,), (1,), (20,), (21,), (99,)], [(3, 7), (2, 3, 4), (2, 99), (2, 3, 30)]
+    for shape in (*flat, *nested, (9, 0)):
+        values = np.random.default_rng(0).normal(0, 3, shape).astype(dtype)
+        hdf5_file[str(shape)] = values
+        blocks = list(arrays.blocks(hdf5_file[str(shape)]))
+        assert max(block.size for block in blocks) <= 20
+        joined = np.concatenate([block.ravel() for block in blocks])
+        np.testing.assert_array_equal(joined, values.ravel())
+        counts, _ = _native.count([hdf5_file[str(shape)]], BOUNDS)
+        assert counts.tolist() == reference.count([values], BOUNDS)[0].tolist()
+
+
+def test_a_dataset_that_holds_nothing(hdf5_file):
+    hdf5_file["nothing"] = h5py.Empty("f4")
+    assert _native.count([hdf5_file["nothing"]], BOUNDS)[0].sum() == 0
+
+
+def test_bfloat16_as_keras_stores_it(hdf5_file):
+    values = np.array([-1.0, 0.05, 2.0, np.nan], ml_dtypes.bfloat16)
+    hdf5_file["kernel"] = values.view("V2")
+    assert arrays.dtype_name(hdf5_file["kernel"]) == "void16"
+    hdf5_file["kernel"].attrs["dtype"] = "bfloat16"
+    assert arrays.dtype_name(hdf5_file["kernel"]) == "bfloat16"
+    counts, nan_count = _native.count([hdf5_file["kernel"]], BOUNDS)
+    assert (counts.tolist(), nan_count) == ([1, 0, 1, 1], 1)
+
+
+def test_text_in_a_file_cannot_be_counted(hdf5_file):
+    hdf5_file["layer/name"] = "dense"
+    with pytest.raises(TypeError, match=r"model\['layer'\]\['name'\] has the dtype object"):
+        weights_histogram(hdf5_file, BOUNDS)

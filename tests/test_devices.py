@@ -1,11 +1,13 @@
 """Where arrays are counted, and what is said of those that cannot be read there."""
 
+from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gangplank import weights_histogram
 from gangplank._native import devices
@@ -76,3 +78,38 @@ def test_a_framework_that_fails_on_the_device(on_device, monkeypatch):
     with pytest.raises(RuntimeError, match=message) as caught:
         weights_histogram([keras.ops.convert_to_tensor(VALUES)], BOUNDS)
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch traces no such function")
+def test_weights_that_are_being_traced():
+    layer = keras.layers.Dense(3)
+    layer.build((None, 2))
+    values = keras.ops.convert_to_tensor(VALUES)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        traced, advice = jax.jit, "by jax.debug.callback."
+    else:
+        traced, advice = partial(tf.function, autograph=False), "or by tf.py_function."
+        with pytest.raises(RuntimeError, match="TensorFlow traces a function here"):
+            traced(lambda: weights_histogram(layer, BOUNDS))()
+    for model in (lambda x: x, lambda x: [x], lambda x: {"kernel": x}):
+        with pytest.raises(RuntimeError, match=r"traces a function here, .* " + advice):
+            traced(lambda x, model=model: weights_histogram(model(x), BOUNDS).count)(values)
+
+
+def test_what_the_advice_on_traced_weights_comes_to():
+    counted = []
+
+    def count(values):
+        counted.append(weights_histogram(values, BOUNDS).count)
+        return counted[-1]
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.jit(partial(jax.debug.callback, count))(VALUES)
+        jax.effects_barrier()
+    else:
+        tf.function(lambda x: tf.py_function(count, [x], tf.int64))(tf.constant(VALUES))
+    assert counted == [3]

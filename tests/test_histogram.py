@@ -48,6 +48,14 @@ def test_adds_up(histogram):
     assert total == WeightsHistogram(BOUNDS, [11, 2, 3, 2**40 + 4], nan_count=6)
 
 
+def test_sums_up(histogram):
+    assert sum([histogram, histogram, histogram]) == histogram + histogram + histogram
+    assert sum([histogram]) == histogram
+    for start in (1, "", [], None):
+        with pytest.raises(TypeError):
+            sum([histogram], start)
+
+
 def test_other_bounds_do_not_add_up(histogram):
     with pytest.raises(ValueError, match="Only histograms of the same bounds add up"):
         histogram + WeightsHistogram((0.0,), [1, 2])

@@ -85,6 +85,18 @@ def test_a_weight_on_the_host_is_counted_there():
     assert result.stdout.strip() == "[True, False]", result.stderr
 
 
+def test_counting_and_serving_need_no_keras():
+    # Without the package's own __init__, which is about models.
+    code = (
+        "import sys, types; package = sys.modules['gangplank'] = types.ModuleType('gangplank'); "
+        f"package.__path__ = {gangplank.__path__!r}; sys.modules['keras'] = None; "
+        "import gangplank.gateway, gangplank.metrics, gangplank.weights, numpy; "
+        "print(gangplank.weights.weights_histogram([numpy.zeros(3)], [0.0]).count)"
+    )
+    result = run(code)
+    assert result.stdout.strip() == "3", result.stderr
+
+
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_a_missing_backend_is_told_of_with_what_to_install(backend):
     code = f"import sys; sys.modules[{backend!r}] = None; import gangplank"

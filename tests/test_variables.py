@@ -1,8 +1,12 @@
-"""Which variables of a model are counted."""
+"""Which variables of a model are counted, and what is said of what is none."""
 
+import re
+
+import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gangplank import weights_histogram
 
@@ -56,6 +60,66 @@ def test_quantized_weights():
     assert count(layer, weights="all") == sum(int(np.prod(w.shape)) for w in layer.weights)
 
 
+@pytest.mark.parametrize("weights", ["trainable", "all"])
+def test_the_scales_and_histories_of_float8_are_no_weights(weights):
+    layer = keras.layers.Dense(4)
+    layer.build((None, 4))
+    layer.quantize("float8")
+    histories = [w for w in layer.trainable_weights if "amax_history" in w.name]
+    assert sum(w.shape[0] for w in histories) == 3072
+    assert count(layer, weights=weights) == 20
+    assert count(layer.trainable_variables) == 20
+
+
+def test_layers_among_arrays():
+    first, second = keras.layers.Dense(3), keras.layers.Dense(2, trainable=False)
+    for layer in (first, second):
+        layer.build((None, 2))
+    assert count([first, second, np.zeros(100)]) == 9 + 100
+    assert count([first, second], weights="all") == 9 + 6
+    assert count({"encoder": first, "decoder": second}, weights="all") == 9 + 6
+
+
+def test_variables_that_layers_share_count_once():
+    shared = keras.layers.Dense(4)
+    models = [
+        keras.Sequential([keras.Input((4,)), shared, keras.layers.Dense(units)]) for units in (1, 2)
+    ]
+    assert count(models) == 20 + 5 + 10
+    assert count([*models[0].trainable_variables, *models[1].trainable_variables]) == 2 * 20 + 15
+
+
+def test_a_mapping_of_names_to_arrays():
+    weights = {"dense": {"kernel": np.array([-1.0, 1.0]), "bias": np.float32(0)}}
+    assert weights_histogram(weights, BOUNDS).counts.tolist() == [2, 1]
+    assert count([weights, weights]) == 6
+    assert count({}) == 0
+
+
+def test_the_state_of_a_seed_generator_in_a_mapping_is_no_weight():
+    state = {"dropout/seed_generator_state": np.zeros(2, np.uint32), "kernel": np.zeros(3)}
+    assert count(state) == 3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_file_of_weights_that_keras_saved(dtype, tmp_path):
+    layer = keras.layers.Dense(3, dtype=keras.DTypePolicy(dtype))
+    inner = keras.Sequential([keras.Input((2,)), layer])
+    model = keras.Sequential([keras.Input((2,)), inner, keras.layers.BatchNormalization()])
+    model.save_weights(tmp_path / "of.weights.h5")
+    bounds = (-0.5, 0.0, 0.5)
+    with h5py.File(tmp_path / "of.weights.h5") as file:
+        assert weights_histogram(file, bounds) == weights_histogram(model, bounds, weights="all")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own")
+def test_a_state_dict():
+    import torch
+
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 4))
+    assert count(module.state_dict()) == count(module.parameters()) == 9 + 16
+
+
 def test_variables_and_single_arrays(model):
     assert count(model.trainable_variables) == 27
     assert count(model.trainable_variables[0]) == 24
@@ -93,17 +157,57 @@ def test_a_variable_of_a_dtype_that_cannot_be_counted():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (None, "Received None, of type NoneType"),
+        (None, "Received None, of type NoneType. Pass for instance model.trainable_variables"),
         (3, "Received 3, of type int"),
-        ("model", "element 0 is of type str"),
-        ([np.zeros(1), [0.1, 0.2]], "element 1 is of type list"),
-        ([0.1], "element 0 is of type float"),
+        ("model", "but element 0 is of type str"),
+        ([np.zeros(1), [0.1, 0.2]], "but element 1 is of type list"),
+        ([0.1], "but element 0 is of type float"),
+        ({"a": {"b": [0.1]}}, "but model['a']['b'] is of type list"),
+        ([{"a": [0.1]}], "but element 0['a'] is of type list"),
+        (keras.KerasTensor((3,)), "of type KerasTensor. It is symbolic and has no values: pass"),
     ],
     ids=str,
 )
 def test_what_is_no_model(model, message):
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(TypeError, match=re.escape(message)) as caught:
         count(model)
+    assert str(caught.value).startswith(
+        "model must be a Keras model or layer, an iterable of variables or arrays, or a mapping "
+        "of names to arrays"
+    )
+
+
+def sparse():
+    """A sparse array of the framework that Keras uses, and what its values are counted as."""
+    if keras.backend.backend() == "jax":
+        from jax.experimental.sparse import BCOO
+
+        return BCOO.fromdense(np.eye(3)), lambda array: array.data, "Pass its data"
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.eye(3).to_sparse(), lambda array: array.coalesce().values(), "its to_dense()"
+    return tf.sparse.from_dense(np.eye(3)), lambda array: array.values, "Pass its values"
+
+
+def test_a_sparse_array_is_refused_with_what_to_pass():
+    array, values, advice = sparse()
+    for model in (array, [array], {"kernel": array}):
+        with pytest.raises((TypeError, RuntimeError), match=re.escape(advice)):
+            count(model)
+    assert count(values(array)) == 3
+
+
+def test_a_module_of_another_framework_is_refused_with_what_to_pass():
+    with pytest.raises(TypeError, match=r"type Module. Pass its variables, or its trainable_var"):
+        count(tf.Module())
+    if keras.backend.backend() == "torch":
+        import torch
+
+        for module in (torch.nn.Linear(2, 3), torch.nn.ModuleList([torch.nn.Linear(2, 3)])):
+            with pytest.raises(TypeError, match=r"Pass its state_dict\(\), or its parameters"):
+                count(module)
+        assert count(torch.nn.ParameterList([torch.zeros(2, 3)])) == 6
 
 
 def test_weights_is_one_of_two_words(model):

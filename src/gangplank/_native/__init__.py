@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native import cpu
-from gangplank._native.arrays import dtype_name, is_array, is_countable
-from gangplank._native.devices import WHEN_JAX_TRAINS, placed, unreadable
+from gangplank._native.arrays import blocks, dtype_name, is_array, is_countable
+from gangplank._native.devices import WHEN_JAX_TRAINS, placed, traced_by_tensorflow, unreadable
 
 __all__ = ["WHEN_JAX_TRAINS", "count", "dtype_name", "is_array", "is_countable", "unreadable"]
 
@@ -29,9 +29,10 @@ def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[n
     """Counts the values of `arrays` into the buckets of `bounds`.
 
     Arguments:
-        arrays: arrays, tensors or variables of NumPy, TensorFlow, JAX or PyTorch, of any
-            shape and memory layout and of a dtype for which `is_countable` holds. Those in
-            host memory are taken as they are counted, some millions of values at a time.
+        arrays: arrays, tensors or variables of NumPy, TensorFlow, JAX or PyTorch, or datasets of
+            h5py, of any shape and memory layout and of a dtype for which `is_countable` holds.
+            Those in host memory and in files are taken as they are counted, some millions of values
+            at a time. What NumPy masks is left out.
         bounds: finite upper bounds, strictly increasing, float64, shape (B,), B >= 1. Zero is
             0.0 among them, not -0.0.
 
@@ -63,14 +64,18 @@ def _in_host_memory(arrays: Iterable[Any], on_device: dict[str, list[Any]]) -> I
     for array in arrays:
         try:
             implementation, there = placed(array)
+            if implementation == "cpu":
+                yield there
+            elif implementation == "h5py":
+                yield from blocks(there)
+            else:
+                on_device.setdefault(implementation, []).append(there)
         except Exception as error:
             raise _unreadable([array], error) from error
-        if implementation == "cpu":
-            yield there
-        else:
-            on_device.setdefault(implementation, []).append(there)
 
 
 def _unreadable(arrays: list[Any], error: Exception) -> RuntimeError:
+    if reason := traced_by_tensorflow():
+        return RuntimeError(f"Weights cannot be counted: {reason}")
     devices = sorted({str(getattr(array, "device", "the host")) for array in arrays})
     return RuntimeError(f"Weights on {', '.join(devices)} cannot be read there: {error}")

@@ -1,10 +1,12 @@
-"""Arrays of NumPy, TensorFlow, JAX and PyTorch: what they hold and how NumPy sees them.
+"""Arrays of NumPy, TensorFlow, JAX, PyTorch and h5py: what they hold and how NumPy sees them.
 
 A framework is looked up among the modules already loaded, never imported: without it there
 can be no array of it.
 """
 
+import math
 import sys
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -16,9 +18,13 @@ _TYPES = {
     "numpy": ("ndarray", "generic"),
     "tensorflow": ("Tensor", "Variable"),
     "jax": ("Array",),
+    "jax.core": ("Tracer",),
     "torch": ("Tensor",),
+    "h5py": ("Dataset",),
 }
 
+# A dataset is read that many values at a time.
+BLOCK = 1 << 20
 
 _OF_ML_DTYPES = frozenset(vars(ml_dtypes))
 
@@ -28,7 +34,7 @@ def _framework_of(kind: type[Any]) -> str | None:
     for name, types in _TYPES.items():
         loaded = sys.modules.get(name)
         if any(issubclass(kind, getattr(loaded, each, ())) for each in types):
-            return name
+            return name.partition(".")[0]
     return None
 
 
@@ -38,13 +44,17 @@ def is_array(value: Any) -> bool:
 
 
 def framework(value: Any) -> str | None:
-    """Whose array, tensor or variable `value` is: "numpy", "tensorflow", "jax" or "torch"."""
+    """Whose array, tensor or variable `value` is: "numpy", "tensorflow" and so on."""
     return _framework_of(value.__class__)
 
 
 def dtype_name(array: Any) -> str:
     """The dtype of `array` as NumPy and ml_dtypes call it."""
-    return _name(array.dtype)
+    name = _name(array.dtype)
+    # HDF5 knows no bfloat16: Keras stores two bytes and an attribute.
+    if name == "void16" and framework(array) == "h5py" and array.attrs.get("dtype") == "bfloat16":
+        return "bfloat16"
+    return name
 
 
 @cache
@@ -59,13 +69,38 @@ def is_countable(name: str) -> bool:
 
 
 def host_view(array: Any) -> NDArray[Any]:
-    """`array` as NumPy sees it: a view where it lies in host memory, else a copy."""
+    """`array` as NumPy sees it: a view where it lies in host memory, else a copy.
+
+    What NumPy masks is left out.
+    """
     owner = framework(array)
     if owner == "tensorflow":
         return _tensorflow_view(array)
     if owner == "torch":
         return _torch_view(array)
+    if isinstance(array, np.ma.MaskedArray):
+        return array.compressed()
     return np.asarray(array)
+
+
+def blocks(dataset: Any) -> Iterator[NDArray[Any]]:
+    """The values of a dataset of h5py, of which only so many are in memory at a time."""
+    for place in _places(dataset.shape):
+        block = np.asarray(dataset[place])
+        yield block.view(ml_dtypes.bfloat16) if dtype_name(dataset) == "bfloat16" else block
+
+
+def _places(shape: tuple[int, ...] | None) -> Iterator[tuple[int | slice, ...]]:
+    """Indices that cut an array of `shape` into blocks of at most `BLOCK` values."""
+    if shape is None:  # which h5py.Empty has
+        return
+    rows = BLOCK // max(math.prod(shape[1:]), 1)
+    if math.prod(shape) <= BLOCK:
+        yield ()
+    elif rows:
+        yield from ((slice(start, start + rows),) for start in range(0, shape[0], rows))
+    else:
+        yield from ((i, *place) for i in range(shape[0]) for place in _places(shape[1:]))
 
 
 def _tensorflow_view(array: Any) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """Where each array is counted: in host memory, or on the devices where it lives."""
 
+import sys
 from typing import Any
 
 from gangplank._native.arrays import framework, host_view
@@ -9,9 +10,14 @@ WHEN_JAX_TRAINS = (
     "of a batch call model.jax_state_sync() first."
 )
 
+_TRACED = (
+    "{} traces a function here, in which weights have no values yet. Count outside of it, as a "
+    "Keras callback does, or by"
+)
+
 
 def placed(array: Any) -> tuple[str, Any]:
-    """The module that counts `array`, and what that is given: a view, a tensor, one copy of it."""
+    """What counts `array`, and what that is given: a view, a tensor, one copy of it, a dataset."""
     owner = framework(array)
     if owner == "jax" and len(array.sharding.device_set) > 1:
         return (
@@ -19,7 +25,7 @@ def placed(array: Any) -> tuple[str, Any]:
         )
     if _is_on_accelerator(owner, array):
         return f"{owner}_ops", array
-    return "cpu", host_view(array)
+    return ("h5py", array) if owner == "h5py" else ("cpu", host_view(array))
 
 
 def unreadable(array: Any) -> str | None:
@@ -27,8 +33,22 @@ def unreadable(array: Any) -> str | None:
     owner = framework(array)
     if owner == "torch":
         return _unreadable_by_torch(array)
-    if owner != "jax":
+    if owner == "jax":
+        return _unreadable_by_jax(array)
+    return None
+
+
+def traced_by_tensorflow() -> str | None:
+    """The same of all its tensors and variables, which the caller only asks when one fails."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or tensorflow.executing_eagerly():
         return None
+    return f"{_TRACED.format('TensorFlow')} tf.py_function."
+
+
+def _unreadable_by_jax(array: Any) -> str | None:
+    if isinstance(array, sys.modules["jax"].core.Tracer):
+        return f"{_TRACED.format('JAX')} jax.debug.callback."
     if array.is_deleted():
         return (
             "JAX has deleted it, as a compiled step does with the weights that are donated to it. "
@@ -45,6 +65,8 @@ def unreadable(array: Any) -> str | None:
 def _unreadable_by_torch(tensor: Any) -> str | None:
     if tensor.is_meta:
         return "it is on the meta device, where tensors have no values. Give it some first."
+    if tensor.layout != sys.modules["torch"].strided:
+        return "it is sparse. Pass its to_dense(), or the values() that it holds."
     if hasattr(tensor, "full_tensor"):
         return "it is a DTensor, which may be sharded. Pass its full_tensor(), in every process."
     return None

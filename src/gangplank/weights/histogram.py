@@ -78,6 +78,10 @@ class WeightsHistogram:
             self.bounds, self.counts + other.counts, self.nan_count + other.nan_count
         )
 
+    def __radd__(self, other: object) -> "WeightsHistogram":
+        """The histogram itself where `other` is the 0 with which `sum` begins."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, WeightsHistogram):
             return NotImplemented
@@ -122,25 +126,29 @@ def weights_histogram(
     in no bucket, -inf in the first one and +inf in the last.
 
     Arguments:
-        model: a Keras model or layer that is built; or an iterable of variables or arrays
-            (Keras, NumPy, TensorFlow, JAX, PyTorch) of any shape, with a floating-point or
-            integer dtype, each counted as often as it is given.
+        model: a Keras model or layer that is built; an iterable of variables or arrays (Keras,
+            NumPy, TensorFlow, JAX, PyTorch, h5py) of any shape, with a floating-point or integer
+            dtype, each counted as often as it is given; or a mapping of names to arrays, such as a
+            state_dict, what safetensors loads, or an open h5py file. Mappings may be nested. Layers
+            may stand among the arrays too; variables that they share count once.
         buckets: upper bounds, strictly increasing; a final +inf changes nothing.
-        weights: "trainable" for a model's `trainable_variables`, "all" for its `weights`.
-            Plays no part for an iterable.
+        weights: "trainable" for the `trainable_variables` of a model or layer, "all" for its
+            `weights`. Plays no part for variables and arrays.
 
     Returns:
-        The histogram of all weights together. The state of a random seed generator is no
-        weight and is never counted. Weights quantized to 4 bits are counted as Keras stores
-        them, two to an int8.
+        The histogram of all weights together. What is no weight is never counted: the state of a
+        random seed generator, and the scales and histories that `quantize("float8")` adds to a
+        layer (variables with `overwrite_with_gradient`); nor is what a NumPy array masks. Weights
+        quantized to 4 bits are counted as Keras stores them, two to an int8.
 
     Raises:
         ValueError: `buckets` are no buckets, `weights` is neither of the two, or the model
             is not built.
         TypeError: `model` is none of the above, or a weight has a dtype that cannot be
             counted, such as bool, complex64 or string.
-        RuntimeError: a weight cannot be read: a step of JAX has deleted it, this process holds
-            no share of it, or its device is gone.
+        RuntimeError: a weight cannot be read: a step of JAX has deleted it, a function that
+            TensorFlow or JAX traces has no values yet, this process holds no share of it, or its
+            device is gone.
     """
     bounds = finite_bounds(buckets, "buckets")
     counts, nan_count = _native.count(weight_arrays(model, weights), np.array(bounds))

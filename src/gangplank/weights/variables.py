@@ -1,34 +1,47 @@
 """Which variables of a model are its weights, and as which arrays."""
 
 import math
-from collections.abc import Iterable, Iterator
+import reprlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-import keras
-
 from gangplank import _native
+from gangplank.weights.advice import is_refused, what_to_pass_for
+
+# The name that keras.random.SeedGenerator gives its one variable.
+SEED_STATE = "seed_generator_state"
 
 
 def weight_arrays(model: Any, weights: str) -> Iterator[Any]:
     """The weights of `model` as arrays of their framework, where they lie.
 
     Arguments:
-        model: a Keras layer or model, a variable or array, or an iterable of these.
+        model: a Keras layer or model, a variable or array, a mapping of names to these, or an
+            iterable of all of them.
         weights: "trainable" or "all"; of a layer or model, which of its variables.
 
     Raises:
         ValueError: `weights` is neither of the two, or a layer is not built.
         TypeError: something is no variable or array, or has a dtype that cannot be counted.
-        RuntimeError: this process cannot read an array.
+        RuntimeError: an array cannot be read, or not by this process.
     """
-    for i, variable in enumerate(_variables(model, weights)):
-        is_variable = isinstance(variable, keras.Variable)
-        if is_variable and _is_seed_state(variable):
-            continue
-        name = f"the variable {variable.path!r}" if is_variable else f"element {i}"
-        array = _value(variable, name) if is_variable else variable
-        if not _native.is_array(array) or not _native.is_countable(_native.dtype_name(array)):
-            raise _uncountable(array, name)
+    keras_variable = _of_keras("Variable")
+    for name, variable in _variables(model, weights):
+        array = variable
+        if isinstance(variable, keras_variable):
+            if not _is_weight(variable):
+                continue
+            name = f"the variable {variable.path!r}"
+            array = _value(variable, name)
+        if not _native.is_array(array):
+            raise _no_array(array, name)
+        if not _native.is_countable(_native.dtype_name(array)):
+            raise TypeError(
+                f"Only floating-point and integer weights can be counted, but {name} has the "
+                f"dtype {_native.dtype_name(array)}. Leave it out: pass an iterable of the "
+                "variables to count."
+            )
         if reason := _native.unreadable(array):
             raise RuntimeError(f"{name} cannot be counted: {reason}")
         yield array
@@ -42,56 +55,79 @@ def checked_weights(weights: Any) -> Literal["trainable", "all"]:
 
 
 def weights_count(model: Any) -> int:
-    """How many weights a Keras model or layer has, trainable or not, by the shapes."""
-    variables = (each for each in _variables(model, "all") if not _is_seed_state(each))
-    return sum(math.prod(variable.shape) for variable in variables)
+    """How many weights a Keras model or layer has, trainable or not, by their shapes."""
+    return sum(math.prod(variable.shape) for variable in model.weights if _is_weight(variable))
 
 
-def _value(variable: keras.Variable, name: str) -> Any:
+def _variables(model: Any, weights: str) -> Iterator[tuple[str, Any]]:
+    """The variables and arrays in `model`, each with what a message calls it."""
+    checked_weights(weights)
+    layer, keras_variable = _of_keras("Layer"), _of_keras("Variable")
+    # Those of layers, which may share some, while Keras counts each once.
+    met: dict[int, Any] = {}
+
+    def inside(part: Any, name: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(part, layer):
+            for variable in _variables_of_layer(part, weights):
+                if id(variable) not in met:
+                    met[id(variable)] = variable
+                    yield name, variable
+        elif isinstance(part, Mapping):
+            for key, value in part.items():
+                if not str(key).endswith(SEED_STATE):
+                    yield from inside(value, f"{name}[{key!r}]")
+        else:
+            yield name, part
+
+    if isinstance(model, (layer, Mapping, keras_variable)) or _native.is_array(model):
+        yield from inside(model, "model")
+    elif isinstance(model, Iterable) and not is_refused(model):
+        for i, part in enumerate(model):
+            if isinstance(part, keras_variable):  # as most are, and without more ado
+                yield "", part
+            else:
+                yield from inside(part, f"element {i}")
+    else:
+        raise _no_array(model, "model")
+
+
+def _variables_of_layer(layer: Any, weights: str) -> list[Any]:
+    # A model with a train_step but no call() has weights, and is never built.
+    if not layer.built and not layer.weights:
+        raise ValueError(
+            f"{layer.name!r} is not built, so it has no weights yet. "
+            "Call its build(input_shape), or fit it, first."
+        )
+    return layer.trainable_variables if weights == "trainable" else layer.weights  # type: ignore[no-any-return]
+
+
+def _is_weight(variable: Any) -> bool:
+    # Training writes to the latter what stands in the place of their gradients, as to the scales
+    # and histories of quantize("float8").
+    return variable.name != SEED_STATE and not variable.overwrite_with_gradient
+
+
+def _value(variable: Any, name: str) -> Any:
     try:
         return variable.value
     # While steps of JAX go on, Keras has the values elsewhere, and calls None.
     except TypeError as error:
-        if keras.backend.backend() != "jax":
+        if sys.modules["keras"].backend.backend() != "jax":
             raise
         raise RuntimeError(
             f"{name} cannot be counted: it has no value. {_native.WHEN_JAX_TRAINS}"
         ) from error
 
 
-def _uncountable(array: Any, name: str) -> TypeError:
-    if not _native.is_array(array):
-        return TypeError(
-            f"model must be a Keras model or layer, or an iterable of variables or arrays, "
-            f"but {name} is of type {type(array).__name__}."
-        )
+def _no_array(value: Any, name: str) -> TypeError:
+    shortened = " ".join(reprlib.repr(value).split())
+    received = f". Received {shortened}," if name == "model" else f", but {name} is"
     return TypeError(
-        f"Only floating-point and integer weights can be counted, but {name} has the "
-        f"dtype {_native.dtype_name(array)}. Leave it out: pass an iterable of the variables to "
-        "count."
+        "model must be a Keras model or layer, an iterable of variables or arrays, or a mapping of "
+        f"names to arrays{received} of type {type(value).__name__}. {what_to_pass_for(value)}"
     )
 
 
-def _variables(model: Any, weights: str) -> Iterable[Any]:
-    checked_weights(weights)
-    if isinstance(model, keras.layers.Layer):
-        # A model with a train_step but no call() has weights, and is never built.
-        if not model.built and not model.weights:
-            raise ValueError(
-                f"{model.name!r} is not built, so it has no weights yet. "
-                "Call its build(input_shape), or fit it, first."
-            )
-        return model.trainable_variables if weights == "trainable" else model.weights  # type: ignore[no-any-return]
-    if isinstance(model, keras.Variable) or _native.is_array(model):
-        return [model]
-    if isinstance(model, Iterable):
-        return model
-    raise TypeError(
-        "model must be a Keras model or layer, or an iterable of variables or arrays. "
-        f"Received {model!r}, of type {type(model).__name__}."
-    )
-
-
-def _is_seed_state(variable: keras.Variable) -> bool:
-    # The name that keras.random.SeedGenerator gives its one variable.
-    return bool(variable.name == "seed_generator_state")
+def _of_keras(name: str) -> Any:
+    """A class of Keras's; where Keras is not loaded there is nothing of it, and no class."""
+    return getattr(sys.modules.get("keras"), name, ())
