@@ -10,26 +10,10 @@ import keras
 import pytest
 from conftest import awaited, pushing
 from prometheus_client import CollectorRegistry, generate_latest
-from runs import fit
+from runs import At, fit
 from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
-
-
-class At(keras.callbacks.Callback):
-    """Does something at the end of an epoch, or after a batch of a test."""
-
-    def __init__(self, act, epoch=0, *, in_test=False):
-        super().__init__()
-        self.act, self.epoch, self.in_test = act, epoch, in_test
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == self.epoch and not self.in_test:
-            self.act()
-
-    def on_test_batch_end(self, batch, logs=None):
-        if batch == 0 and self.in_test:
-            self.act()
 
 
 @pytest.fixture
@@ -43,7 +27,7 @@ def test_a_fit_inside_of_a_fit_gives_way_to_the_outer_one_again(
     gateway, model, other_model, data, caplog
 ):
     exporter = TrainTestExporter(gateway, "nested", histogram_buckets=[0.0], timeout=3)
-    inner = At(lambda: fit(other_model, data, exporter, epochs=7))
+    inner = At(0, lambda: fit(other_model, data, exporter, epochs=7))
     history = fit(model, data, inner, exporter, epochs=3)
     assert exporter.model is model
     metrics = metrics_of(gateway, "nested")
@@ -64,8 +48,8 @@ def test_the_outer_fit_is_shown_again_as_soon_as_it_goes_on(model, other_model, 
     def look():
         seen.append([value(name) for name in names])
 
-    inner = At(lambda: (fit(other_model, data, exporter, epochs=4), look()))
-    fit(model, data, inner, exporter, At(look), epochs=2)
+    inner = At(0, lambda: (fit(other_model, data, exporter, epochs=4), look()))
+    fit(model, data, inner, exporter, At(0, look), epochs=2)
     assert seen == [[4, 63], [1, 27]]
     assert value("gangplank_train_status", {"status": "completed"}) == 1
 
@@ -74,8 +58,13 @@ def test_a_fit_inside_of_an_evaluate_leaves_the_test_its_metrics(
     gateway, model, other_model, data, caplog
 ):
     exporter = TrainTestExporter(gateway, "nested", histogram_buckets=[0.0])
-    inner = At(lambda: fit(other_model, data, exporter, validation_split=0.2), in_test=True)
-    tested = model.evaluate(*data, callbacks=[inner, exporter], verbose=0, return_dict=True)
+
+    class Inner(keras.callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            if batch == 0:
+                fit(other_model, data, exporter, validation_split=0.2)
+
+    tested = model.evaluate(*data, callbacks=[Inner(), exporter], verbose=0, return_dict=True)
     metrics = metrics_of(gateway, "nested")
     assert metrics["gangplank_test_accuracy"] == pytest.approx(tested["accuracy"])
     assert metrics["gangplank_test_model_parameters_count"] == 27
@@ -94,10 +83,10 @@ def test_an_inner_fit_that_fails_is_not_the_end_of_the_outer_one(gateway, model,
 
     def inner():
         with pytest.raises(RuntimeError, match="no"):
-            fit(model, data, exporter, At(fail))
+            fit(model, data, exporter, At(0, fail))
 
     exporter = TrainTestExporter(gateway, "nested")
-    fit(model, data, At(inner), exporter, epochs=3)
+    fit(model, data, At(0, inner), exporter, epochs=3)
     assert metrics_of(gateway, "nested")["gangplank_train_epochs_count"] == 3
     assert status_of(gateway, "nested") == "completed"
 
@@ -109,7 +98,7 @@ def test_two_threads_with_one_exporter_are_told_and_the_gateway_is_not_blamed(
     both = threading.Barrier(2)
 
     def train(model):
-        fit(model, data, At(both.wait), exporter, At(both.wait, 1), epochs=3)
+        fit(model, data, At(0, both.wait), exporter, At(1, both.wait), epochs=3)
 
     threads = [threading.Thread(target=train, args=(each,)) for each in (model, other_model)]
     with warnings.catch_warnings(record=True) as warned:

@@ -10,6 +10,9 @@ import numpy as np
 
 from gangplank._native import dtype_name, is_array, is_countable
 
+# As many as ImageNet has. Each is a series.
+_MOST_CLASSES = 1_000
+
 Value = float | tuple[float, ...]
 """Of a metric: one number, or one a class."""
 
@@ -58,7 +61,12 @@ class MetricNames:
             exported = _numbers(value) if as_float is None else as_float
             name = self._name(key)
             if exported is None:
-                self._tell(key, f"it is not one number but {reprlib.repr(value)}")
+                self._tell(
+                    key,
+                    "it is not one number but "
+                    f"{reprlib.repr(value)}, and no array of one number for each of at most "
+                    f"{_MOST_CLASSES:,} classes",
+                )
             elif name is not None:
                 yield name, key, exported
 
@@ -114,6 +122,8 @@ def _numbers(value: Any) -> Value | None:
     """`value` as one number a class, or None where it is no array of one dimension."""
     try:
         if not is_array(value) or len(value.shape) != 1 or not is_countable(dtype_name(value)):
+            return None
+        if value.shape[0] > _MOST_CLASSES:
             return None
         numbers = tuple(float(each) for each in value)
     # The device of a tensor may be gone.
