@@ -1,5 +1,7 @@
 """The numba kernels: every length and place in memory, threads, and where compiled code is kept."""
 
+import ctypes
+import mmap
 import os
 import subprocess
 import sys
@@ -40,6 +42,20 @@ def test_every_length_and_misalignment(name, dtype):
         for length in lengths:
             part = values[start : start + length]
             assert counted(KERNELS[name], part, bounds) == expected(part, bounds), (start, length)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_nothing_is_read_beyond_the_end_of_an_array(name):
+    pages = mmap.mmap(-1, 4 * mmap.PAGESIZE)
+    values = np.frombuffer(pages, np.float32)
+    values[:] = VALUES[: values.size]
+    half = values[: values.size // 2]
+    # Whoever reads the second half ends the process.
+    protect = ctypes.CDLL(None).mprotect
+    protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    assert protect(values.ctypes.data + half.nbytes, half.nbytes, 0) == 0
+    for part in (half, half[1:], half[-1:]):
+        assert counted(KERNELS[name], part, BOUNDS) == expected(part, BOUNDS)
 
 
 @pytest.mark.parametrize("bound_count", [1, 2, 39, 40, 41, 1024, 4096, 40_000])
