@@ -12,6 +12,7 @@ from weights import normal
 
 from gangplank._native import cpu, edges, reference
 from gangplank._native.compare_kernel import compare_kernel
+from gangplank._native.lane_kernel import lane_kernel
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.table_kernel import table_kernel
 
@@ -40,6 +41,7 @@ def scalar_loop(parts):
 
 KERNELS = {
     "compare": compare_kernel,
+    "lane": lane_kernel,
     "table": table_kernel,
     "scalar loop": scalar_loop,
     "numpy": numpy_kernel,
@@ -68,7 +70,7 @@ def test_threads(benchmark, threads, size):
     counts, _ = benchmark.pedantic(
         cpu.count,
         args=([weights], bounds),
-        kwargs={"kernel": compare_kernel, "threads": threads},
+        kwargs={"kernel": cpu.fastest_compiled, "threads": threads},
         rounds=20,
         warmup_rounds=2,
     )

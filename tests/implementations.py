@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from gangplank._native import cpu, reference, tensorflow_ops
 from gangplank._native.compare_kernel import compare_kernel
+from gangplank._native.lane_kernel import lane_kernel
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.table_kernel import table_kernel
 
@@ -28,6 +29,7 @@ IMPLEMENTATIONS = {
     "reference": reference.count,
     "cpu": cpu.count,
     "cpu-compare": partial(cpu.count, kernel=compare_kernel),
+    "cpu-lane": partial(cpu.count, kernel=lane_kernel),
     "cpu-table": partial(cpu.count, kernel=table_kernel),
     "cpu-numpy": partial(cpu.count, kernel=numpy_kernel),
     "cpu-three-threads": partial(cpu.count, kernel=cpu.fastest_compiled, threads=3),

@@ -11,10 +11,23 @@ import numpy as np
 import pytest
 from corpus import FLOATS, INTEGERS
 
-from gangplank._native import compare_kernel, cpu, edges, jit, reference, table_kernel
+from gangplank._native import (
+    compare_kernel,
+    cpu,
+    edges,
+    jit,
+    lane_kernel,
+    reference,
+    table_kernel,
+    vectors,
+)
 
-BLOCK_BYTES = compare_kernel.BLOCK_BYTES
-KERNELS = {"compare": compare_kernel.compare_kernel, "table": table_kernel.table_kernel}
+BLOCK_BYTES = vectors.BLOCK_BYTES
+KERNELS = {
+    "compare": compare_kernel.compare_kernel,
+    "lane": lane_kernel.lane_kernel,
+    "table": table_kernel.table_kernel,
+}
 BOUNDS = np.arange(-6, 7) / 20
 VALUES = np.random.default_rng(0).normal(0, 0.2, 100_000).astype(np.float32)
 
@@ -77,7 +90,8 @@ def test_bounds_that_are_neighbours(name):
 
 
 @pytest.mark.parametrize(
-    ("module", "compiled"), [(compare_kernel, "_compare"), (table_kernel, "_look_up")]
+    ("module", "compiled"),
+    [(compare_kernel, "_compare"), (lane_kernel, "_count_lanes"), (table_kernel, "_look_up")],
 )
 def test_read_only_and_writable_arrays_share_one_compiled_kernel(module, compiled, monkeypatch):
     given = []
@@ -98,18 +112,36 @@ def test_read_only_and_writable_arrays_share_one_compiled_kernel(module, compile
     assert all(flags == given[0] for flags in given)
 
 
+@pytest.mark.parametrize("dtype", ["f2", "i1"])
+@pytest.mark.parametrize("value", [-1, 0, 1])
+def test_more_values_in_one_bucket_than_a_counter_of_their_width_holds(dtype, value):
+    values = np.full(2_500_000, value, dtype)
+    bounds = np.array([-0.5, 0.5])
+    assert counted(lane_kernel.lane_kernel, values, bounds) == expected(values, bounds)
+
+
 @pytest.mark.parametrize(
-    ("bound_count", "dtype", "chosen"),
+    ("bound_count", "dtype", "avx512", "chosen"),
     [
-        (13, "f4", "compare_kernel"),
-        (39, "f4", "compare_kernel"),
-        (40, "f4", "table_kernel"),
-        (79, "f2", "compare_kernel"),
-        (80, "f2", "table_kernel"),
-        (21, "f8", "table_kernel"),
+        (13, "f4", True, "compare_kernel"),
+        (39, "f4", True, "compare_kernel"),
+        (40, "f4", True, "table_kernel"),
+        (79, "f2", True, "compare_kernel"),
+        (80, "f2", True, "table_kernel"),
+        (21, "f8", True, "table_kernel"),
+        (13, "f4", False, "lane_kernel"),
+        (41, "f4", False, "lane_kernel"),
+        (42, "f4", False, "table_kernel"),
+        (85, "f2", False, "lane_kernel"),
+        (86, "f2", False, "table_kernel"),
+        (13, "f8", False, "lane_kernel"),
+        (20, "f8", False, "table_kernel"),
     ],
 )
-def test_the_faster_kernel_is_chosen_by_the_bytes_of_the_magnitudes(bound_count, dtype, chosen):
+def test_the_fastest_kernel_is_chosen_by_the_bytes_of_the_edges(
+    bound_count, dtype, avx512, chosen, monkeypatch
+):
+    monkeypatch.setattr(jit, "has_avx512", lambda: avx512)
     bounds = np.linspace(0.1, 0.4, bound_count)
     count = cpu.fastest_compiled(edges.edges_of(bounds, np.dtype(dtype)))
     assert count.__qualname__.startswith(f"{chosen}.")

@@ -3,7 +3,9 @@
 - `reference`: what a count is; every other way equals it to the last count;
 - `edges`: bounds as edges among bit patterns, so that all else compares integers;
 - `cpu`: arrays in host memory; it chooses among the kernels `numpy_kernel` (until it pays to load
-  numba), `compare_kernel` (few bounds) and `table_kernel` (many), which `jit` compiles;
+  numba), `lane_kernel` (few bounds), `compare_kernel` (the same with AVX-512) and `table_kernel`
+  (many), which `jit` compiles;
+- `vectors`: what the kernels of explicit vectors share;
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on the devices where they live;
 - `devices`: which of these counts an array;
 - `arrays`: arrays of each framework as NumPy sees them.

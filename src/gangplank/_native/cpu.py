@@ -30,9 +30,10 @@ VALUES_A_THREAD = 2_000_000
 # NumPy counts so many values in 0.02 s. Whoever counts more is likely to go on counting.
 LOAD_NUMBA_AFTER = 5_000_000
 
-# Comparing is faster up to some 40 magnitudes of 4 bytes, 80 of 2 and so on, above that looking up
-# (benchmarks/test_kernels.py).
-COMPARE_UP_TO_BYTES = 160
+# Comparing is faster up to some 40 magnitudes or edges of 4 bytes, 80 of 2 and so on, above that
+# looking up (benchmarks/test_kernels.py).
+MAGNITUDES_UP_TO_BYTES = 160
+EDGES_UP_TO_BYTES = 176
 
 # Arrays of fewer values are copied together: to copy them takes 5 µs, to call a kernel 10 µs.
 SMALL = 1 << 15
@@ -90,10 +91,15 @@ def _choose_for(size: int) -> tuple[Kernel, int]:
 def fastest_compiled(edges: Edges) -> Count:
     """The numba kernel that is faster for `edges`."""
     from gangplank._native.compare_kernel import compare_kernel
+    from gangplank._native.jit import has_avx512
+    from gangplank._native.lane_kernel import lane_kernel
     from gangplank._native.table_kernel import table_kernel
 
-    few = edges.mirrored().magnitudes.nbytes <= COMPARE_UP_TO_BYTES
-    return compare_kernel(edges) if few else table_kernel(edges)
+    if has_avx512():
+        few = edges.mirrored().magnitudes.nbytes <= MAGNITUDES_UP_TO_BYTES
+        return compare_kernel(edges) if few else table_kernel(edges)
+    few = edges.patterns.nbytes <= EDGES_UP_TO_BYTES
+    return lane_kernel(edges) if few else table_kernel(edges)
 
 
 def _count_shares(

@@ -10,10 +10,18 @@ from functools import wraps
 from typing import Any
 
 import numba
+from llvmlite.binding import get_host_cpu_features
 from numpy.typing import NDArray
 
 CAN_COMPILE = not numba.config.DISABLE_JIT
 THREADS: int = numba.config.NUMBA_NUM_THREADS
+
+
+def has_avx512() -> bool:
+    """Whether numba compiles for a processor whose comparisons fill mask registers."""
+    if numba.config.CPU_NAME or numba.config.CPU_FEATURES:
+        return "+avx512bw" in (numba.config.CPU_FEATURES or "")
+    return bool(get_host_cpu_features().get("avx512bw"))
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

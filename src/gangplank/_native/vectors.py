@@ -1,0 +1,60 @@
+"""What the kernels of explicit vectors share: plain LLVM, no processor's own instructions."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+# Four vectors of AVX-512 or eight of AVX2, which leaves registers for the edges.
+BLOCK_BYTES = 256
+
+# Else counting waits for memory and memory for counting, most of all on Intel's processors
+# (benchmarks/README.md).
+AHEAD_BYTES = 4096
+CACHE_LINE_BYTES = 64
+
+I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+FETCH = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fetch_block(typing: Any, bits: Any, start: Any) -> Any:
+    """Has the processor bring a later block than that at `start` into its first cache.
+
+    Beyond the array's end, too: no address is at fault there, for nothing is read from it.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(bits)(context, builder, arguments[0])
+        address = builder.gep(array.data, [arguments[1]])  # not `inbounds`, beyond the end
+        block = builder.gep(builder.bitcast(address, I8.as_pointer()), [I64(AHEAD_BYTES)])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [block.type], FETCH)
+        for line in range(0, BLOCK_BYTES, CACHE_LINE_BYTES):
+            # To read it, soon and again, as data: in the words of LLVM 0, 3 and 1.
+            builder.call(fetch, [builder.gep(block, [I64(line)]), I32(0), I32(3), I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(bits, start), emit
+
+
+def loaded(builder: Any, address: Any, width: int) -> Any:
+    """The vector at `address`, of which nobody changes a value meanwhile.
+
+    So LLVM may load it once for all edges.
+    """
+    vector = builder.load(address, align=width // 8)
+    vector.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return vector
+
+
+def constant(vector: Any, value: int) -> Any:
+    """A vector that has `value` in each lane."""
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def splat(builder: Any, value: Any, vector: Any) -> Any:
+    """The same, of a value that is known only when the code runs."""
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, I32(0))
+    return builder.shuffle_vector(first, first, constant(ir.VectorType(I32, vector.count), 0))
