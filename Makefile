@@ -4,9 +4,11 @@
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 PYTEST_ARGS ?=
+SOAK_ROUNDS ?= 50
+SOAK_BACKENDS ?= tensorflow jax torch
 
 BIN := .venv/bin
-# A file at a time, as those of the documents share the README's port.
+# A file at a time, so that what its tests share is made once.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 PIP := $(BIN)/pip install --quiet --constraint $(CONSTRAINTS)
 SERVERS := prometheus-pushgateway prometheus promtool
@@ -17,7 +19,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-backends bench faults format servers clean
+.PHONY: help demo test test-backends soak bench faults format servers clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +37,9 @@ test: .venv/dev servers  ## check style and types, and run all tests
 test-backends: .venv/backends servers  ## run the tests with Keras on JAX and on PyTorch
 	KERAS_BACKEND=jax $(PYTEST) $(PYTEST_ARGS)
 	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(PYTEST) $(PYTEST_ARGS)
+
+soak: .venv/backends servers  ## run the tests of threads, servers and time 50 times on busy cores (hours)
+	$(BIN)/python tests/soak.py --rounds $(SOAK_ROUNDS) $(SOAK_BACKENDS) $(PYTEST_ARGS)
 
 bench: .venv/bench  ## race the other histograms, and write the README's table and chart
 	@mkdir -p benchmarks/results

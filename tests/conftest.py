@@ -28,6 +28,22 @@ basic_auth_users:
 """
 
 
+def pytest_addoption(parser):
+    parser.addoption("--rounds", type=int, default=1, help="run all tests so many times")
+
+
+def pytest_generate_tests(metafunc):
+    if (rounds := metafunc.config.getoption("rounds")) > 1:
+        metafunc.fixturenames.append("round")
+        metafunc.parametrize("round", range(1, rounds + 1), ids="round {}".format)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("rounds") > 1:
+        items.sort(key=lambda item: item.callspec.params["round"])
+
+
 # Seconds by which a busy machine may be late. What would wait without end is later.
 LATE = 20.0
 

