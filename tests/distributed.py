@@ -35,7 +35,7 @@ def compiled_model():
     return model
 
 
-class Pushing(keras.callbacks.Callback):
+class RunsPublisher(keras.callbacks.Callback):
     """Notes of each run whether anything is pushed."""
 
     def __init__(self):
@@ -49,7 +49,7 @@ class Pushing(keras.callbacks.Callback):
 
 def trained(model, gateway, train):
     """What is counted after a run that one process pushes, and one that all push."""
-    pushing = Pushing()
+    pushing = RunsPublisher()
     for push_from in ("first", "all"):
         exporter = gangplank.TrainTestExporter(
             gateway,

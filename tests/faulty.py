@@ -103,7 +103,7 @@ def forwarding(place, heads):
         head = b""
         while b"\r\n\r\n" not in head:
             head += connection.recv(1 << 16)
-        heads.append(head.decode())
+        heads.append(head.decode(errors="replace"))
         host, _, port = place.partition(":")
         with socket.create_connection((host, int(port))) as beyond:
             if head.startswith(b"CONNECT "):

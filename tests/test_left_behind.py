@@ -12,10 +12,10 @@ import keras
 import prometheus_client
 import pytest
 from conftest import PASSWORD_CONFIG, awaited, fetched, pushgateway, pushgateway_process, pushing
-from faulty import answering, serving
+from faulty import answering, forwarding, resetting, saying_nothing, serving
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import basic_auth_handler, default_handler
-from runs import fit
+from runs import At, fit
 from samples import metrics_of, samples_in, status_of
 
 from gangplank import TrainTestExporter
@@ -229,7 +229,7 @@ def test_weights_that_can_no_longer_be_counted(gateway, model, data, monkeypatch
 
     def act(epoch, _):
         seen.append(awaited(lambda: "model_weights_count" in names(gateway)))
-        monkeypatch.setattr("gangplank.train_test_exporter.weights_histogram", fail)
+        monkeypatch.setattr("gangplank.weight_counter.weights_histogram", fail)
 
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: epoch or act(epoch, _))
     with pytest.warns(UserWarning, match="the device is gone"):
@@ -270,3 +270,98 @@ def test_what_does_not_know_the_question_is_pushed_text_and_told_of_once(
     assert not any(b"application/vnd.google.protobuf" in request for request in requests)
     (message,) = caplog.messages
     assert "which does not let them be read or removed: " in message
+
+
+def failing_first(gateway, *answers):
+    """A proxy before `gateway` that gives these answers to the first questions."""
+    left = list(answers)
+
+    def speak(connection, end):
+        is_question = connection.recv(1 << 16, socket.MSG_PEEK).startswith(b"GET")
+        (left.pop(0) if is_question and left else forwarding(gateway, []))(connection, end)
+
+    return serving(speak, peek=True)
+
+
+def pushed_until(exporter, condition):
+    awaited(lambda: exporter._publisher.push() or condition())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [answering("503 Unavailable"), resetting, saying_nothing],
+    ids=["503", "reset", "hang"],
+)
+def test_a_gateway_that_does_not_answer_at_first_is_asked_again(
+    real_gateway, model, data, answer, caplog
+):
+    def is_clean():
+        return names(real_gateway) <= OWN | {"loss", "accuracy"}
+
+    fit(model, data, TrainTestExporter(real_gateway, "digits", **RICH), validation_split=0.2)
+    with failing_first(real_gateway, answer, answer) as address:
+        exporter = TrainTestExporter(address, "digits", ignore_exceptions=False, timeout=2)
+        fit(model, data, exporter, At(0, lambda: pushed_until(exporter, is_clean)), epochs=2)
+    assert names(real_gateway) == OWN | {"loss", "accuracy"}
+    assert caplog.messages == []
+
+
+def test_a_gateway_that_never_answers_gets_its_metrics_and_is_told_of_once(
+    real_gateway, model, data, caplog
+):
+    fit(model, data, TrainTestExporter(real_gateway, "digits"), validation_split=0.2)
+    with failing_first(real_gateway, *[saying_nothing] * 100) as address:
+        exporter = TrainTestExporter(address, "digits", ignore_exceptions=False, timeout=1)
+        told = At(0, lambda: pushed_until(exporter, lambda: caplog.messages))
+        fit(model, data, exporter, told, epochs=5)
+    metrics = metrics_of(real_gateway, "digits")
+    assert metrics["gangplank_train_epochs_count"] == 5
+    assert "gangplank_train_val_loss" in metrics
+    (message,) = caplog.messages
+    assert message.endswith("which does not let them be read or removed: timed out.")
+
+
+def test_a_run_that_failed_while_the_gateway_was_away_and_a_test_right_after_it(
+    real_gateway, model, data
+):
+    def fail():
+        raise RuntimeError
+
+    fit(model, data, TrainTestExporter(real_gateway, "digits", **RICH), validation_split=0.2)
+    attempts = []
+
+    def handler(**options):
+        attempts.append(options)
+        if len(attempts) < 3:
+            raise ConnectionRefusedError
+        return default_handler(**options)
+
+    exporter = TrainTestExporter(real_gateway, "digits", handler=handler)
+    with pytest.raises(RuntimeError):
+        fit(model, data, exporter, At(0, fail))
+    model.evaluate(*data, callbacks=[exporter], verbose=0)
+    assert status_of(real_gateway, "digits") == "failed"
+    assert status_of(real_gateway, "digits", "test") == "completed"
+    assert names(real_gateway) == OWN | {"loss", "accuracy"}
+
+
+def test_each_group_is_cleaned_by_itself_where_the_process_s_index_changes(
+    gateway, model, data, monkeypatch
+):
+    exporter = TrainTestExporter(gateway, "digits", push_from="all")
+    fit(model, data, exporter, validation_split=0.2)
+    monkeypatch.setattr("gangplank.train_test_exporter.process_index", lambda _: 1)
+    fit(model, data, exporter)
+    assert "val_loss" in names(gateway, process="0")
+    assert names(gateway, process="1") == OWN | {"loss", "accuracy"}
+
+
+def test_a_metric_of_another_kind_under_our_prefix(gateway, model, data):
+    registry = CollectorRegistry()
+    config = prometheus_client.Info("gangplank_train_config", "", registry=registry)
+    exporter = TrainTestExporter(gateway, "digits", registry=registry, ignore_exceptions=False)
+    fit(model, data, exporter)
+    assert "config_info" in names(gateway)
+    registry.unregister(config)
+    fit(model, data, exporter)
+    assert names(gateway) == OWN | {"loss", "accuracy"}

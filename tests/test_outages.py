@@ -37,7 +37,7 @@ def test_a_gateway_that_is_wrong_from_the_start_ends_the_run_in_its_first_epoch(
     address, reason, advice = wrong_gateway
     exporter = TrainTestExporter(address, "digits", ignore_exceptions=False)
     # However slow its answer is, and however fast the epochs are.
-    answered = At(0, lambda: awaited(lambda: exporter._pushing._publisher.error))
+    answered = At(0, lambda: awaited(lambda: exporter._publisher._publisher.error))
     with pytest.raises(PushError) as error:
         fit(model, data, exporter, answered, epochs=5)
     assert answered.begun <= 1
@@ -169,7 +169,7 @@ def test_a_run_that_the_exporter_ends_says_that_it_failed(model, data):
 
     with Gateway() as gateway:
         exporter = TrainTestExporter(gateway.address, "digits", None, None, handler, False)
-        refused = At(0, lambda: awaited(lambda: exporter._pushing._publisher.error))
+        refused = At(0, lambda: awaited(lambda: exporter._publisher._publisher.error))
         with pytest.raises(PushError, match="400 Bad Request"):
             fit(model, data, exporter, refused, epochs=2)
         awaited(lambda: status_of(gateway.address, "digits") == "failed")

@@ -1,4 +1,4 @@
-"""Pushing through the proxy that the environment names, and past it."""
+"""RunsPublisher through the proxy that the environment names, and past it."""
 
 import time
 

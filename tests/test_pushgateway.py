@@ -1,4 +1,4 @@
-"""Pushing to gateways that take it, that refuse it, and that are none."""
+"""RunsPublisher to gateways that take it, that refuse it, and that are none."""
 
 import socket
 import ssl

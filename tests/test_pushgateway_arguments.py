@@ -51,7 +51,10 @@ def test_a_secret_in_the_address_is_refused_and_not_repeated(address):
     ("arguments", "message"),
     [
         ({"job": ""}, "job must not be empty"),
-        ({"job": None, "address": "a:1"}, "job must be a str. Received None"),
+        (
+            {"job": None, "address": "a:1"},
+            "job must name the job where pgw_addr is given, such as .mnist",
+        ),
         ({"job": ".."}, "job must not be '..'"),
         ({"grouping_key": ["run"]}, r"grouping_key must map label names .* \['run'\]"),
         ({"grouping_key": {"a-b": "c"}}, "label names as keys. Received 'a-b'"),

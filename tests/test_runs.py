@@ -1,10 +1,13 @@
 """Runs inside of runs, in several threads, in loops of one's own, and copies of the exporter."""
 
 import copy
+import gc
 import logging
 import pickle
+import sys
 import threading
 import warnings
+import weakref
 
 import keras
 import pytest
@@ -223,9 +226,10 @@ def handler(**options):
 
 
 class Sub(TrainTestExporter):
-    """A subclass with an attribute of its own."""
+    """A subclass with attributes of its own."""
 
     def __init__(self, *arguments, **options):
+        self.first = [0]
         super().__init__(*arguments, **options)
         self.own = [1]
 
@@ -249,7 +253,7 @@ def test_a_copy_is_a_fresh_exporter_of_the_same_arguments(copied, model, data):
     fit(model, data, exporter, epochs=1)
     other = copied(exporter)
     assert type(other) is Sub
-    assert other.own == [1]
+    assert (other.first, other.own) == ([0], [1])
     assert other.own is not exporter.own
     assert repr(other) == repr(exporter)
     assert other._arguments == exporter._arguments
@@ -302,7 +306,7 @@ def test_where_nothing_is_pushed_the_grouping_key_is_on_the_series_and_a_registr
 
 def test_a_job_may_be_left_out_only_where_nothing_is_pushed():
     TrainTestExporter(None)
-    with pytest.raises(ValueError, match="job must be a str"):
+    with pytest.raises(ValueError, match="job must name the job where pgw_addr is given"):
         TrainTestExporter("127.0.0.1:9091")
 
 
@@ -328,3 +332,65 @@ def test_a_failure_that_is_raised_is_told_once(model, data, caplog):
         fit(model, data, exporter, epochs=3)
     awaited(lambda: not pushing())
     assert [record for record in caplog.records if record.name.startswith("gangplank")] == []
+
+
+def test_an_inner_fit_that_failed_does_not_make_the_outer_one_seem_to_have_failed(model, data):
+    def inner():
+        with pytest.raises(RuntimeError):
+            fit(model, data, exporter, At(0, fail))
+        seen.append(value("gangplank_train_status", {"status": "running"}))
+        seen.append(value("gangplank_train_epochs_count"))
+
+    exporter, seen = TrainTestExporter(None), []
+    value = exporter.registry.get_sample_value
+    fit(model, data, exporter, At(1, inner))
+    assert seen == [1, 2]
+
+
+def test_the_batches_of_an_inner_fit_are_not_those_of_the_outer_one(
+    model, other_model, data, monkeypatch
+):
+    class Inner(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2:
+                fit(other_model, data, exporter, epochs=1, batch_size=10)
+            shown.append(value("gangplank_train_loss") == logs["loss"])
+
+    monkeypatch.setattr("gangplank.schedule._BETWEEN_BATCHES", 0)
+    exporter, shown = TrainTestExporter(None, update_freq=1), []
+    value = exporter.registry.get_sample_value
+    fit(model, data, exporter, Inner(), epochs=1, batch_size=30)
+    assert len(shown) == 10
+    assert shown.count(False) <= 1
+
+
+def test_a_registry_does_not_keep_models_alive():
+    registry, model = CollectorRegistry(), keras.Sequential([keras.Input((8,))])
+    exporter = TrainTestExporter(None, registry=registry)
+    loop(exporter, model)
+    reference = weakref.ref(model)
+    del exporter, model
+    gc.collect()
+    assert reference() is None
+    assert registry.get_sample_value("gangplank_train_epochs_count") == 2
+
+
+def test_threads_that_begin_at_once_lose_no_run():
+    def begin():
+        together.wait()
+        exporter.on_train_begin()
+        together.wait()  # since the next thread may get the identifier of one that has ended
+
+    exporter, together = TrainTestExporter(None), threading.Barrier(20)
+    interval = sys.getswitchinterval()
+    threads = [threading.Thread(target=begin) for _ in range(20)]
+    sys.setswitchinterval(1e-6)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(exporter._runs._runs) == 20

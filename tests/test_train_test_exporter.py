@@ -79,7 +79,7 @@ def test_metrics_and_weights_of_an_epoch_are_shown_at_once(model, data, monkeypa
         seen.append(shown(exporter, "train"))
         return weights_histogram(*arguments, **options)
 
-    monkeypatch.setattr("gangplank.train_test_exporter.weights_histogram", looking)
+    monkeypatch.setattr("gangplank.weight_counter.weights_histogram", looking)
     fit(model, data, exporter)
     assert [set(each) & {"epochs_count", "model_weights_count"} for each in seen] == [
         set(),
@@ -281,7 +281,7 @@ def test_a_histogram_that_is_no_longer_true_is_not_shown(model, data, monkeypatc
     def fail(*_, **__):
         raise RuntimeError("the device is gone")
 
-    monkeypatch.setattr("gangplank.train_test_exporter.weights_histogram", fail)
+    monkeypatch.setattr("gangplank.weight_counter.weights_histogram", fail)
     with pytest.warns(UserWarning, match="no histogram of the weights: the device is gone"):
         exporter.on_train_end()
     assert not any("weights" in name for name in shown(exporter, "train"))

@@ -2,10 +2,13 @@
 
 import contextlib
 import math
+import numbers
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+
+from gangplank.metrics import Run
 
 _BETWEEN_BATCHES = 1.0  # seconds, at least, between two batches that are shown
 
@@ -40,27 +43,30 @@ class Schedule:
             )
         self._batches: float = math.inf if update_freq == "epoch" else update_freq
         self._epochs: float = histogram_freq or math.inf
-        self._next_batch = self._batches
         self._shown_at = -math.inf
         self._showing = threading.Lock()
 
-    def begin_epoch(self) -> None:
-        """The batches are counted from 0 again."""
-        self._next_batch = self._batches
+    def begin_epoch(self, run: Run) -> None:
+        """The batches of `run` are counted from 0 again."""
+        run.next_batch = self._batches
+
+    def is_by_batch(self) -> bool:
+        """Whether metrics are shown after batches at all."""
+        return self._batches < math.inf
 
     def is_of_weights(self, epoch: int) -> bool:
         """Whether the weights are counted after the epoch of this index."""
         return (epoch + 1) % self._epochs == 0
 
     @contextlib.contextmanager
-    def batch(self, index: int) -> Iterator[bool]:
-        """Whether the metrics are shown after the batch of this index, which one thread does."""
-        if index + 1 < self._next_batch or not self._showing.acquire(blocking=False):
+    def batch(self, run: Run, index: int) -> Iterator[bool]:
+        """Whether `run` is shown after the batch of this index, which one thread does."""
+        if index + 1 < run.next_batch or not self._showing.acquire(blocking=False):
             yield False
             return
         # Keras calls the hooks of batches from several threads.
         try:
-            self._next_batch = index + 1 + self._batches
+            run.next_batch = index + 1 + self._batches
             is_due = time.monotonic() - self._shown_at >= _BETWEEN_BATCHES
             if is_due:
                 self._shown_at = time.monotonic()
@@ -70,4 +76,5 @@ class Schedule:
 
 
 def _is_count(number: Any) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+    is_integer = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+    return is_integer and number >= 1

@@ -1,9 +1,10 @@
 """The Keras callback."""
 
 import math
+import threading
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import keras
 from prometheus_client import CollectorRegistry
@@ -20,14 +21,9 @@ from gangplank.metrics import (
     register,
 )
 from gangplank.processes import PROCESS, checked_push_from, process_index
-from gangplank.publishing import Handler, Pushgateway, Pushing
+from gangplank.publishing import Handler, Pushgateway, RunsPublisher
 from gangplank.schedule import Schedule
-from gangplank.weights import (
-    checked_weights,
-    finite_bounds,
-    weights_count,
-    weights_histogram,
-)
+from gangplank.weight_counter import WeightCounter
 
 
 class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
@@ -109,19 +105,14 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         timeout: float = 10.0,
         registry: CollectorRegistry | None = None,
     ) -> None:
+        of_subclass = set(vars(self))  # one that has begun before its super().__init__()
         super().__init__()
         self._model: Any = None
         self._gateway = Pushgateway(pgw_addr, job, grouping_key, handler, timeout)
-        self._bounds = (
-            None
-            if histogram_buckets is None
-            else finite_bounds(histogram_buckets, "histogram_buckets")
-        )
-        self._weights = checked_weights(weights)
+        self._counter = WeightCounter(histogram_buckets, weights)
+        bounds = self._counter.bounds
         self._push_from = checked_push_from(push_from, grouping_key)
-        self._schedule = Schedule(
-            update_freq, histogram_freq, has_histogram=histogram_buckets is not None
-        )
+        self._schedule = Schedule(update_freq, histogram_freq, has_histogram=bounds is not None)
         chosen = checked_metrics(metrics)
         self._names = MetricNames(RESERVED, chosen)
         self.registry = CollectorRegistry() if registry is None else registry
@@ -131,17 +122,18 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         labels = self._gateway.grouping_key or {}
         register(phases, self.registry, labels if pgw_addr is None else {})
         self._runs = Runs()
-        self._pushing = Pushing(
+        self._publisher = RunsPublisher(
             self.registry, phases, raises=not ignore_exceptions, deletes=delete_on_end
         )
         self._is_new_call = True
-        self._told: set[str] = set()
+        self._beginning = threading.Lock()
+        self._is_told_of_threads = False
         self._arguments = {
             "pgw_addr": pgw_addr,
             "job": job,
             "grouping_key": labels,
             "metrics": chosen,
-            "histogram_buckets": self._bounds,
+            "histogram_buckets": bounds,
             "weights": weights,
             "histogram_freq": histogram_freq,
             "update_freq": update_freq,
@@ -151,7 +143,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             "timeout": timeout,
             "ignore_exceptions": ignore_exceptions,
         }
-        self._of_base = {*vars(self), "_of_base"}
+        self._base_attributes = {*vars(self), "_base_attributes"} - of_subclass
 
     def __repr__(self) -> str:
         gateway = self._gateway
@@ -159,14 +151,16 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         return f"{type(self).__name__}({gateway.address!r}, {gateway.job!r}{group})"
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {name: value for name, value in vars(self).items() if name not in self._of_base}
+        own = {
+            name: value for name, value in vars(self).items() if name not in self._base_attributes
+        }
         return {"arguments": self._arguments, "own": own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         TrainTestExporter.__init__(self, **state["arguments"])
         self.__dict__.update(state["own"])
 
-    def __enter__(self) -> "TrainTestExporter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
@@ -189,22 +183,25 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._is_new_call = False  # whatever became of an evaluate that a callback called
-        self._current(self._train)
-        self._schedule.begin_epoch()
-        self._pushing.raise_failure()
+        self._schedule.begin_epoch(self._current(self._train))
+        self._publisher.raise_failure()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        with self._schedule.batch(batch) as is_due:
+        self._is_new_call = False  # as above
+        if not self._schedule.is_by_batch():
+            return
+        run = self._current(self._train)
+        with self._schedule.batch(run, batch) as is_due:
             if is_due:
-                self._show(self._current(self._train), logs)
-                self._pushing.push()
+                self._show(run, logs)
+                self._publisher.push()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         run = self._current(self._train)
         if self._schedule.is_of_weights(epoch):
             self._count_weights(run)
         self._show(run, logs, epochs_count=epoch + 1)
-        self._pushing.push()
+        self._publisher.push()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         run = self._current(self._train)
@@ -232,20 +229,21 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def _begin(self, phase: RunMetrics) -> None:
         self._is_new_call = False
-        before = self._runs
-        run = phase.begin(self._model)
-        self._runs = before.joined_by(run)
-        if self._runs is before:
-            self._pushing.begin_inside(phase)
-        else:
-            self._pushing.begin(self._gateway_of_process(), phase, self._runs)
-        if self._runs.are_of_several_threads():
-            self._warn(
-                "threads",
+        with self._beginning:
+            before = self._runs
+            self._runs = before.joined_by(phase.begin(self._model))
+            if self._runs is before:
+                self._publisher.begin_inside(phase)
+            else:
+                self._publisher.begin(self._gateway_of_process(), phase, self._runs)
+        if self._runs.are_of_several_threads() and not self._is_told_of_threads:
+            self._is_told_of_threads = True
+            warnings.warn(
                 "Runs of several threads share an exporter, so that they show themselves under the "
                 "same names, by turns. Give each an exporter and a grouping_key of its own.",
+                stacklevel=3,
             )
-        self._pushing.push()
+        self._publisher.push()
 
     def _current(self, phase: RunMetrics) -> Run:
         """The run of `phase` that a hook is of, which is shown again after one inside of it."""
@@ -269,9 +267,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         run.status.end(ending)
         self._runs.end(run)
         if self._runs.innermost() is not None:
-            self._pushing.push()
+            self._publisher.push()
         else:
-            self._pushing.end(is_completed=ending == "completed", is_unwinding=is_unwinding)
+            self._publisher.end(is_completed=ending == "completed", is_unwinding=is_unwinding)
 
     def _was_terminated(self, logs: Mapping[str, Any]) -> bool:
         # TerminateOnNaN has no other way of telling than that of EarlyStopping.
@@ -286,29 +284,5 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._names.warn_of_missing(logs or {}, validation=False)
 
     def _count_weights(self, run: Run) -> None:
-        if self._bounds is None:
-            return
-        histogram = None
-        try:
-            if run.model is None:
-                raise ValueError("there is no model. Call set_model() before the run begins.")
-            histogram = weights_histogram(self.model, self._bounds, weights=self._weights)
-        except Exception as error:
-            self._warn("histogram", f"There is no histogram of the weights: {error}")
-        run.set_weights(histogram)
-        if histogram is None or self._weights == "all":
-            return
-        counted, there_are = histogram.count + histogram.nan_count, weights_count(self.model)
-        if counted < there_are / 2:
-            self._warn(
-                "weights",
-                f"The histogram has {counted:,} of the {there_are:,} weights of the model, since "
-                "those of frozen and of quantized layers are not trainable. Pass weights='all' to "
-                "count them too.",
-            )
-
-    def _warn(self, kind: str, message: str) -> None:
-        """Warns, once of each kind."""
-        if kind not in self._told:
-            self._told.add(kind)
-            warnings.warn(message, stacklevel=3)
+        if self._counter.bounds is not None:
+            run.set_weights(self._counter.histogram(self.model if run.model is not None else None))

@@ -2,6 +2,7 @@
 
 import math
 import threading
+import weakref
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -81,7 +82,7 @@ class RunMetrics(Collector):
         """What was last shown of the run, how long it takes until now, and its status."""
         # Families are made when they are asked for: they are so many objects that Python's garbage
         # collector, 200 ms with TensorFlow loaded, would often run in the hook that showed them.
-        run = self.run
+        run = self.run and self.run.or_outer()
         families: list[Metric] = []
         if run is not None:
             gauges, histogram = run.shown or _Shown({}, None)
@@ -131,18 +132,34 @@ class Run:
         model: the model, or None where a loop of one's own names none.
 
     Attributes:
+        outer: the run of the same phase that this one is inside of, if any.
         status: whether it goes on.
         shown: what was last shown of it.
+        next_batch: the number of batches after which it is shown next.
     """
 
     def __init__(self, phase: RunMetrics, model: Any) -> None:
         self.phase = phase
-        self.model = model
+        self.outer: Run | None = None
         self.thread = threading.get_ident()
         self.status = RunStatus()
         self.shown: _Shown | None = None
+        self.next_batch = 0.0
+        # A registry holds the run for ever, and the model may be large.
+        self._model = None if model is None else weakref.ref(model)
         self._gauges: dict[str, Value] = {}
         self._histogram: HistogramCollector | None = None
+
+    @property
+    def model(self) -> Any:
+        """The model; None if there is none any more."""
+        return self._model and self._model()
+
+    def or_outer(self) -> "Run":
+        """This run, or the one outside of it that goes on where an exception has left this one."""
+        outer = self.outer
+        is_over = outer is not None and self.status.was_left() and outer.status.is_running()
+        return outer if outer is not None and is_over else self
 
     @cached_property
     def parameters(self) -> int | None:

@@ -24,6 +24,7 @@ class Runs:
         if outer is not None and _are_alike(outer, run):
             outer.status.end("failed")
             self.end(outer)
+        run.outer = self.innermost(run.phase)
         joined = self if self.innermost() is not None else Runs()
         joined._runs = [each for each in joined._runs if not each.status.was_left()]
         joined._runs.append(run)

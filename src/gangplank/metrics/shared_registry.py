@@ -62,7 +62,7 @@ class _Exporters(Collector):
         return merged.values()
 
     def describe(self) -> Iterable[Metric]:
-        (phases,) = self._phases.values()
+        phases = next(iter(self._phases.values()))  # all have the same names
         return [family for phase in phases for family in phase.describe()]
 
 

@@ -2,6 +2,6 @@
 
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Handler, Pushgateway
-from gangplank.publishing.pushing import Pushing
+from gangplank.publishing.runs_publisher import RunsPublisher
 
-__all__ = ["Handler", "PushError", "Pushgateway", "Pushing"]
+__all__ = ["Handler", "PushError", "Pushgateway", "RunsPublisher"]

@@ -14,6 +14,9 @@ from gangplank.publishing.pushgateway import Pushgateway
 
 _logger = logging.getLogger(__name__)
 
+# Pushes of a run before each of which the gateway is asked, while it may yet answer.
+_MOST_TRIES = 3
+
 
 class LeftBehind:
     """Takes away what earlier runs of a phase have left in a group, before a run of it is shown.
@@ -26,27 +29,34 @@ class LeftBehind:
     What stands there, the gateway tells. One that refuses to tell without the credentials which a
     handler has may still have what this exporter has pushed before, what all runs have, and the
     validation's twin of each metric. From one that does not know the question nothing is taken.
+
+    Arguments:
+        gateway: where the group is.
+        before: what did the same for the exporter's last run.
     """
 
-    def __init__(self, gateway: Pushgateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Pushgateway, before: "LeftBehind | None" = None) -> None:
+        self._gateway: Pushgateway = gateway
         self._there: dict[str, Metric] = {}
+        self._is_told: bool = False
+        if before is not None and before._gateway.grouping_key == gateway.grouping_key:
+            self._there, self._is_told = before._there, before._is_told
         self._phases: dict[str, RunMetrics] = {}
         self._unread: set[str] = set()
+        self._tries = 0
         self._guessed: set[str] = set()
         self._failure: PushError | None = None
-        self._is_locked = False
-        self._is_told = False
 
-    def begin(self, phase: RunMetrics, *, inside: bool) -> None:
-        """A run of `phase` begins, inside of another one or not."""
-        self._phases = {**(self._phases if inside else {}), phase.prefix: phase}
+    def begin(self, phase: RunMetrics) -> None:
+        """A run of `phase` begins."""
+        self._phases = {**self._phases, phase.prefix: phase}
         self._guessed = set()
         self.look_again()
 
     def look_again(self) -> None:
         """What stands there may have changed: the gateway reads late what was sent to it before."""
         self._unread |= self._phases.keys()
+        self._tries = 0
 
     def remove(self, families: Iterable[Metric], timeout: float) -> None:
         """Takes away what stands there but is not among `families`, which are to come.
@@ -55,23 +65,32 @@ class LeftBehind:
             PushError: the gateway failed, and may do it later.
         """
         deadline = time.monotonic() + timeout
-        prefixes = tuple(self._phases)
+        phases = self._phases
         named = _by_name(families)
-        ours = {name: named[name] for name in named if name.startswith(prefixes)}
+        ours = {name: named[name] for name in named if name.startswith(tuple(phases))}
         if self._unread:
-            self._read(timeout)
-        if self._is_locked:
-            self._guess(ours)
-        gone = [name for name in self._there if name.startswith(prefixes) and name not in ours]
-        if gone and (self._failure is None or self._is_locked):
+            self._read(timeout / 2)  # so that there is time for the push, whatever comes of it
+        if self._is_locked():
+            self._guess(ours, phases)
+        gone = [
+            name
+            for name in list(self._there)
+            if name.startswith(tuple(phases)) and name not in ours
+        ]
+        if gone and (self._failure is None or self._is_locked()):
             remaining = max(0.001, deadline - time.monotonic())
             self._remove([self._there[name] for name in gone], remaining)
         for name in gone:
-            del self._there[name]
+            self._there.pop(name, None)
         self._there |= ours
 
-    def tell(self) -> None:
-        """Logs once, now that a push has succeeded, that something may have been left, if so."""
+    def pushed(self) -> None:
+        """A push has succeeded. Logs once, if so, that something may have been left."""
+        if self._unread:
+            self._tries += 1
+            if self._tries < _MOST_TRIES:
+                return
+            self._unread.clear()
         if self._failure is not None and not self._is_told:
             self._is_told = True
             _logger.warning(
@@ -84,18 +103,22 @@ class LeftBehind:
 
     def _read(self, timeout: float) -> None:
         unread = tuple(self._unread)
-        self._failure, self._is_locked = None, False
-        # Without its handler the gateway may be out of reach, and there is still to be a push.
-        has_handler = self._gateway.handler is not None
         try:
-            families = self._gateway.families(timeout / 2 if has_handler else timeout)
+            families = self._gateway.families(timeout)
         except PushError as error:
-            if not (has_handler or _is_answered(error)):
-                raise
-            self._failure, self._is_locked = error, _is_locked(error)
+            self._failure = error
+            if error.may_pass and _code(error) != 501:
+                return
         else:
+            self._failure = None
             self._there |= {f.name: f for f in families if f.name.startswith(unread)}
         self._unread.difference_update(unread)
+
+    def _is_locked(self) -> bool:
+        """Whether the gateway wants credentials, or a certificate, of whoever reads."""
+        error = self._failure
+        is_refused = error is not None and isinstance(error.reason, ssl.SSLError)
+        return is_refused or _code(error) in (401, 403)
 
     def _remove(self, families: list[Metric], timeout: float) -> None:
         try:
@@ -103,14 +126,14 @@ class LeftBehind:
         except PushError as error:
             if error.may_pass:
                 raise
-            self._failure, self._is_locked = error, False
+            self._failure = error
 
-    def _guess(self, ours: dict[str, Metric]) -> None:
+    def _guess(self, ours: dict[str, Metric], phases: dict[str, RunMetrics]) -> None:
         """Adds what may stand there, each once: other runs of other processes pushed it."""
-        own = [family for phase in self._phases.values() for family in phase.describe()]
+        own = [family for phase in phases.values() for family in phase.describe()]
         guesses = _by_name(own, all_created=True)
         for name, family in ours.items():
-            prefix = next(prefix for prefix in self._phases if name.startswith(prefix))
+            prefix = next(prefix for prefix in phases if name.startswith(prefix))
             if name not in guesses and not name.startswith(f"{prefix}val_"):
                 twin = f"{prefix}val_{name.removeprefix(prefix)}"
                 guesses[twin] = Metric(twin, family.documentation, family.type)
@@ -119,14 +142,10 @@ class LeftBehind:
         self._guessed |= guesses.keys()
 
 
-def _is_answered(error: PushError) -> bool:
-    return isinstance(error.reason, HTTPError) or not isinstance(error.reason, OSError)
-
-
-def _is_locked(error: PushError) -> bool:
-    """Whether the gateway wants credentials or a certificate."""
-    code = error.reason.code if isinstance(error.reason, HTTPError) else None
-    return code in (401, 403) or isinstance(error.reason, ssl.SSLError)
+def _code(error: PushError | None) -> int | None:
+    """The status that the gateway answered with."""
+    reason = None if error is None else error.reason
+    return reason.code if isinstance(reason, HTTPError) else None
 
 
 def _by_name(families: Iterable[Metric], *, all_created: bool = False) -> dict[str, Metric]:
@@ -136,7 +155,7 @@ def _by_name(families: Iterable[Metric], *, all_created: bool = False) -> dict[s
     """
     named = {}
     for family in families:
-        name = family.name + ("_total" if family.type == "counter" else "")
+        name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
         named[name] = Metric(name, family.documentation, family.type)
         created = f"{family.name}_created"
         is_created = any(sample.name == created for sample in family.samples)

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 
 from gangplank.publishing import process_end
-from gangplank.publishing.ending import Ending
+from gangplank.publishing.last_push import LastPush
 from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.outage import Outage
 from gangplank.publishing.pace import Pace
 from gangplank.publishing.push_error import PushError
-from gangplank.publishing.pushed import Families, Pushed
 from gangplank.publishing.pushgateway import Pushgateway
+from gangplank.publishing.run_registry import Collected, RunRegistry
 
 _logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Publisher:
     def __init__(
         self,
         gateway: Pushgateway,
-        pushed: Pushed,
+        pushed: RunRegistry,
         is_over: Callable[[], bool],
         on_failure: Callable[[], None],
         *,
@@ -71,7 +71,7 @@ class Publisher:
         self._failed_at: float | None = None
         self._is_stopped = False
         self._is_failure_told = False
-        self._ending: Ending | None = None
+        self._ending: LastPush | None = None
 
         self._settled = 0  # of the states; delivered, overtaken, or given up
         self._under_way: list[float] = []  # when the attempt began; whoever counts it takes it
@@ -151,7 +151,7 @@ class Publisher:
         return self._states + (self._ending is not None)  # of which the last is the ending's
 
     def _end(self, *, delete: bool = False) -> None:
-        self._ending = Ending(time.monotonic(), self._gateway.timeout, delete)
+        self._ending = LastPush(time.monotonic(), self._gateway.timeout, delete)
         self._woken.put(None)
 
     def _work(self) -> None:
@@ -200,7 +200,7 @@ class Publisher:
             now = time.monotonic()
             newest = self._newest()
             is_pending = newest > self._settled or (
-                ending is None and newest > 0 and now - self._attempted >= _LONGEST_SILENCE
+                ending is None and newest > 0 and self._is_silent(now)
             )
             if ending is not None and not (is_pending and ending.allows(max(now, self._pace.due))):
                 return 0
@@ -209,6 +209,11 @@ class Publisher:
             pause = self._pace.due - now if is_pending else _BETWEEN_LOOKS
             with contextlib.suppress(queue.Empty):
                 self._woken.get(timeout=min(pause, _BETWEEN_LOOKS))
+
+    def _is_silent(self, now: float) -> bool:
+        """Whether nothing new was shown for long, or a push that said so may yet pass."""
+        is_long = now - self._attempted >= _LONGEST_SILENCE
+        return is_long or (self._outage is not None and self._outage.error.may_pass)
 
     def _push(self) -> None:
         self._push_once()
@@ -227,15 +232,17 @@ class Publisher:
         ending = self._ending
         timeout = self._gateway.timeout
         if ending is not None:
-            timeout = min(timeout, max(0.001, ending.last_push_ends - time.monotonic()))
+            timeout = min(timeout, max(0.001, ending.ends - time.monotonic()))
             if ending.deletes:
                 self._gateway.delete(timeout)
                 return
         deadline = time.monotonic() + timeout
-        families = self._gateway.collected(self._pushed, timeout)
-        if self._left is not None:
-            self._left.remove(families, timeout)
-        self._gateway.push(Families(families), max(0.001, deadline - time.monotonic()))
+        # Also of a collector, or of ours: else the thread would end without a word.
+        with self._gateway.errors(timeout):
+            families = list(self._pushed.collect())
+            if self._left is not None:
+                self._left.remove(families, timeout)
+            self._gateway.push(Collected(families), max(0.001, deadline - time.monotonic()))
 
     def _give_up(self, state: int) -> None:
         if self._ending is None:
@@ -275,7 +282,7 @@ class Publisher:
 
     def _note_success(self) -> None:
         if self._left is not None:
-            self._left.tell()
+            self._left.pushed()
         outage, self._outage = self._outage, None
         self._delivered = time.monotonic()
         self._metrics.succeeded = time.time()
@@ -293,7 +300,12 @@ class Publisher:
         """Why the run's last push was not done, if it was not."""
         if self._newest() == self._settled or self._is_stopped:
             return None
-        error = self._outage.error if self._outage is not None else self._gateway.late()
+        if self._outage is not None:
+            error = self._outage.error
+        elif self._thread.is_alive():  # in the push of the run before
+            error = self._gateway.late()
+        else:
+            error = self._gateway.not_pushed(RuntimeError("the thread that pushes has ended"))
         if self._delivered is None:
             lost = "It has nothing of this run."
         else:

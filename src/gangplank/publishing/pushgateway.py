@@ -18,7 +18,6 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gangplank.metrics import is_label_name
-from gangplank.metrics.protobuf import CONTENT_TYPE, MetricFamily, encoded
 from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
 from gangplank.publishing.proxy import proxy_for
 from gangplank.publishing.push_error import PushError, push_error
@@ -30,6 +29,15 @@ and data, it returns a function that sends them."""
 
 _PUSH = "The metrics of job {job!r} were not pushed to"
 _DELETION = "The group of job {job!r} was not deleted from"
+
+# Types as the text format of prometheus_client has them, in the protobuf format.
+_PROTOBUF = {
+    **{kind: kind.upper() for kind in ("counter", "gauge", "histogram", "summary")},
+    "info": "GAUGE",
+    "stateset": "GAUGE",
+    "gaugehistogram": "HISTOGRAM",
+    "unknown": "UNTYPED",
+}
 
 
 @dataclass
@@ -56,7 +64,11 @@ class Pushgateway:
     def __post_init__(self) -> None:
         if self.address is not None:
             _check_address(self.address)
-        if self.address is not None or self.job is not None:
+        if self.address is not None and self.job is None:
+            raise ValueError(
+                "job must name the job where pgw_addr is given, such as 'mnist'. Received None."
+            )
+        if self.job is not None:
             _check_label_value("job", self.job)
             if not self.job:
                 raise ValueError("job must not be empty. Name the job, such as 'mnist'.")
@@ -79,11 +91,6 @@ class Pushgateway:
         """The same, with a group that has further labels."""
         return replace(self, grouping_key={**(self.grouping_key or {}), **labels})
 
-    def collected(self, metrics: Collector, timeout: float) -> list[Metric]:
-        """What `metrics` are now. Raises PushError where they cannot be collected."""
-        with self._errors(_PUSH, timeout):
-            return list(metrics.collect())
-
     def push(self, metrics: Collector, timeout: float) -> None:
         """Pushes `metrics` within `timeout` seconds; what they do not name stays there (POST).
 
@@ -91,12 +98,12 @@ class Pushgateway:
             PushError: the gateway did not take it and has what it had before; or it did not
                 answer in time, and may yet take it.
         """
-        with self._errors(_PUSH, timeout):
+        with self.errors(timeout):
             self._send(partial(pushadd_to_gateway, registry=metrics), timeout)
 
     def delete(self, timeout: float) -> None:
         """Removes the group within `timeout` seconds. Raises PushError where that failed."""
-        with self._errors(_DELETION, timeout):
+        with self.errors(timeout, _DELETION):
             self._send(delete_from_gateway, timeout)
 
     def families(self, timeout: float) -> list[Metric]:
@@ -108,15 +115,15 @@ class Pushgateway:
             PushError: the gateway did not tell within `timeout` seconds.
         """
         assert self.address is not None
-        with self._errors(_PUSH, timeout):
+        with self.errors(timeout):
             base = self.address if "://" in self.address else f"http://{self.address}"
             request = Request(f"{base.rstrip('/')}/api/v1/metrics")
             with opened(request, timeout, self._context) as answer:
-                groups = json.load(answer)["data"]
+                text = answer.read().decode()
             labels = {"job": self.job, **(self.grouping_key or {})}
             return [
                 Metric(name, family.get("help", ""), family["type"].lower())
-                for group in groups
+                for group in _groups(text)
                 if group["labels"] == labels
                 for name, family in group.items()
                 if isinstance(family, dict) and family.get("metrics")
@@ -131,20 +138,27 @@ class Pushgateway:
         Raises:
             PushError: the gateway did not do it.
         """
+        # Here, since it takes 40 ms to load, and few need it.
+        from gangplank.metrics.protobuf import CONTENT_TYPE, MetricFamily, encoded
+
         handler = self.handler or self._own_handler
-        body = encoded(map(_without_metrics, families))
 
         def as_protobuf(url: str, method: str, timeout: float, headers: Any, data: bytes) -> Any:
             headers = [("Content-Type", CONTENT_TYPE)]
-            return handler(url=url, method=method, timeout=timeout, headers=headers, data=body)
+            empty = [
+                MetricFamily(name=each.name, help=each.documentation, type=_PROTOBUF[each.type])
+                for each in families
+            ]
+            data = encoded(empty)
+            return handler(url=url, method=method, timeout=timeout, headers=headers, data=data)
 
-        with self._errors(_PUSH, timeout):
+        with self.errors(timeout):
             push = partial(pushadd_to_gateway, registry=CollectorRegistry())
             self._send(push, timeout, as_protobuf)
 
     def late(self) -> PushError:
         """The error of a push that took longer than `timeout` seconds."""
-        return self._error(TimeoutError(), _PUSH, self.timeout)
+        return self.not_pushed(TimeoutError())
 
     def _send(
         self, call: Callable[..., None], timeout: float, handler: Handler | None = None
@@ -157,12 +171,18 @@ class Pushgateway:
             handler=handler or self.handler or self._own_handler,
         )
 
+    def not_pushed(self, reason: Exception) -> PushError:
+        """The error of a push that failed for this reason."""
+        return self._error(reason, _PUSH, self.timeout)
+
     @contextlib.contextmanager
-    def _errors(self, what: str, timeout: float) -> Iterator[None]:
-        """Raises what goes wrong, and a handler raises what it likes, as a PushError."""
+    def errors(self, timeout: float, what: str = _PUSH) -> Iterator[None]:
+        """Raises what goes wrong as a PushError. A handler and a collector raise what they like."""
         failure = None
         try:
             yield
+        except PushError as error:
+            failure = error
         except Exception as error:
             failure = self._error(error, what, timeout)
         if failure is not None:
@@ -176,9 +196,18 @@ class Pushgateway:
         return push_error(error, what, self.address, timeout, of=self.timeout, proxy=proxy)
 
 
-def _without_metrics(family: Metric) -> Any:
-    kind = family.type.replace("unknown", "untyped")  # as prometheus_client calls it
-    return MetricFamily(name=family.name, help=family.documentation, type=kind.upper())
+def _groups(text: str) -> Iterator[dict[str, Any]]:
+    """The groups in the answer of ``/api/v1/metrics``.
+
+    One at a time: while Python parses JSON no other thread runs, and a gateway may have very many.
+    """
+    begin = re.match(r'\s*\{"status":"success","data":\[', text)
+    if begin is None:
+        raise ValueError(f"it answered {text[:100]!r}, and not its groups")
+    place, decoder = begin.end(), json.JSONDecoder()
+    while text[place] != "]":
+        group, place = decoder.raw_decode(text, place + (text[place] == ","))
+        yield group
 
 
 def _check_address(address: Any) -> None:

@@ -73,8 +73,10 @@ def _variables(model: Any, weights: str) -> Iterator[tuple[str, Any]]:
                     met[id(variable)] = variable
                     yield name, variable
         elif isinstance(part, Mapping):
+            # The file that Keras saves weights to has the state of the optimizer beside them.
+            left_out = ("optimizer",) if "layers" in part and "optimizer" in part else ()
             for key, value in part.items():
-                if not str(key).endswith(SEED_STATE):
+                if key not in left_out and not str(key).endswith(SEED_STATE):
                     yield from inside(value, f"{name}[{key!r}]")
         else:
             yield name, part

@@ -1,4 +1,4 @@
-"""What of a registry is pushed."""
+"""What of a registry a run pushes."""
 
 import time
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from gangplank.metrics import PushMetrics
 
 
-class Pushed(Collector):
+class RunRegistry(Collector):
     """What a registry holds, less the phases of an exporter of which no run has begun here.
 
     What the registry knows of another phase is older than what may stand on the gateway by now,
@@ -49,8 +49,8 @@ class Pushed(Collector):
         return [*others, *current.values()]
 
 
-class Families(Collector):
-    """Metrics that were collected already."""
+class Collected(Collector):
+    """Metrics as they were when they were collected."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families

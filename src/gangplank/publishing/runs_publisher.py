@@ -1,4 +1,4 @@
-"""How the runs of one exporter get to their gateway."""
+"""The runs of one exporter, published one after another."""
 
 import logging
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ from prometheus_client import CollectorRegistry
 from gangplank.metrics import RunMetrics, Runs
 from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.publisher import Publisher
-from gangplank.publishing.pushed import Pushed
 from gangplank.publishing.pushgateway import Pushgateway
+from gangplank.publishing.run_registry import RunRegistry
 
 _logger = logging.getLogger(__name__)
 
 
-class Pushing:
+class RunsPublisher:
     """Pushes one run after another, those that are nested together, each by a thread of its own.
 
     Arguments:
@@ -39,7 +39,7 @@ class Pushing:
         self._publisher: Publisher | None = None
         self._before: Publisher | None = None
         self._runs = Runs()
-        self._pushed: Pushed | None = None
+        self._pushed: RunRegistry | None = None
         self._left: LeftBehind | None = None
 
     def begin(self, gateway: Pushgateway | None, phase: RunMetrics, runs: Runs) -> None:
@@ -51,9 +51,9 @@ class Pushing:
         self._publisher, self._before, self._runs = None, before, runs
         if gateway is None:
             return
-        self._left = self._left or LeftBehind(gateway)
-        self._left.begin(phase, inside=False)
-        self._pushed = Pushed(self._registry, phase.pushes, absent=self._prefixes)
+        self._left = LeftBehind(gateway, self._left)
+        self._left.begin(phase)
+        self._pushed = RunRegistry(self._registry, phase.pushes, absent=self._prefixes)
         self._pushed.begin(phase.prefix)
         self._publisher = Publisher(
             gateway,
@@ -69,7 +69,7 @@ class Pushing:
         """A run of `phase` begins inside of those that are pushed."""
         if self._pushed is not None and self._left is not None:
             self._pushed.begin(phase.prefix)
-            self._left.begin(phase, inside=True)
+            self._left.begin(phase)
 
     def push(self) -> None:
         """Has the newest state pushed soon. Raises PushError where that is in vain, if it is to."""
