@@ -8,8 +8,7 @@ SOAK_ROUNDS ?= 50
 SOAK_BACKENDS ?= tensorflow jax torch
 
 BIN := .venv/bin
-# A file at a time, so that what its tests share is made once.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/pytest -n 3 --dist worksteal
 PIP := $(BIN)/pip install --quiet --constraint $(CONSTRAINTS)
 SERVERS := prometheus-pushgateway prometheus promtool
 PROJECT := pyproject.toml $(CONSTRAINTS)

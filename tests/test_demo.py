@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from conftest import awaited, fetched
@@ -13,25 +12,29 @@ from samples import metrics_of
 
 from gangplank.__main__ import main
 
-COMMAND = str(Path(sys.executable).with_name("gangplank"))
+
+def short_demo(*arguments):
+    """The command for a demo of one epoch: what a whole one learns, the README's test tells."""
+    code = (
+        "import runpy, sys; import gangplank.commands.demo as demo; demo.EPOCHS = 1; "
+        f"sys.argv[1:] = {['demo', *arguments]!r}; "
+        "runpy.run_module('gangplank', run_name='__main__')"
+    )
+    return [sys.executable, "-c", code]
 
 
-def demo(*arguments, command=(COMMAND,)):
-    return subprocess.run(
-        [*command, "demo", *arguments],
+def test_against_a_gateway(real_gateway):
+    result = subprocess.run(
+        short_demo("--gateway", real_gateway),
         capture_output=True,
         text=True,
         timeout=1200,
         stdin=subprocess.DEVNULL,
     )
-
-
-def test_against_a_gateway(real_gateway):
-    result = demo("--gateway", real_gateway)
     assert result.returncode == 0, result.stderr
     metrics = metrics_of(real_gateway, "digits")
-    assert metrics["gangplank_test_accuracy"] > 0.95
-    assert metrics["gangplank_train_val_accuracy"] > 0.9
+    assert metrics["gangplank_test_accuracy"] > 0.5
+    assert metrics["gangplank_train_val_accuracy"] > 0.5
     assert metrics["gangplank_train_model_parameters_count"] == 104_202
     assert metrics["gangplank_train_model_weights_count"] == 104_202
     assert "A convnet of 104,202 weights learns 1,437 handwritten digits." in result.stdout
@@ -51,13 +54,8 @@ def heeded_interrupt():
 
 @pytest.mark.usefixtures("heeded_interrupt")
 def test_serving_until_ctrl_c():
-    # What it learns is told elsewhere, and takes a while.
-    code = (
-        "import runpy, sys; import gangplank.commands.demo as demo; demo.EPOCHS = 1; "
-        "sys.argv[1:] = ['demo', '--serve']; runpy.run_module('gangplank', run_name='__main__')"
-    )
     process = subprocess.Popen(
-        [sys.executable, "-c", code],
+        short_demo("--serve"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

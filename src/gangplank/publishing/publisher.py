@@ -236,13 +236,15 @@ class Publisher:
             if ending.deletes:
                 self._gateway.delete(timeout)
                 return
+        # Whatever it raises: else the thread would end without a word.
+        self._gateway.attempt(lambda: self._push_within(timeout), timeout)
+
+    def _push_within(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        # Also of a collector, or of ours: else the thread would end without a word.
-        with self._gateway.errors(timeout):
-            families = list(self._pushed.collect())
-            if self._left is not None:
-                self._left.remove(families, timeout)
-            self._gateway.push(Collected(families), max(0.001, deadline - time.monotonic()))
+        families = list(self._pushed.collect())
+        if self._left is not None:
+            self._left.remove(families, timeout)
+        self._gateway.push(Collected(families), max(0.001, deadline - time.monotonic()))
 
     def _give_up(self, state: int) -> None:
         if self._ending is None:

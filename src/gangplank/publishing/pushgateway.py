@@ -1,6 +1,5 @@
 """One group of metrics on a Pushgateway, which can be pushed and deleted."""
 
-import contextlib
 import json
 import numbers
 import re
@@ -9,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import Request
 
@@ -26,6 +25,8 @@ Handler = Callable[..., Callable[[], None]]
 """A push handler as prometheus_client defines it: called with url, method, timeout, headers
 and data, it returns a function that sends them."""
 
+
+T = TypeVar("T")
 
 _PUSH = "The metrics of job {job!r} were not pushed to"
 _DELETION = "The group of job {job!r} was not deleted from"
@@ -98,13 +99,12 @@ class Pushgateway:
             PushError: the gateway did not take it and has what it had before; or it did not
                 answer in time, and may yet take it.
         """
-        with self.errors(timeout):
-            self._send(partial(pushadd_to_gateway, registry=metrics), timeout)
+        call = partial(pushadd_to_gateway, registry=metrics)
+        self.attempt(lambda: self._send(call, timeout), timeout)
 
     def delete(self, timeout: float) -> None:
         """Removes the group within `timeout` seconds. Raises PushError where that failed."""
-        with self.errors(timeout, _DELETION):
-            self._send(delete_from_gateway, timeout)
+        self.attempt(lambda: self._send(delete_from_gateway, timeout), timeout, _DELETION)
 
     def families(self, timeout: float) -> list[Metric]:
         """What stands in the group, without samples, by the names that it has there.
@@ -114,20 +114,7 @@ class Pushgateway:
         Raises:
             PushError: the gateway did not tell within `timeout` seconds.
         """
-        assert self.address is not None
-        with self.errors(timeout):
-            base = self.address if "://" in self.address else f"http://{self.address}"
-            request = Request(f"{base.rstrip('/')}/api/v1/metrics")
-            with opened(request, timeout, self._context) as answer:
-                text = answer.read().decode()
-            labels = {"job": self.job, **(self.grouping_key or {})}
-            return [
-                Metric(name, family.get("help", ""), family["type"].lower())
-                for group in _groups(text)
-                if group["labels"] == labels
-                for name, family in group.items()
-                if isinstance(family, dict) and family.get("metrics")
-            ]
+        return self.attempt(lambda: self._read(timeout), timeout)
 
     def remove(self, families: Iterable[Metric], timeout: float) -> None:
         """Takes metrics of these names and types out of the group within `timeout` seconds.
@@ -152,9 +139,8 @@ class Pushgateway:
             data = encoded(empty)
             return handler(url=url, method=method, timeout=timeout, headers=headers, data=data)
 
-        with self.errors(timeout):
-            push = partial(pushadd_to_gateway, registry=CollectorRegistry())
-            self._send(push, timeout, as_protobuf)
+        push = partial(pushadd_to_gateway, registry=CollectorRegistry())
+        self.attempt(lambda: self._send(push, timeout, as_protobuf), timeout)
 
     def late(self) -> PushError:
         """The error of a push that took longer than `timeout` seconds."""
@@ -175,18 +161,30 @@ class Pushgateway:
         """The error of a push that failed for this reason."""
         return self._error(reason, _PUSH, self.timeout)
 
-    @contextlib.contextmanager
-    def errors(self, timeout: float, what: str = _PUSH) -> Iterator[None]:
-        """Raises what goes wrong as a PushError. A handler and a collector raise what they like."""
-        failure = None
+    def attempt(self, call: Callable[[], T], timeout: float, what: str = _PUSH) -> T:
+        """What `call` returns; raises as a PushError whatever a handler or a collector raises."""
         try:
-            yield
+            return call()
         except PushError as error:
             failure = error
         except Exception as error:
             failure = self._error(error, what, timeout)
-        if failure is not None:
-            raise failure
+        raise failure  # here, since in the clause it would drag what may hold a secret along
+
+    def _read(self, timeout: float) -> list[Metric]:
+        assert self.address is not None
+        base = self.address if "://" in self.address else f"http://{self.address}"
+        request = Request(f"{base.rstrip('/')}/api/v1/metrics")
+        with opened(request, timeout, self._context) as answer:
+            text = answer.read().decode()
+        labels = {"job": self.job, **(self.grouping_key or {})}
+        return [
+            Metric(name, family.get("help", ""), family["type"].lower())
+            for group in _groups(text)
+            if group["labels"] == labels
+            for name, family in group.items()
+            if isinstance(family, dict) and family.get("metrics")
+        ]
 
     def _error(self, error: Exception, what: str, timeout: float) -> PushError:
         assert self.address is not None
