@@ -38,8 +38,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("round", range(1, rounds + 1), ids="round {}".format)
 
 
+# Those that train or start Pythons begin first, so that no core waits for them in the end.
+SLOW = ("test_documents", "test_demo", "test_distribution", "test_process_end", "test_package")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: item.path.stem not in SLOW)
     if config.getoption("rounds") > 1:
         items.sort(key=lambda item: item.callspec.params["round"])
 
