@@ -109,6 +109,7 @@ def test_a_missing_backend_that_the_configuration_of_keras_names(config, backend
     code = f"import sys; sys.modules[{backend!r}] = None; import gangplank"
     result = run(code, KERAS_BACKEND="", KERAS_HOME=str(tmp_path))
     assert f"Keras uses the '{backend}' backend, but" in result.stderr
+    (tmp_path / "keras.json").write_text('{"backend": "tensorflow"}')
     code = "import sys; sys.modules['torch'] = None; import gangplank; print('imported')"
     assert "imported" in run(code, KERAS_BACKEND="", KERAS_HOME=str(tmp_path)).stdout
 
