@@ -58,9 +58,13 @@ ENVIRONMENT = {
 }
 
 
+# Ends with its parent, however that ends.
+LOOP = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+
+
 @contextlib.contextmanager
 def busy_cores():
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(CORES)]
+    loops = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(CORES)]
     try:
         yield
     finally:
@@ -81,7 +85,7 @@ def failures(backend, rounds, further):
     ]
     lines = []
     with (
-        (OUTPUT / f"{backend}.txt").open("w") as output,
+        (OUTPUT / f"{backend}.txt").open("w", buffering=1) as output,
         subprocess.Popen(
             command,
             env=os.environ | ENVIRONMENT | {"KERAS_BACKEND": backend},
