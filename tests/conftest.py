@@ -18,6 +18,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 import keras
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry, Gauge
 
 from gangplank.gateway import Gateway
 
@@ -163,6 +164,14 @@ def gateway(request):
     else:
         with Gateway() as embedded:
             yield embedded.address
+
+
+@pytest.fixture
+def registry():
+    """A registry that holds one gauge."""
+    registry = CollectorRegistry()
+    Gauge("answer", "Of all questions.", registry=registry).set(42)
+    return registry
 
 
 @pytest.fixture

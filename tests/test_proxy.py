@@ -6,7 +6,6 @@ import pytest
 import trustme
 from conftest import pushgateway
 from faulty import TLS_RECORD, after, answering, dripping, forwarding, saying_nothing, serving
-from prometheus_client import CollectorRegistry, Gauge
 from samples import metrics_of
 
 from gangplank import PushError
@@ -19,13 +18,6 @@ def no_proxy(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def registry():
-    registry = CollectorRegistry()
-    Gauge("answer", "Of all questions.", registry=registry).set(42)
-    return registry
 
 
 def refusal(address, registry, timeout=10):

@@ -32,13 +32,6 @@ from gangplank.gateway import Gateway
 from gangplank.publishing import Pushgateway
 
 
-@pytest.fixture
-def registry():
-    registry = CollectorRegistry()
-    Gauge("answer", "Of all questions.", registry=registry).set(42)
-    return registry
-
-
 def refusal(gateway, registry, timeout=10):
     with pytest.raises(PushError) as error:
         gateway.push(registry, timeout)
