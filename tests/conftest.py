@@ -1,6 +1,7 @@
 """The servers that the tests talk to: the real ones and the embedded gateway."""
 
 import contextlib
+import gc
 import http.client
 import os
 import shutil
@@ -10,10 +11,17 @@ import subprocess
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # JAX's; of TensorFlow they are none.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+# JAX compiles each model of each test, and most of them are the same.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "jax")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import keras
 import numpy as np
@@ -48,6 +56,11 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: item.path.stem not in SLOW)
     if config.getoption("rounds") > 1:
         items.sort(key=lambda item: item.callspec.params["round"])
+
+
+def pytest_collection_finish():
+    # Keras and the tests are a million objects, which each collection would look at.
+    gc.freeze()
 
 
 # Seconds by which a busy machine may be late. What would wait without end is later.
@@ -188,7 +201,10 @@ def model():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+    yield model
+    # An iterator of TensorFlow's that an interrupted run has left waits for a thread when it dies,
+    # the longer the older it is: up to a minute, in which no other thread of Python goes on.
+    gc.collect()
 
 
 def pushing():

@@ -49,15 +49,6 @@ LEFT_OUT = (
     "documents.py::test_make_demo",
 )
 
-# JAX compiles each model of each test anew, which takes most of their processor time.
-ENVIRONMENT = {
-    "JAX_COMPILATION_CACHE_DIR": str(OUTPUT / "jax"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    "OMP_NUM_THREADS": "1",
-}
-
-
 # Ends with its parent, however that ends.
 LOOP = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
@@ -88,7 +79,7 @@ def failures(backend, rounds, further):
         (OUTPUT / f"{backend}.txt").open("w", buffering=1) as output,
         subprocess.Popen(
             command,
-            env=os.environ | ENVIRONMENT | {"KERAS_BACKEND": backend},
+            env=os.environ | {"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"},
             cwd=TESTS.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
