@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from prometheus_client import Histogram
 
 import gangplank
+from gangplank._native.edges import Bounds
 
 Count = Callable[[NDArray[np.float32], NDArray[np.float64]], NDArray[np.int64] | None]
 
@@ -51,7 +52,7 @@ def weights_histogram(weights, bounds):
 
 
 def implementation(name):
-    return lambda weights, bounds: IMPLEMENTATIONS[name]([weights], bounds)[0]
+    return lambda weights, bounds: IMPLEMENTATIONS[name]([weights], Bounds.of(bounds))[0]
 
 
 def observe(weights, bounds):

@@ -113,6 +113,7 @@ def rows(framework, size, rounds):
     import gangplank
     from gangplank._native import cpu
     from gangplank._native.arrays import host_view
+    from gangplank._native.edges import Bounds
 
     float32 = framework.normal(size, "float32")
     size = float32.shape[0]
@@ -120,11 +121,12 @@ def rows(framework, size, rounds):
     for dtype in ("float32", "bfloat16"):
         values = framework.normal(size, dtype)
         gigabytes = size * np.dtype(dtype).itemsize / 1e9
-        for bounds in (
-            np.array(gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3),
-            np.array(gangplank.HISTOGRAM_WEIGHT_BUCKETS_1_0),
+        for upper_bounds in (
+            gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3,
+            gangplank.HISTOGRAM_WEIGHT_BUCKETS_1_0,
             np.sort(np.random.default_rng(1).normal(0, 0.2, 1024)),
         ):
+            bounds = Bounds.of(upper_bounds)
 
             def on_device(values, bounds=bounds):
                 return framework.count([values], bounds)
@@ -139,7 +141,7 @@ def rows(framework, size, rounds):
             host = median(on_host, 3, lambda v=values: framework.not_on_host(v))
             reached = gigabytes / here
             yield (
-                f"| {dtype} | {bounds.size:,} | {milliseconds(here)} | {reached:,.1f} | "
+                f"| {dtype} | {bounds.values.size:,} | {milliseconds(here)} | {reached:,.1f} | "
                 f"{bandwidth:,.1f} | {reached / bandwidth:.1%} | {milliseconds(host)} |"
             )
 

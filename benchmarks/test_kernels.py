@@ -12,6 +12,7 @@ from weights import normal
 
 from gangplank._native import cpu, edges, reference
 from gangplank._native.compare_kernel import compare_kernel
+from gangplank._native.edges import Bounds
 from gangplank._native.lane_kernel import lane_kernel
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.table_kernel import table_kernel
@@ -53,7 +54,7 @@ KERNELS = {
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_kernel(benchmark, dtype, name, bound_count):
     weights = normal(10**6).astype(dtype)
-    bounds = np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count))
+    bounds = Bounds.of(np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count)))
     parts = edges.edges_of(bounds, weights.dtype)
     benchmark.group = f"{bound_count} bounds, 1e6 {weights.dtype}, one thread"
     benchmark.extra_info.update(kernel=name, magnitudes=parts.mirrored().magnitudes.size)
@@ -66,7 +67,7 @@ def test_kernel(benchmark, dtype, name, bound_count):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads(benchmark, threads, size):
     benchmark.group = f"{size / 1e6:g}e6 float32 weights, 13 bounds, by threads"
-    weights, bounds = normal(size), np.linspace(-0.3, 0.3, 13)
+    weights, bounds = normal(size), Bounds.of(np.linspace(-0.3, 0.3, 13))
     counts, _ = benchmark.pedantic(
         cpu.count,
         args=([weights], bounds),
@@ -80,7 +81,7 @@ def test_threads(benchmark, threads, size):
 @pytest.mark.parametrize("name", [name for name in IMPLEMENTATIONS if name != "tensorflow-xla"])
 def test_implementation(benchmark, name):
     benchmark.group = "1e6 float32 weights, 13 bounds, by implementation"
-    weights, bounds = normal(10**6), np.linspace(-0.3, 0.3, 13)
+    weights, bounds = normal(10**6), Bounds.of(np.linspace(-0.3, 0.3, 13))
     counts, _ = benchmark.pedantic(
         IMPLEMENTATIONS[name], args=([weights], bounds), rounds=10, warmup_rounds=2
     )

@@ -19,6 +19,7 @@ from weights import normal
 import gangplank
 from gangplank import weights_histogram
 from gangplank._native import reference
+from gangplank._native.edges import Bounds
 
 PRESET = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
 PRESET_21 = gangplank.HISTOGRAM_WEIGHT_BUCKETS_1_0
@@ -71,7 +72,7 @@ def weights():
 
 
 def times_over_reading(weights, bounds):
-    expected, _ = reference.count([weights[:1000]], np.array(bounds))
+    expected, _ = reference.count([weights[:1000]], Bounds.of(bounds))
     assert weights_histogram([weights[:1000]], bounds).counts.tolist() == expected.tolist()
     reading, counting = medians(
         lambda: read_once(weights), lambda: weights_histogram([weights], bounds)
@@ -113,7 +114,7 @@ def test_over_the_reference(promise):
     weights = normal(10**7)
     taken, numpy = medians(
         lambda: weights_histogram([weights], PRESET),
-        lambda: reference.count([weights], np.array(PRESET)),
+        lambda: reference.count([weights], Bounds.of(PRESET)),
     )
     promise("times as fast as the NumPy reference, 1e7, 13 bounds", numpy / taken, 60, 120)
 

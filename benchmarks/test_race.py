@@ -8,6 +8,7 @@ from weights import DISTINCT, normal
 
 import gangplank
 from gangplank._native import reference
+from gangplank._native.edges import Bounds
 
 MANY_WEIGHTS = 10**7
 
@@ -18,7 +19,7 @@ def expected_counts(size, bounds):
     counts = np.zeros(bounds.size + 1, np.int64)
     for times, part in ((repeats, DISTINCT), (1, rest)):
         if times and part:
-            counts += times * reference.count([normal(DISTINCT)[:part]], bounds)[0]
+            counts += times * reference.count([normal(DISTINCT)[:part]], Bounds.of(bounds))[0]
     return counts
 
 
@@ -98,6 +99,6 @@ def test_variables(benchmark, variable_count, name):
     variables = [keras.Variable(part) for part in np.split(weights, variable_count)]
     benchmark.extra_info.update(contestant=name, inexact="")
     counts = benchmark.pedantic(WAYS[name], args=(variables, bounds), rounds=5, warmup_rounds=1)
-    expected = reference.count([weights], bounds)[0]
+    expected = reference.count([weights], Bounds.of(bounds))[0]
     tolerance = 0 if name == "gangplank" else 2
     np.testing.assert_allclose(counts[1:-1], expected[1:-1], atol=tolerance)

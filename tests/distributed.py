@@ -14,6 +14,7 @@ import numpy as np
 import gangplank
 from gangplank import weights_histogram
 from gangplank._native import reference
+from gangplank._native.edges import Bounds
 
 BOUNDS = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
 RNG = np.random.default_rng(0)
@@ -84,7 +85,7 @@ def in_a_loop(step):
 
 
 def counted(arrays):
-    return reference.count(arrays, np.array(BOUNDS))[0].tolist()
+    return reference.count(arrays, Bounds.of(BOUNDS))[0].tolist()
 
 
 def distribute(devices):

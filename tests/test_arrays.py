@@ -10,8 +10,9 @@ from corpus import FLOATS, INTEGERS, hard_values
 
 from gangplank import _native, weights_histogram
 from gangplank._native import arrays, reference
+from gangplank._native.edges import Bounds
 
-BOUNDS = np.array([-0.1, 0.0, 0.1])
+BOUNDS = Bounds.of([-0.1, 0.0, 0.1])
 
 
 def backend_array(values):
@@ -33,7 +34,7 @@ NARROW = [dtype for dtype in FLOATS + INTEGERS if dtype.itemsize < 8]
 
 @pytest.mark.parametrize("dtype", NARROW, ids=str)
 def test_an_array_of_the_backend_is_seen_bit_by_bit(dtype):
-    values = hard_values(dtype, BOUNDS)
+    values = hard_values(dtype, BOUNDS.values)
     view = arrays.host_view(backend_array(values))
     assert view.dtype == dtype
     np.testing.assert_array_equal(
@@ -150,4 +151,4 @@ def test_bfloat16_as_keras_stores_it(hdf5_file):
 def test_text_in_a_file_cannot_be_counted(hdf5_file):
     hdf5_file["layer/name"] = "dense"
     with pytest.raises(TypeError, match=r"model\['layer'\]\['name'\] has the dtype object"):
-        weights_histogram(hdf5_file, BOUNDS)
+        weights_histogram(hdf5_file, BOUNDS.values)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from gangplank._native import cpu, jit, reference
+from gangplank._native.edges import Bounds
 
-BOUNDS = np.arange(-6, 7) / 20
+BOUNDS = Bounds.of(np.arange(-6, 7) / 20)
 VALUES = np.random.default_rng(0).normal(0, 0.2, 2 * cpu.VALUES_A_THREAD).astype(np.float32)
 
 
@@ -117,7 +118,7 @@ import sys
 import numpy as np
 from gangplank._native import cpu
 for size in (100_000, cpu.LOAD_NUMBA_AFTER - 100_000, 1):
-    counts, _ = cpu.count([np.zeros(size, np.float32)], np.array([0.0]))
+    counts, _ = cpu.count([np.zeros(size, np.float32)], Bounds.of([0.0]))
     print(counts.tolist() == [size, 0], "numba" in sys.modules)
 """
     result = subprocess.run(

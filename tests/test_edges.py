@@ -6,6 +6,7 @@ import pytest
 from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
 
 from gangplank._native import edges
+from gangplank._native.edges import Bounds
 
 # No IEEE floats, or no whole bytes; old versions of ml_dtypes have not all of them.
 EXOTIC = ("float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "int4", "uint4")
@@ -36,7 +37,7 @@ def buckets_of(patterns, parts):
 @pytest.mark.parametrize("dtype", NARROW, ids=str)
 def test_every_value_of_a_narrow_dtype_is_in_its_bucket(dtype, bounds):
     patterns = every_pattern(dtype)
-    parts = edges.edges_of(np.array(bounds), dtype)
+    parts = edges.edges_of(Bounds.of(bounds), dtype)
     expected = expected_buckets(patterns.view(dtype), bounds)
     np.testing.assert_array_equal(buckets_of(patterns, parts), expected)
     np.testing.assert_array_equal(buckets_of(patterns, parts.mirrored()), expected)
@@ -48,7 +49,7 @@ def test_every_value_of_a_narrow_dtype_is_in_its_bucket(dtype, bounds):
 @pytest.mark.parametrize("dtype", [np.dtype(np.float64), np.dtype(np.float32)], ids=str)
 def test_hard_values_of_a_wide_dtype_are_in_their_buckets(dtype, bounds):
     values = hard_values(dtype, bounds)
-    parts = edges.edges_of(np.array(bounds), dtype)
+    parts = edges.edges_of(Bounds.of(bounds), dtype)
     expected = expected_buckets(values, bounds)
     patterns = values.view(f"u{dtype.itemsize}")
     np.testing.assert_array_equal(buckets_of(patterns, parts), expected)
@@ -60,20 +61,20 @@ def test_hard_values_of_a_wide_dtype_are_in_their_buckets(dtype, bounds):
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
 def test_edges_are_strictly_increasing(dtype):
     for bounds in BOUNDS.values():
-        parts = edges.edges_of(np.array(bounds), dtype)
+        parts = edges.edges_of(Bounds.of(bounds), dtype)
         for patterns in (parts.patterns, parts.mirrored().magnitudes, parts.signed().patterns):
             assert (patterns[1:] > patterns[:-1]).all()
 
 
 def test_bounds_that_are_one_in_the_dtype_make_one_edge():
-    bounds = np.linspace(0.1, 0.1 + 1e-9, 100)
+    bounds = Bounds.of(np.linspace(0.1, 0.1 + 1e-9, 100))
     parts = edges.edges_of(bounds, np.dtype(np.float32))
     assert parts.patterns.size == len(["the bounds", "+inf", "the last positive NaN", "-inf"])
     assert buckets_of(np.array([0.1], np.float32).view(np.uint32), parts) == [100]
 
 
 def test_a_magnitude_serves_both_signs():
-    bounds = np.array([-0.2, -0.1, 0.1, 0.2])
+    bounds = Bounds.of(np.array([-0.2, -0.1, 0.1, 0.2]))
     mirrored = edges.edges_of(bounds, np.dtype(np.float32)).mirrored()
     assert mirrored.magnitudes.view(np.float32).tolist() == [
         np.float32(0.099999994),
@@ -84,7 +85,7 @@ def test_a_magnitude_serves_both_signs():
 
 
 def test_a_magnitude_serves_both_signs_of_an_exact_bound():
-    bounds = np.array([-0.5, -0.25, 0.25, 0.5])
+    bounds = Bounds.of(np.array([-0.5, -0.25, 0.25, 0.5]))
     mirrored = edges.edges_of(bounds, np.dtype(np.float64)).mirrored()
     beyond_infinity = np.array([np.inf]).view(np.uint64) + np.uint64(1)
     assert mirrored.magnitudes[:3].view(np.float64).tolist() == [0.25, 0.5, np.inf]
@@ -93,6 +94,6 @@ def test_a_magnitude_serves_both_signs_of_an_exact_bound():
 
 
 def test_totals_add_up_slots():
-    parts = edges.edges_of(np.array([-1.0, 1.0]), np.dtype(np.float32))
+    parts = edges.edges_of(Bounds.of([-1.0, 1.0]), np.dtype(np.float32))
     # Up to 1, to inf, NaN; above -1, up to -1, NaN.
     assert parts.totals(np.array([1, 2, 3, 10, 20, 30])).tolist() == [20, 11, 2, 33]

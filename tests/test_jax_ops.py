@@ -7,6 +7,7 @@ from runs import fit
 
 from gangplank import weights_histogram
 from gangplank._native import devices, reference
+from gangplank._native.edges import Bounds
 
 if keras.backend.backend() != "jax":
     pytest.skip("Keras does not use JAX", allow_module_level=True)
@@ -16,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gangplank._native import jax_ops
 
-BOUNDS = np.linspace(-1, 1, 13)
+BOUNDS = Bounds.of(np.linspace(-1, 1, 13))
 VALUES = np.random.default_rng(0).normal(0, 0.5, (6, 10, 100)).astype(np.float32)
 
 
@@ -39,7 +40,7 @@ def compiled(array_count):
 def test_one_compilation_for_all_weights_of_a_model():
     arrays = [jax.numpy.ones(shape) for shape in [(3, 4), (4,), (5, 6, 7), (), (4,)]]
     arrays.append(jax.numpy.ones(9, "bfloat16"))
-    for bounds in (BOUNDS, BOUNDS / 2):
+    for bounds in (BOUNDS, Bounds.of(BOUNDS.values / 2)):
         counts, _ = jax_ops.count(arrays, bounds)
         assert counts.sum() == 12 + 4 + 210 + 1 + 4 + 9
     assert compiled(len(arrays))._cache_size() == 1
@@ -60,7 +61,7 @@ def test_rows_are_joined_and_counted_in_loops(bound_count, longest, monkeypatch)
     monkeypatch.setattr(jax_ops, "LONG", longest)
     rows = [VALUES[0, 0], VALUES[1], VALUES[2], VALUES[3, 1], VALUES[4, :3], VALUES[5, :0]]
     rows += [np.array([-0.0, np.nan, np.inf], np.float32), VALUES.astype(np.float16)]
-    bounds = np.linspace(-1, 1, bound_count)
+    bounds = Bounds.of(np.linspace(-1, 1, bound_count))
     counts, nan_count = jax_ops.count(list(map(jax.numpy.asarray, rows)), bounds)
     assert counts.tolist() == reference.count(rows, bounds)[0].tolist()
     assert nan_count == 1
@@ -80,7 +81,7 @@ def test_many_bounds_are_searched_in_blocks(block, monkeypatch):
 @pytest.mark.parametrize("name", ["int4", "uint4"])
 def test_weights_of_4_bits(name):
     values = jax.numpy.arange(-8 if name == "int4" else 0, 8).astype(name)
-    bounds = np.array([-7.5, 0.0, 3.0])
+    bounds = Bounds.of([-7.5, 0.0, 3.0])
     expected = reference.count([np.asarray(values).astype(np.int8)], bounds)[0]
     assert jax_ops.count([values], bounds)[0].tolist() == expected.tolist()
 
@@ -101,7 +102,7 @@ def test_where_a_mesh_is_set():
     mesh, other = Mesh(devices, "x"), Mesh(devices[::-1].reshape(2, -1), ("x", "y"))
     sharded = jax.device_put(VALUES[0, :8], NamedSharding(mesh, PartitionSpec("x")))
     single = jax.device_put(VALUES[1], jax.devices()[1])
-    bounds = np.linspace(-1, 1, 13)
+    bounds = Bounds.of(np.linspace(-1, 1, 13))
     expected = reference.count([VALUES[0, :8], VALUES[1]], bounds)[0].tolist()
     with jax.set_mesh(other):
         assert jax_ops.count([sharded, single], bounds)[0].tolist() == expected
@@ -115,7 +116,7 @@ def test_a_deleted_array(model):
     kernel = model.layers[0].kernel
     kernel.value.delete()
     with pytest.raises(RuntimeError, match=r"kernel' cannot be counted: JAX has deleted it, .*"):
-        weights_histogram(model, BOUNDS)
+        weights_histogram(model, BOUNDS.values)
 
 
 def test_counting_in_a_hook_of_a_batch_says_when_to_count_instead(model, data):
@@ -123,13 +124,13 @@ def test_counting_in_a_hook_of_a_batch_says_when_to_count_instead(model, data):
 
     def count(batch, logs):
         try:
-            weights_histogram(model, BOUNDS)
+            weights_histogram(model, BOUNDS.values)
         except RuntimeError as error:
             messages.append(str(error))
             model.jax_state_sync()
-            assert weights_histogram(model, BOUNDS).count == model.count_params()
+            assert weights_histogram(model, BOUNDS.values).count == model.count_params()
 
     fit(model, data, keras.callbacks.LambdaCallback(on_train_batch_end=count))
     assert messages
     assert all("call model.jax_state_sync() first" in each for each in messages)
-    assert weights_histogram(model, BOUNDS).count == model.count_params()
+    assert weights_histogram(model, BOUNDS.values).count == model.count_params()

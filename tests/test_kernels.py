@@ -21,6 +21,7 @@ from gangplank._native import (
     table_kernel,
     vectors,
 )
+from gangplank._native.edges import Bounds
 
 BLOCK_BYTES = vectors.BLOCK_BYTES
 KERNELS = {
@@ -28,7 +29,7 @@ KERNELS = {
     "lane": lane_kernel.lane_kernel,
     "table": table_kernel.table_kernel,
 }
-BOUNDS = np.arange(-6, 7) / 20
+BOUNDS = Bounds.of(np.arange(-6, 7) / 20)
 VALUES = np.random.default_rng(0).normal(0, 0.2, 100_000).astype(np.float32)
 
 
@@ -49,7 +50,7 @@ def test_every_length_and_misalignment(name, dtype):
     block = BLOCK_BYTES // dtype.itemsize
     patterns = np.random.default_rng(0).integers(0, 256, 4 * BLOCK_BYTES, np.uint8)
     values = patterns.view(dtype)
-    bounds = np.array([-3.0, -1e-3, 0.0, 1e-3, 3.0])
+    bounds = Bounds.of([-3.0, -1e-3, 0.0, 1e-3, 3.0])
     lengths = {*range(min(block, 66)), *range(block - 2, block + 3), 2 * block, 3 * block + 1}
     for start in range(min(block, 18)):
         for length in lengths:
@@ -74,7 +75,7 @@ def test_nothing_is_read_beyond_the_end_of_an_array(name):
 @pytest.mark.parametrize("bound_count", [1, 2, 39, 40, 41, 1024, 4096, 40_000])
 @pytest.mark.parametrize("name", KERNELS)
 def test_numbers_of_bounds(name, bound_count):
-    bounds = np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count))
+    bounds = Bounds.of(np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count)))
     values = VALUES[:2000]
     assert counted(KERNELS[name], values, bounds) == expected(values, bounds)
 
@@ -82,7 +83,7 @@ def test_numbers_of_bounds(name, bound_count):
 @pytest.mark.parametrize("name", KERNELS)
 def test_bounds_that_are_neighbours(name):
     near = np.float32(0.1).view(np.uint32) + np.arange(500, dtype=np.uint32)
-    bounds = np.concatenate([[-2.0], near.view(np.float32).astype(np.float64), [3.0]])
+    bounds = Bounds.of(np.concatenate([[-2.0], near.view(np.float32).astype(np.float64), [3.0]]))
     values = (near[0] + np.random.default_rng(0).integers(-9, 509, 5000)).astype(np.uint32)
     assert counted(KERNELS[name], values.view(np.float32), bounds) == expected(
         values.view(np.float32), bounds
@@ -116,7 +117,7 @@ def test_read_only_and_writable_arrays_share_one_compiled_kernel(module, compile
 @pytest.mark.parametrize("value", [-1, 0, 1])
 def test_more_values_in_one_bucket_than_a_counter_of_their_width_holds(dtype, value):
     values = np.full(2_500_000, value, dtype)
-    bounds = np.array([-0.5, 0.5])
+    bounds = Bounds.of([-0.5, 0.5])
     assert counted(lane_kernel.lane_kernel, values, bounds) == expected(values, bounds)
 
 
@@ -142,7 +143,7 @@ def test_the_fastest_kernel_is_chosen_by_the_bytes_of_the_edges(
     bound_count, dtype, avx512, chosen, monkeypatch
 ):
     monkeypatch.setattr(jit, "has_avx512", lambda: avx512)
-    bounds = np.linspace(0.1, 0.4, bound_count)
+    bounds = Bounds.of(np.linspace(0.1, 0.4, bound_count))
     count = cpu.fastest_compiled(edges.edges_of(bounds, np.dtype(dtype)))
     assert count.__qualname__.startswith(f"{chosen}.")
 
@@ -197,9 +198,9 @@ from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
 from gangplank._native import cpu, reference
 from gangplank._native.table_kernel import table_kernel
 assert numba.config.DISABLE_JIT
-for bounds in map(np.array, BOUNDS.values()):
+for bounds in map(Bounds.of, BOUNDS.values()):
     for dtype in FLOATS + INTEGERS:
-        values = [hard_values(dtype, bounds)]
+        values = [hard_values(dtype, bounds.values)]
         expected_counts, expected_nan_count = reference.count(values, bounds)
         for kernel in (None, table_kernel):
             counts, nan_count = cpu.count(values, bounds, kernel=kernel)

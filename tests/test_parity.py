@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from implementations import IMPLEMENTATIONS
+from native_buckets import near_bounds
 from subnormals import flushed
 
 from gangplank._native import cpu, edges, reference
+from gangplank._native.edges import Bounds
+from gangplank.weights.native_buckets import NativeBuckets
 
 OTHERS = [name for name in IMPLEMENTATIONS if name != "reference"]
 # XLA compiles for each shape, so it is given few of them.
@@ -18,7 +21,7 @@ NOT_XLA = [name for name in OTHERS if name not in UNDER_XLA]
 
 
 def assert_equals_reference(name, arrays, bounds):
-    bounds = np.array(bounds, np.float64)
+    bounds = bounds if isinstance(bounds, Bounds) else Bounds.of(bounds)
     counts, nan_count = IMPLEMENTATIONS[name](arrays, bounds)
     expected_counts, expected_nan_count = reference.count(arrays, bounds)
     assert counts.dtype == np.int64
@@ -31,6 +34,23 @@ def assert_equals_reference(name, arrays, bounds):
 @pytest.mark.parametrize("name", OTHERS)
 def test_hard_values(name, dtype, bounds):
     assert_equals_reference(name, [hard_values(dtype, bounds)], bounds)
+
+
+# A schema of so many edges takes its time, as does XLA for each number of edges.
+NATIVE = [
+    (name, dtype, schema)
+    for name in OTHERS
+    for dtype in FLOATS + INTEGERS
+    for schema in (-4, 0, 3, 8)
+    if (schema < 8 and name.startswith("cpu")) or dtype.name in ("float32", "int8")
+]
+
+
+@pytest.mark.parametrize(("name", "dtype", "schema"), NATIVE, ids=str)
+def test_native_buckets(name, dtype, schema):
+    buckets = NativeBuckets(schema, 0.0 if schema == 0 else 2.0**-128)
+    values = near_bounds(dtype, schema, buckets.zero_threshold)
+    assert_equals_reference(name, [values], buckets.bounds)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +90,9 @@ THREADS = [(name, key) for name in OTHERS for key in (BOUNDS if name in NOT_XLA 
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
 @pytest.mark.parametrize(("name", "key"), THREADS)
 def test_a_thread_that_flushes_subnormals(name, key, dtype):
-    bounds = np.array(BOUNDS[key])
+    bounds = Bounds.of(BOUNDS[key])
     # Enough of them for a share of each thread.
-    arrays = [np.resize(hard_values(dtype, bounds), 10_000)]
+    arrays = [np.resize(hard_values(dtype, bounds.values), 10_000)]
     expected_counts, expected_nan_count = reference.count(arrays, bounds)
     cpu._counter.cache_clear()
     with flushed():
@@ -129,7 +149,7 @@ exact_edges_of = edges.edges_of
 
 
 def rounded_to_nearest(bounds, dtype):
-    return exact_edges_of(bounds.astype(dtype).astype(np.float64), dtype)
+    return exact_edges_of(Bounds.of(bounds.values.astype(dtype)), dtype)
 
 
 def without_negative_nan(bounds, dtype):

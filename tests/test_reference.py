@@ -7,10 +7,11 @@ from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
 from prometheus_client import Histogram
 
 from gangplank._native import reference
+from gangplank._native.edges import Bounds
 
 
 def count(values, bounds):
-    counts, nan_count = reference.count([values], np.array(bounds, np.float64))
+    counts, nan_count = reference.count([values], Bounds.of(bounds))
     assert counts.dtype == np.int64
     return counts.tolist(), nan_count
 

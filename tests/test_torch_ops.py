@@ -6,6 +6,7 @@ import pytest
 
 from gangplank import weights_histogram
 from gangplank._native import devices, reference
+from gangplank._native.edges import Bounds
 
 if keras.backend.backend() != "torch":
     pytest.skip("Keras does not use PyTorch", allow_module_level=True)
@@ -15,7 +16,7 @@ import torch.distributed.tensor
 
 from gangplank._native import torch_ops
 
-BOUNDS = np.linspace(-1, 1, 13)
+BOUNDS = Bounds.of(np.linspace(-1, 1, 13))
 VALUES = np.random.default_rng(0).normal(0, 0.5, (10, 100)).astype(np.float32)
 
 
@@ -45,7 +46,7 @@ def test_a_tensor_in_host_memory_is_not_counted_by_torch():
 
 def test_a_tensor_without_values():
     with pytest.raises(RuntimeError, match="element 0 cannot be counted: it is on the meta device"):
-        weights_histogram([torch.ones(3, device="meta")], BOUNDS)
+        weights_histogram([torch.ones(3, device="meta")], BOUNDS.values)
 
 
 def test_a_tensor_of_a_mesh(tmp_path):
@@ -55,7 +56,7 @@ def test_a_tensor_of_a_mesh(tmp_path):
         mesh = distributed.device_mesh.init_device_mesh("cpu", (1,))
         tensor = distributed.tensor.distribute_tensor(torch.ones(3), mesh)
         with pytest.raises(RuntimeError, match=r"it is a DTensor, .* Pass its full_tensor\(\)"):
-            weights_histogram([tensor], BOUNDS)
-        assert weights_histogram([tensor.full_tensor()], BOUNDS).count == 3
+            weights_histogram([tensor], BOUNDS.values)
+        assert weights_histogram([tensor.full_tensor()], BOUNDS.values).count == 3
     finally:
         distributed.destroy_process_group()

@@ -21,13 +21,22 @@ from numpy.typing import NDArray
 from gangplank._native import cpu
 from gangplank._native.arrays import blocks, dtype_name, is_array, is_countable
 from gangplank._native.devices import WHEN_JAX_TRAINS, placed, traced_by_tensorflow, unreadable
+from gangplank._native.edges import Bounds
 
-__all__ = ["WHEN_JAX_TRAINS", "count", "dtype_name", "is_array", "is_countable", "unreadable"]
+__all__ = [
+    "WHEN_JAX_TRAINS",
+    "Bounds",
+    "count",
+    "dtype_name",
+    "is_array",
+    "is_countable",
+    "unreadable",
+]
 
-Count = Callable[[Iterable[Any], NDArray[np.float64]], tuple[NDArray[np.int64], int]]
+Count = Callable[[Iterable[Any], Bounds], tuple[NDArray[np.int64], int]]
 
 
-def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
+def count(arrays: Iterable[Any], bounds: Bounds) -> tuple[NDArray[np.int64], int]:
     """Counts the values of `arrays` into the buckets of `bounds`.
 
     Arguments:
@@ -35,14 +44,12 @@ def count(arrays: Iterable[Any], bounds: NDArray[np.float64]) -> tuple[NDArray[n
             h5py, of any shape and memory layout and of a dtype for which `is_countable` holds.
             Those in host memory and in files are taken as they are counted, some millions of values
             at a time. What NumPy masks is left out.
-        bounds: finite upper bounds, strictly increasing, float64, shape (B,), B >= 1. Zero is
-            0.0 among them, not -0.0.
+        bounds: the B upper bounds.
 
     Returns:
-        The counts, int64, shape (B + 1,): ``counts[i]`` values lie in
-        ``bounds[i - 1] < value <= bounds[i]``, compared exactly; and the number of NaN,
-        which are in no bucket. Of an array sharded over processes, each of which has to call
-        this, the whole.
+        The counts a bucket, int64, shape (B + 1,), compared exactly; and the number of NaN, which
+        are in no bucket. Of an array sharded over processes, each of which has to call this, the
+        whole.
 
     Raises:
         RuntimeError: a framework cannot read an array, whose device may be gone.

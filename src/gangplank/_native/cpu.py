@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native import edges as bounds_in_dtype
-from gangplank._native.edges import Count, Edges
+from gangplank._native.edges import Bounds, Count, Edges
 from gangplank._native.numpy_kernel import numpy_kernel
 
 Kernel = Callable[[Edges], Count]
@@ -47,13 +47,13 @@ _values_without_numba = 0
 
 def count(
     arrays: Iterable[NDArray[Any]],
-    bounds: NDArray[np.float64],
+    bounds: Bounds,
     *,
     kernel: Kernel | None = None,
     threads: int | None = None,
 ) -> tuple[NDArray[np.int64], int]:
     """As `gangplank._native.count`; `kernel` and `threads` are chosen by size if not given."""
-    totals = np.zeros(bounds.size + 2, np.int64)
+    totals = np.zeros(bounds.values.size + 2, np.int64)
     pool_size = threads or CORES
     # Its threads start when they are first used.
     with ThreadPoolExecutor(pool_size) as pool:
@@ -61,7 +61,7 @@ def count(
             size = sum(values.size for values in batch)
             chosen, most_threads = _choose_for(size) if kernel is None else (kernel, 1)
             shares = _shares(batch, threads or min(most_threads, size // VALUES_A_THREAD))
-            totals += _count_shares(pool, partial(_counter, chosen, bounds.tobytes()), shares)
+            totals += _count_shares(pool, partial(_counter, chosen, bounds), shares)
             batch.clear()
             shares.clear()
     return totals[:-1], int(totals[-1])
@@ -69,8 +69,8 @@ def count(
 
 # A run counts with the same bounds, time and again.
 @lru_cache(maxsize=4)
-def _counter(kernel: Kernel, bounds: bytes, dtype: np.dtype[Any]) -> Count:
-    return kernel(bounds_in_dtype.edges_of(np.frombuffer(bounds), dtype))
+def _counter(kernel: Kernel, bounds: Bounds, dtype: np.dtype[Any]) -> Count:
+    return kernel(bounds_in_dtype.edges_of(bounds, dtype))
 
 
 def _choose_for(size: int) -> tuple[Kernel, int]:

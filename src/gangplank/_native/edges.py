@@ -10,16 +10,51 @@ in each run and know nothing of floats: none can take a subnormal for zero, on a
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import ml_dtypes
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Count = Callable[[NDArray[Any]], NDArray[np.int64]]
 """Counts bit patterns, unsigned, of any size, in one dimension: `Edges.totals`."""
 
 IEEE = tuple(map(np.dtype, (np.float64, np.float32, np.float16, ml_dtypes.bfloat16)))
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The upper bounds of B + 1 buckets: a value lies in the first one whose bound it is at most.
+
+    By magnitude, a negative value lies where its opposite would on the other side of zero: it is
+    below a negative bound only if its magnitude is greater than that of the bound.
+
+    Attributes:
+        packed: the `values` as bytes, by which two are the same.
+        by_magnitude: whether buckets are so.
+    """
+
+    packed: bytes
+    by_magnitude: bool = False
+
+    @classmethod
+    def of(cls, values: ArrayLike) -> "Bounds":
+        """Those of finite `values`, strictly increasing, B >= 1; zero is 0.0, not -0.0."""
+        return cls(np.asarray(values, np.float64).tobytes())
+
+    @classmethod
+    def of_magnitudes(cls, magnitudes: NDArray[np.float64]) -> "Bounds":
+        """By magnitude, B = 2M: ``-magnitudes`` and `magnitudes`, finite, M >= 1, increasing.
+
+        Of magnitudes that are the same the first one has the values, as of bounds in a dtype.
+        """
+        return cls(np.concatenate([-magnitudes[::-1], magnitudes]).tobytes(), by_magnitude=True)
+
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """float64, shape (B,), read-only."""
+        return np.frombuffer(self.packed)
 
 
 @dataclass(frozen=True)
@@ -80,8 +115,8 @@ class Mirrored(Edges):
     offset: int
 
 
-def edges_of(bounds: NDArray[np.float64], dtype: np.dtype[Any]) -> Edges:
-    """The edges of `bounds`, as `gangplank._native.count` takes them, for values of `dtype`."""
+def edges_of(bounds: Bounds, dtype: np.dtype[Any]) -> Edges:
+    """The edges of `bounds` among the values of `dtype`."""
     if dtype in IEEE:
         ends, buckets = _ieee_ends(bounds, dtype)
     elif dtype.itemsize == 1:
@@ -90,24 +125,24 @@ def edges_of(bounds: NDArray[np.float64], dtype: np.dtype[Any]) -> Edges:
         ends, buckets = _integer_ends(bounds, dtype)
     # Of bounds that are one and the same in `dtype`, the first one has the values.
     is_first = np.append(True, ends[1:] != ends[:-1])
-    return Edges(ends[is_first][:-1], buckets[is_first].astype(np.intp), bounds.size + 2)
+    return Edges(ends[is_first][:-1], buckets[is_first].astype(np.intp), bounds.values.size + 2)
 
 
-def _ieee_ends(
-    bounds: NDArray[np.float64], dtype: np.dtype[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _ieee_ends(bounds: Bounds, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     unsigned = np.dtype(f"u{dtype.itemsize}")
     greatest = int(np.iinfo(unsigned).max >> 1)
     infinity = int(np.array(np.inf).astype(dtype).view(unsigned))
-    rounded_down, is_exact = _magnitudes(bounds, dtype, infinity)
-    zero = np.count_nonzero(bounds.view(np.int64) < 0)
-    positive = np.append(rounded_down[zero:], [infinity, greatest])
-    # A negative value exceeds its bound where its magnitude is smaller.
-    negative = np.append((rounded_down - is_exact)[:zero][::-1], [infinity, greatest])
-    nan = bounds.size + 1
+    magnitudes, is_exact = _magnitudes(bounds.values, dtype, infinity)
+    zero = np.count_nonzero(bounds.values.view(np.int64) < 0)
+    positive = np.append(magnitudes[zero:], [infinity, greatest])
+    if not bounds.by_magnitude:
+        # A negative value exceeds its bound where its magnitude is smaller.
+        magnitudes = magnitudes - is_exact
+    negative = np.append(magnitudes[:zero][::-1], [infinity, greatest])
+    nan = bounds.values.size + 1
     ends = np.concatenate([positive, negative]).astype(unsigned)
     ends[positive.size :] |= unsigned.type(greatest + 1)
-    return ends, np.array([*range(zero, nan + 1), *range(zero, -1, -1), nan])
+    return ends, np.concatenate([np.arange(zero, nan + 1), np.arange(zero, -1, -1), [nan]])
 
 
 def _magnitudes(
@@ -130,9 +165,7 @@ def _magnitudes(
     return np.minimum(magnitudes, infinity - 1), is_exact
 
 
-def _byte_ends(
-    bounds: NDArray[np.float64], dtype: np.dtype[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _byte_ends(bounds: Bounds, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Of one byte all 256 patterns are known, whatever they mean."""
     patterns = np.arange(256, dtype=np.uint8)
     with np.errstate(invalid="ignore"):  # which a signalling NaN would report
@@ -143,17 +176,26 @@ def _byte_ends(
     return patterns[is_end], buckets[is_end]
 
 
-def _integer_ends(
-    bounds: NDArray[np.float64], dtype: np.dtype[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _integer_ends(bounds: Bounds, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     limits = np.iinfo(dtype)
     all_ones = (1 << limits.bits) - 1
-    whole = np.floor(bounds)
+    values = bounds.values
+    whole = np.floor(values)
     # A thread may flush a negative subnormal bound to zero, but its floor is -1.
-    is_negative = bounds.view(np.int64) < 0
+    is_negative = values.view(np.int64) < 0
     whole[is_negative] = np.minimum(whole[is_negative], -1)
-    floors = [int(floor) for floor in whole.tolist()]
-    ends = {value for value in (*floors, -1, limits.max) if limits.min <= value <= limits.max}
-    values = sorted(ends, key=lambda value: value & all_ones)
-    buckets = [bisect_left(floors, value) for value in values]
-    return np.array([value & all_ones for value in values], f"u{dtype.itemsize}"), np.array(buckets)
+    is_excluded = is_negative & (whole == values) & bounds.by_magnitude
+    is_small = abs(whole) < 1 << 53
+    whole[is_excluded & is_small] -= 1
+    firsts = np.unique(whole, return_index=True)[1]
+    floors = [
+        int(floor) - int(below)
+        for floor, below in zip(
+            whole[firsts].tolist(), (is_excluded & ~is_small)[firsts].tolist(), strict=True
+        )
+    ]
+    ends = {end for end in (*floors, -1, limits.max) if limits.min <= end <= limits.max}
+    in_order = sorted(ends, key=lambda end: end & all_ones)
+    places = [bisect_left(floors, end) for end in in_order]
+    patterns = np.array([end & all_ones for end in in_order], f"u{dtype.itemsize}")
+    return patterns, np.append(firsts, values.size)[places]

@@ -138,12 +138,12 @@ def compiled_slots_of_all(mesh: Mesh, specs: tuple[PartitionSpec, ...]) -> Any:
 
 def count(
     arrays: Iterable[Any],
-    bounds: NDArray[np.float64],
+    bounds: edges.Bounds,
     *,
     slots_for: Callable[[Mesh, tuple[PartitionSpec, ...]], Any] = compiled_slots_of_all,
 ) -> tuple[NDArray[np.int64], int]:
     """As `gangplank._native.count`; `slots_for` gives `slots_of_all`, compiled."""
-    totals = np.zeros(bounds.size + 2, np.int64)
+    totals = np.zeros(bounds.values.size + 2, np.int64)
     by_mesh: dict[Mesh, list[Any]] = {}
     for array in arrays:
         by_mesh.setdefault(mesh_of(array), []).append(array)

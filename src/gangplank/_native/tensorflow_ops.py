@@ -45,12 +45,12 @@ def traced_slots(dtype: Any) -> Callable[[Any, Any], Any]:
 
 def count(
     tensors: Iterable[Any],
-    bounds: NDArray[np.float64],
+    bounds: edges.Bounds,
     *,
     slots_for: Callable[[Any], Callable[[Any, Any], Any]] = traced_slots,
 ) -> tuple[NDArray[np.int64], int]:
     """As `gangplank._native.count`; `slots_for` gives `slots`, compiled, for a dtype."""
-    totals = np.zeros(bounds.size + 2, np.int64)
+    totals = np.zeros(bounds.values.size + 2, np.int64)
     for tensor in map(tf.convert_to_tensor, tensors):
         if tensor.dtype.name in _CAST_FIRST:
             with tf.device(tensor.device):

@@ -22,12 +22,12 @@ def slots(bits: Any, patterns: Any) -> Any:
 
 def count(
     tensors: Iterable[Any],
-    bounds: NDArray[np.float64],
+    bounds: edges.Bounds,
     *,
     count_slots: Callable[[Any, Any], Any] = slots,
 ) -> tuple[NDArray[np.int64], int]:
     """As `gangplank._native.count`; `count_slots` is `slots`, or `slots` compiled."""
-    totals = np.zeros(bounds.size + 2, np.int64)
+    totals = np.zeros(bounds.values.size + 2, np.int64)
     for tensor in tensors:
         its_edges = edges.edges_of(bounds, np.dtype(dtype_name(tensor))).signed()
         patterns = torch.from_numpy(its_edges.patterns).to(tensor.device)

@@ -151,5 +151,5 @@ def weights_histogram(
             device is gone.
     """
     bounds = finite_bounds(buckets, "buckets")
-    counts, nan_count = _native.count(weight_arrays(model, weights), np.array(bounds))
+    counts, nan_count = _native.count(weight_arrays(model, weights), _native.Bounds.of(bounds))
     return WeightsHistogram(bounds, counts, nan_count)
