@@ -140,8 +140,8 @@ def jax_devices(index, port, gateway):
     kernel = model.layers[0].kernel.value
     said["shards"] = len({str(shard.index) for shard in kernel.addressable_shards})
     for edges in (13, 1024):
-        program = jax_ops.compiled_slots_of_all(
-            jax_ops.mesh_of(kernel), (kernel.sharding.spec,)
+        program = jax_ops.compiled_measured_all(
+            jax_ops.mesh_of(kernel), (kernel.sharding.spec,), False
         ).lower([kernel], {"float32": np.arange(edges, dtype=np.uint32)})
         said[f"program_{edges}"] = program.compile().as_text()
     mixed = [*jax.device_put(np.ones((2, 8), "float32"), kernel.sharding), kernel]

@@ -13,10 +13,10 @@ from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.table_kernel import table_kernel
 
 
-def _on_tensorflow(count, arrays, bounds):
+def _on_tensorflow(count, arrays, bounds, moments=None):
     """`count` of TensorFlow tensors, for NumPy arrays: here, on TensorFlow's CPU device."""
     native = (np.asarray(array, array.dtype.newbyteorder("=")) for array in arrays)
-    return count(map(tf.convert_to_tensor, native), bounds)
+    return count(map(tf.convert_to_tensor, native), bounds, moments)
 
 
 def _tensorflow(slots_for):

@@ -10,19 +10,20 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from gangplank._native import jax_ops
 
 
-def compiled(arrays, bounds):
-    return jax_ops.count(list(map(jax_array, arrays)), bounds)
+def compiled(arrays, bounds, moments=None):
+    return jax_ops.count(list(map(jax_array, arrays)), bounds, moments)
 
 
-def eager(arrays, bounds):
-    def slots_for(mesh, specs):
-        return partial(jax_ops.slots_of_all, specs=specs)
+def eager(arrays, bounds, moments=None):
+    def program_for(mesh, specs, has_moments):
+        return partial(jax_ops.measured_all, specs=specs, has_moments=has_moments)
 
     with jax.disable_jit():
-        return jax_ops.count(list(map(jax_array, arrays)), bounds, slots_for=slots_for)
+        arrays = list(map(jax_array, arrays))
+        return jax_ops.count(arrays, bounds, moments, program_for=program_for)
 
 
-def sharded(arrays, bounds):
+def sharded(arrays, bounds, moments=None):
     """Of each array as many values as the devices can share, and the rest on one of them."""
     devices = jax.devices()
     sharding = NamedSharding(Mesh(np.array(devices), "x"), PartitionSpec("x"))
@@ -30,7 +31,7 @@ def sharded(arrays, bounds):
     for row in map(jax.numpy.ravel, map(jax_array, arrays)):
         shared = row.size // len(devices) * len(devices)
         parts += [jax.device_put(row[:shared], sharding), row[shared:]]
-    return jax_ops.count(parts, bounds)
+    return jax_ops.count(parts, bounds, moments)
 
 
 def jax_array(array):

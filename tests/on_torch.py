@@ -17,12 +17,12 @@ torch._dynamo.config.recompile_limit = 64
 SLOTS = torch.compile(torch_ops.slots, backend=BACKEND, dynamic=True, fullgraph=True)
 
 
-def eager(arrays, bounds):
-    return torch_ops.count(map(tensor, arrays), bounds)
+def eager(arrays, bounds, moments=None):
+    return torch_ops.count(map(tensor, arrays), bounds, moments)
 
 
-def compiled(arrays, bounds):
-    return torch_ops.count(map(tensor, arrays), bounds, count_slots=SLOTS)
+def compiled(arrays, bounds, moments=None):
+    return torch_ops.count(map(tensor, arrays), bounds, moments, count_slots=SLOTS)
 
 
 def tensor(array):

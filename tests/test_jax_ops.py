@@ -23,7 +23,7 @@ VALUES = np.random.default_rng(0).normal(0, 0.5, (6, 10, 100)).astype(np.float32
 
 @pytest.fixture(autouse=True)
 def no_program():
-    jax_ops.compiled_slots_of_all.cache_clear()
+    jax_ops.compiled_measured_all.cache_clear()
 
 
 def assert_exact(values, bounds=BOUNDS):
@@ -34,7 +34,7 @@ def assert_exact(values, bounds=BOUNDS):
 
 def compiled(array_count):
     mesh = jax_ops.mesh_of(jax.numpy.ones(1))
-    return jax_ops.compiled_slots_of_all(mesh, (PartitionSpec(),) * array_count)
+    return jax_ops.compiled_measured_all(mesh, (PartitionSpec(),) * array_count, False)
 
 
 def test_one_compilation_for_all_weights_of_a_model():
@@ -52,7 +52,7 @@ def test_what_32_bits_cannot_count_is_counted_in_parts(bound_count, most, monkey
     monkeypatch.setattr(jax_ops, "MOST", most)
     monkeypatch.setattr(jax_ops, "LONG", 10)
     for values in (VALUES, VALUES[0, 0], VALUES[:1, :1, :2]):
-        assert_exact(values, np.linspace(-1, 1, bound_count))
+        assert_exact(values, Bounds.of(np.linspace(-1, 1, bound_count)))
 
 
 @pytest.mark.parametrize("bound_count", [13, 300])
@@ -75,7 +75,7 @@ def test_counts_of_more_than_16_bits(bound_count):
 @pytest.mark.parametrize("block", [6000, 999, 1])
 def test_many_bounds_are_searched_in_blocks(block, monkeypatch):
     monkeypatch.setattr(jax_ops, "BLOCK", block)
-    assert_exact(VALUES, np.linspace(-1, 1, 300))
+    assert_exact(VALUES, Bounds.of(np.linspace(-1, 1, 300)))
 
 
 @pytest.mark.parametrize("name", ["int4", "uint4"])

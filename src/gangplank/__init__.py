@@ -9,6 +9,8 @@ from gangplank.publishing import PushError
 from gangplank.weights import (
     HISTOGRAM_WEIGHT_BUCKETS_0_3,
     HISTOGRAM_WEIGHT_BUCKETS_1_0,
+    NativeBuckets,
+    NativeWeightsHistogram,
     WeightsHistogram,
     weights_histogram,
 )
@@ -22,6 +24,8 @@ __all__ = [
     "HISTOGRAM_WEIGHT_BUCKETS_0_3",
     "HISTOGRAM_WEIGHT_BUCKETS_1_0",
     "HistogramCollector",
+    "NativeBuckets",
+    "NativeWeightsHistogram",
     "PushError",
     "TrainTestExporter",
     "WeightsHistogram",

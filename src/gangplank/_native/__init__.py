@@ -1,6 +1,7 @@
 """The one door to counting: arrays and bounds in, counts out.
 
 - `reference`: what a count is; every other way equals it to the last count;
+- `moments`: sums of values and of their squares;
 - `edges`: bounds as edges among bit patterns, so that all else compares integers;
 - `cpu`: arrays in host memory; it chooses among the kernels `numpy_kernel` (until it pays to load
   numba), `lane_kernel` (few bounds), `compare_kernel` (the same with AVX-512) and `table_kernel`
@@ -22,10 +23,13 @@ from gangplank._native import cpu
 from gangplank._native.arrays import blocks, dtype_name, is_array, is_countable
 from gangplank._native.devices import WHEN_JAX_TRAINS, placed, traced_by_tensorflow, unreadable
 from gangplank._native.edges import Bounds
+from gangplank._native.moments import Moments, added_up
 
 __all__ = [
     "WHEN_JAX_TRAINS",
     "Bounds",
+    "Moments",
+    "added_up",
     "count",
     "dtype_name",
     "is_array",
@@ -33,10 +37,12 @@ __all__ = [
     "unreadable",
 ]
 
-Count = Callable[[Iterable[Any], Bounds], tuple[NDArray[np.int64], int]]
+Count = Callable[[Iterable[Any], Bounds, list[Moments] | None], tuple[NDArray[np.int64], int]]
 
 
-def count(arrays: Iterable[Any], bounds: Bounds) -> tuple[NDArray[np.int64], int]:
+def count(
+    arrays: Iterable[Any], bounds: Bounds, moments: list[Moments] | None = None
+) -> tuple[NDArray[np.int64], int]:
     """Counts the values of `arrays` into the buckets of `bounds`.
 
     Arguments:
@@ -45,6 +51,7 @@ def count(arrays: Iterable[Any], bounds: Bounds) -> tuple[NDArray[np.int64], int
             Those in host memory and in files are taken as they are counted, some millions of values
             at a time. What NumPy masks is left out.
         bounds: the B upper bounds.
+        moments: where to put those of the values, if they are wanted: `moments.added_up`.
 
     Returns:
         The counts a bucket, int64, shape (B + 1,), compared exactly; and the number of NaN, which
@@ -55,11 +62,11 @@ def count(arrays: Iterable[Any], bounds: Bounds) -> tuple[NDArray[np.int64], int
         RuntimeError: a framework cannot read an array, whose device may be gone.
     """
     on_device: dict[str, list[Any]] = {}
-    counts, nan_count = cpu.count(_in_host_memory(arrays, on_device), bounds)
+    counts, nan_count = cpu.count(_in_host_memory(arrays, on_device), bounds, moments)
     for implementation, group in on_device.items():
         count_here: Count = import_module(f"{__name__}.{implementation}").count
         try:
-            group_counts, group_nan_count = count_here(group, bounds)
+            group_counts, group_nan_count = count_here(group, bounds, moments)
         # Each framework has errors of its own.
         except Exception as error:
             raise _unreadable(group, error) from error

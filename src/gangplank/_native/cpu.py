@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges
+from gangplank._native.moments import BLOCK, Moments, moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
 
 Kernel = Callable[[Edges], Count]
@@ -48,6 +49,7 @@ _values_without_numba = 0
 def count(
     arrays: Iterable[NDArray[Any]],
     bounds: Bounds,
+    moments: list[Moments] | None = None,
     *,
     kernel: Kernel | None = None,
     threads: int | None = None,
@@ -60,8 +62,9 @@ def count(
         for batch in _batches(_together(_flat(arrays)), pool_size * VALUES_A_THREAD):
             size = sum(values.size for values in batch)
             chosen, most_threads = _choose_for(size) if kernel is None else (kernel, 1)
-            shares = _shares(batch, threads or min(most_threads, size // VALUES_A_THREAD))
-            totals += _count_shares(pool, partial(_counter, chosen, bounds), shares)
+            parts = threads or min(most_threads, size // VALUES_A_THREAD)
+            shares = _shares(batch, parts, 1 if moments is None else BLOCK)
+            totals += _count_shares(pool, partial(_counter, chosen, bounds), shares, moments)
             batch.clear()
             shares.clear()
     return totals[:-1], int(totals[-1])
@@ -106,17 +109,23 @@ def _count_shares(
     pool: ThreadPoolExecutor,
     counter: Callable[[np.dtype[Any]], Count],
     shares: list[list[NDArray[Any]]],
+    moments: list[Moments] | None,
 ) -> NDArray[np.int64]:
     """The totals of all shares, the first of which this thread counts itself."""
     counters = {values.dtype: counter(values.dtype) for share in shares for values in share}
-    others = [pool.submit(_count_share, counters, share) for share in shares[1:]]
-    own = _count_share(counters, shares[0])
+    others = [pool.submit(_count_share, counters, share, moments) for share in shares[1:]]
+    own = _count_share(counters, shares[0], moments)
     return sum((other.result() for other in others), start=own)
 
 
 def _count_share(
-    counters: dict[np.dtype[Any], Count], share: list[NDArray[Any]]
+    counters: dict[np.dtype[Any], Count],
+    share: list[NDArray[Any]],
+    moments: list[Moments] | None,
 ) -> NDArray[np.int64] | Any:
+    if moments is not None:
+        for values in share:
+            moments.extend(moments_of(values))
     return sum(counters[values.dtype](values.view(f"u{values.itemsize}")) for values in share)
 
 
@@ -174,8 +183,11 @@ def _batches(arrays: Iterable[NDArray[Any]], size: int) -> Iterator[list[NDArray
         yield batch
 
 
-def _shares(batch: list[NDArray[Any]], threads: int) -> list[list[NDArray[Any]]]:
-    """The values of a batch in one share for each thread, of about the same size."""
+def _shares(batch: list[NDArray[Any]], threads: int, block: int) -> list[list[NDArray[Any]]]:
+    """The values of a batch in one share for each thread, of about the same size.
+
+    No block of so many values of an array is parted.
+    """
     if threads <= 1:
         return [batch]
     total = sum(values.size for values in batch)
@@ -183,8 +195,10 @@ def _shares(batch: list[NDArray[Any]], threads: int) -> list[list[NDArray[Any]]]
     begin = 0
     for values in batch:
         for i, share in enumerate(shares):
-            start, stop = total * i // threads - begin, total * (i + 1) // threads - begin
-            part = values[max(start, 0) : max(stop, 0)]
+            start, stop = (
+                max(total * k // threads - begin, 0) // block * block for k in (i, i + 1)
+            )
+            part = values[start : stop if i + 1 < threads else None]
             if part.size:
                 share.append(part)
         begin += values.size

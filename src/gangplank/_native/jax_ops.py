@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from gangplank._native import edges
+from gangplank._native.moments import Moments
 
 # With more edges, a binary search and a scatter take less time than a comparison an edge: on a CPU.
 FEW = 64
@@ -61,8 +62,41 @@ def _by_search(row: Any, patterns: Any) -> Any:
     return lax.fori_loop(0, blocks, add_block, counts) if blocks else counts
 
 
-def slots_of_rows(rows: Sequence[Any], patterns: Any) -> Any:
-    """`slots` of P batches of the values of `rows`: uint32, shape (P, E + 1)."""
+def moments_of(row: Any, size: Any) -> Any:
+    """The `Moments` of the first `size` values of `row`: float64, shape (5,)."""
+    exact = _exact(row)
+    is_finite = jnp.isfinite(exact) & (jnp.arange(row.size) < size)
+    finite_size = jnp.count_nonzero(is_finite)
+    total = jnp.sum(exact, where=is_finite)
+    distances = exact - total / jnp.maximum(finite_size, 1)
+    squares = jnp.sum(distances * distances, where=is_finite)
+    minimum = jnp.min(exact, where=is_finite, initial=jnp.inf)
+    maximum = jnp.max(exact, where=is_finite, initial=-jnp.inf)
+    return jnp.stack([finite_size.astype(jnp.float64), total, squares, minimum, maximum])
+
+
+def _exact(row: Any) -> Any:
+    """`row` as float64, of which XLA flushes the subnormals of the narrower floats."""
+    exact = row.astype(jnp.float64)
+    if row.dtype.name not in ("float32", "float16", "bfloat16"):
+        return exact
+    limits = jnp.finfo(row.dtype)
+    bits = lax.bitcast_convert_type(row, f"int{limits.bits}").astype(jnp.int64)
+    magnitudes = bits & ((1 << (limits.bits - 1)) - 1)
+    tiny = jnp.copysign(magnitudes * 2.0 ** (limits.minexp - limits.nmant), bits)
+    return jnp.where(magnitudes < 1 << limits.nmant, tiny, exact)
+
+
+Measured = tuple[Any, Any]
+"""`slots` and, as float64, `moments_of`, which are of shape (0,) where they are not wanted."""
+
+
+def _measured(row: Any, size: Any, patterns: Any, has_moments: bool) -> Measured:
+    return slots(row, patterns), moments_of(row, size) if has_moments else jnp.zeros(0)
+
+
+def measured_rows(rows: Sequence[Any], patterns: Any, has_moments: bool) -> Measured:
+    """`Measured` of P batches of the values of `rows`: shapes (P, E + 1) and (P, 5 or 0)."""
     alike: dict[int, list[list[Any]]] = {}
     joined: list[list[Any]] = [[]]
     size = 0
@@ -77,11 +111,15 @@ def slots_of_rows(rows: Sequence[Any], patterns: Any) -> Any:
         joined[-1].append(row)
         size += row.size
     loops = [*alike.values(), joined] if joined[0] else [*alike.values()]
-    return jnp.concatenate([_slots_in_a_loop(batches, patterns) for batches in loops])
+    measured = [_measured_in_a_loop(batches, patterns, has_moments) for batches in loops]
+    counts, moments = zip(*measured, strict=True)
+    return jnp.concatenate(counts), jnp.concatenate(moments)
 
 
-def _slots_in_a_loop(batches: Sequence[Sequence[Any]], patterns: Any) -> Any:
-    """`slots` of each batch, shape (P, E + 1).
+def _measured_in_a_loop(
+    batches: Sequence[Sequence[Any]], patterns: Any, has_moments: bool
+) -> Measured:
+    """`Measured` of each batch.
 
     XLA takes 50 ms and more to compile them, on a CPU, so they are compiled once for all batches.
     That costs a copy of a batch at a time, unless there is only one.
@@ -94,40 +132,55 @@ def _slots_in_a_loop(batches: Sequence[Sequence[Any]], patterns: Any) -> Any:
 
     branches = [partial(joined, batch, size) for batch, size in zip(batches, sizes, strict=True)]
     if len(branches) == 1:
-        return slots(branches[0](), patterns)[np.newaxis]
-    counts = lax.map(
-        lambda i: slots(lax.switch(i, branches), patterns), jnp.arange(len(branches), dtype="int32")
+        counts, moments = _measured(branches[0](), length, patterns, has_moments)
+        return counts[np.newaxis], moments[np.newaxis]
+    sizes_there = jnp.array(sizes, "int32")
+    counts, moments = lax.map(
+        lambda i: _measured(lax.switch(i, branches), sizes_there[i], patterns, has_moments),
+        jnp.arange(len(branches), dtype="int32"),
     )
     # Zeros, as are the padding, lie in the first slot.
-    return counts.at[:, 0].subtract(np.subtract(length, sizes).astype(np.uint32))
+    return counts.at[:, 0].subtract(np.subtract(length, sizes).astype(np.uint32)), moments
 
 
-def slots_of_all(
-    arrays: Sequence[Any], patterns: dict[str, Any], specs: Sequence[PartitionSpec]
-) -> dict[str, Any]:
-    """`slots_of_rows` by the name of the dtype, of what a device holds of arrays of `specs`.
+def measured_all(
+    arrays: Sequence[Any],
+    patterns: dict[str, Any],
+    specs: Sequence[PartitionSpec],
+    has_moments: bool,
+) -> dict[str, Measured]:
+    """`measured_rows` by the name of the dtype, of what a device holds of arrays of `specs`.
 
     The lower and the upper halves of the counts, uint32, shape (2, P, E + 1), so that they can be
-    added up over devices: these together hold more of an array than 32 bits count.
+    added up over devices: these together hold more of an array than 32 bits count. The moments of
+    each device, one after the other.
     """
     groups: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
     for array, spec in zip(arrays, specs, strict=True):
         name = _dtype(array).name
         groups.setdefault((name, _axes(spec)), []).append(array.astype(name).ravel())
-    counted: dict[str, list[Any]] = {name: [] for name in patterns}
+    measured: dict[str, list[Measured]] = {name: [] for name in patterns}
     for (name, axes), rows in groups.items():
-        counts = slots_of_rows(rows, patterns[name])
-        counted[name].append(lax.psum(jnp.stack([counts & 0xFFFF, counts >> 16]), axes))
-    return {name: jnp.concatenate(counts, axis=1) for name, counts in counted.items()}
+        counts, moments = measured_rows(rows, patterns[name], has_moments)
+        halves = lax.psum(jnp.stack([counts & 0xFFFF, counts >> 16]), axes)
+        everywhere = lax.all_gather(moments, axes, tiled=True) if axes else moments
+        measured[name].append((halves, everywhere))
+    return {
+        name: (
+            jnp.concatenate([halves for halves, _ in of_dtype], axis=1),
+            jnp.concatenate([moments for _, moments in of_dtype]),
+        )
+        for name, of_dtype in measured.items()
+    }
 
 
 @lru_cache(maxsize=8)
-def compiled_slots_of_all(mesh: Mesh, specs: tuple[PartitionSpec, ...]) -> Any:
-    """`slots_of_all`, compiled once for all arrays of a model, which lie on `mesh`."""
+def compiled_measured_all(mesh: Mesh, specs: tuple[PartitionSpec, ...], has_moments: bool) -> Any:
+    """`measured_all`, compiled once for all arrays of a model, which lie on `mesh`."""
     replicated = PartitionSpec()
     return jax.jit(
         jax.shard_map(
-            partial(slots_of_all, specs=specs),
+            partial(measured_all, specs=specs, has_moments=has_moments),
             mesh=mesh,
             in_specs=(list(specs), replicated),
             out_specs=replicated,
@@ -139,10 +192,11 @@ def compiled_slots_of_all(mesh: Mesh, specs: tuple[PartitionSpec, ...]) -> Any:
 def count(
     arrays: Iterable[Any],
     bounds: edges.Bounds,
+    moments: list[Moments] | None = None,
     *,
-    slots_for: Callable[[Mesh, tuple[PartitionSpec, ...]], Any] = compiled_slots_of_all,
+    program_for: Callable[[Mesh, tuple[PartitionSpec, ...], bool], Any] = compiled_measured_all,
 ) -> tuple[NDArray[np.int64], int]:
-    """As `gangplank._native.count`; `slots_for` gives `slots_of_all`, compiled."""
+    """As `gangplank._native.count`; `program_for` gives `measured_all`, compiled."""
     totals = np.zeros(bounds.values.size + 2, np.int64)
     by_mesh: dict[Mesh, list[Any]] = {}
     for array in arrays:
@@ -151,13 +205,16 @@ def count(
         specs = tuple(getattr(array.sharding, "spec", PartitionSpec()) for array in group)
         by_dtype = {dtype.name: edges.edges_of(bounds, dtype) for dtype in set(map(_dtype, group))}
         patterns = {name: its_edges.patterns for name, its_edges in by_dtype.items()}
-        is_wide = any(pattern.itemsize == 8 for pattern in patterns.values())
+        has_moments = moments is not None
+        is_wide = has_moments or any(pattern.itemsize == 8 for pattern in patterns.values())
         # Else JAX would halve the patterns of arrays that were made where it has 64 bits.
         with jax.set_mesh(mesh), jax.enable_x64(True) if is_wide else nullcontext():
-            counted = slots_for(mesh, specs)(group, patterns)
-        for name, halves in counted.items():
+            measured = program_for(mesh, specs, has_moments)(group, patterns)
+        for name, (halves, its_moments) in measured.items():
             lower, upper = np.asarray(halves).sum(axis=1, dtype=np.int64)
             totals += by_dtype[name].totals(lower + (upper << 16))
+            if moments is not None:
+                moments.extend(Moments(int(size), *rest) for size, *rest in its_moments.tolist())
     return totals[:-1], int(totals[-1])
 
 

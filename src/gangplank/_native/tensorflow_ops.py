@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from gangplank._native import edges
+from gangplank._native.moments import NOTHING, Moments
 
 # Bounds the temporary tensors: a few of 8 bytes a value, some 100 MiB each.
 BLOCK = 1 << 24
@@ -36,6 +38,32 @@ def slots(values: Any, patterns: Any) -> Any:
     )
 
 
+def moments_of(values: Any) -> Moments:
+    """The moments of `values`, shape (1, n)."""
+    exact = _exact(values)
+    exact = tf.boolean_mask(exact, tf.math.is_finite(exact))
+    size = tf.size(exact).numpy()
+    if not size:
+        return NOTHING
+    total = tf.reduce_sum(exact)
+    squares = tf.reduce_sum(tf.square(exact - total / size))
+    results = tf.stack([total, squares, tf.reduce_min(exact), tf.reduce_max(exact)])
+    return Moments(size, *results.numpy().tolist())
+
+
+def _exact(values: Any) -> Any:
+    """`values` as float64, whose threads flush the subnormals of the narrower floats."""
+    exact = tf.cast(values, tf.float64)
+    if values.dtype.name not in ("float32", "float16", "bfloat16"):
+        return exact
+    limits = ml_dtypes.finfo(values.dtype.as_numpy_dtype)
+    bits = tf.bitcast(values, f"int{limits.bits}")
+    magnitudes = tf.cast(bits, tf.int64) & ((1 << (limits.bits - 1)) - 1)
+    tiny = tf.cast(magnitudes, tf.float64) * 2.0 ** (limits.minexp - limits.nmant)
+    tiny = tf.where(bits < 0, -tiny, tiny)
+    return tf.where(magnitudes < 1 << limits.nmant, tiny, exact)
+
+
 @cache
 def traced_slots(dtype: Any) -> Callable[[Any, Any], Any]:
     """`slots` as a graph for `dtype`, traced once for all shapes and all numbers of bounds."""
@@ -46,6 +74,7 @@ def traced_slots(dtype: Any) -> Callable[[Any, Any], Any]:
 def count(
     tensors: Iterable[Any],
     bounds: edges.Bounds,
+    moments: list[Moments] | None = None,
     *,
     slots_for: Callable[[Any], Callable[[Any, Any], Any]] = traced_slots,
 ) -> tuple[NDArray[np.int64], int]:
@@ -62,6 +91,8 @@ def count(
             patterns = tf.constant(its_edges.patterns, tf.int64)
             for block in _blocks(tensor):
                 totals += its_edges.totals(count_slots(block, patterns).numpy())
+                if moments is not None:
+                    moments.append(moments_of(block))
     return totals[:-1], int(totals[-1])
 
 

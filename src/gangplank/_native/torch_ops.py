@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gangplank._native import edges
 from gangplank._native.arrays import dtype_name
+from gangplank._native.moments import NOTHING, Moments
 
 # Bounds the temporary tensors: a few of 8 bytes a value, some 100 MiB each.
 BLOCK = 1 << 24
@@ -20,9 +21,22 @@ def slots(bits: Any, patterns: Any) -> Any:
     return torch.bincount(places, minlength=patterns.numel() + 1)
 
 
+def moments_of(values: Any) -> Moments:
+    """The moments of `values`, shape (n,)."""
+    exact = values.to(torch.float64)
+    exact = exact[exact.isfinite()]
+    if not exact.numel():
+        return NOTHING
+    total = exact.sum()
+    squares = (exact - total / exact.numel()).square().sum()
+    results = torch.stack([total, squares, exact.min(), exact.max()])
+    return Moments(exact.numel(), *results.tolist())
+
+
 def count(
     tensors: Iterable[Any],
     bounds: edges.Bounds,
+    moments: list[Moments] | None = None,
     *,
     count_slots: Callable[[Any, Any], Any] = slots,
 ) -> tuple[NDArray[np.int64], int]:
@@ -34,4 +48,6 @@ def count(
         row = tensor.detach().resolve_neg().reshape(-1).view(patterns.dtype)
         for block in row.split(BLOCK):
             totals += its_edges.totals(count_slots(block, patterns).cpu().numpy())
+            if moments is not None:
+                moments.append(moments_of(block.view(tensor.dtype)))
     return totals[:-1], int(totals[-1])

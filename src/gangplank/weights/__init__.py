@@ -5,12 +5,17 @@ from gangplank.weights.buckets import (
     HISTOGRAM_WEIGHT_BUCKETS_1_0,
     finite_bounds,
 )
-from gangplank.weights.histogram import WeightsHistogram, weights_histogram
+from gangplank.weights.counting import weights_histogram
+from gangplank.weights.histogram import WeightsHistogram
+from gangplank.weights.native_buckets import NativeBuckets
+from gangplank.weights.native_histogram import NativeWeightsHistogram
 from gangplank.weights.variables import checked_weights, weights_count
 
 __all__ = [
     "HISTOGRAM_WEIGHT_BUCKETS_0_3",
     "HISTOGRAM_WEIGHT_BUCKETS_1_0",
+    "NativeBuckets",
+    "NativeWeightsHistogram",
     "WeightsHistogram",
     "checked_weights",
     "finite_bounds",

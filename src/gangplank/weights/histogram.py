@@ -1,18 +1,15 @@
-"""The histogram of a model's weights: `WeightsHistogram`, and `weights_histogram` to make one."""
+"""A histogram of weights by upper bounds: `WeightsHistogram`."""
 
 import math
 import numbers
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank import _native
 from gangplank.weights.buckets import finite_bounds
-from gangplank.weights.variables import weight_arrays
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,46 +107,3 @@ class WeightsHistogram:
             f"WeightsHistogram(count={self.count}, nan_count={self.nan_count}, "
             f"buckets={{{', '.join(buckets)}}})"
         )
-
-
-def weights_histogram(
-    model: Any, buckets: Iterable[float], *, weights: Literal["trainable", "all"] = "trainable"
-) -> WeightsHistogram:
-    """Counts a model's weights into buckets, exactly and where they lie.
-
-    Weights on an accelerator are counted there, by their own framework. Those that several
-    devices hold whole count once. Those that are sharded over several devices, with
-    `keras.distribution` on JAX, are counted by each, and never gathered; where the devices belong
-    to several processes, each has to call this with the same weights, and gets the whole histogram.
-
-    A weight is compared in its exact value with the float64 bound, whatever its dtype. NaN is
-    in no bucket, -inf in the first one and +inf in the last.
-
-    Arguments:
-        model: a Keras model or layer that is built; an iterable of variables or arrays (Keras,
-            NumPy, TensorFlow, JAX, PyTorch, h5py) of any shape, with a floating-point or integer
-            dtype, each counted as often as it is given; or a mapping of names to arrays, such as a
-            state_dict, what safetensors loads, or an open h5py file. Mappings may be nested. Layers
-            may stand among the arrays too; variables that they share count once.
-        buckets: upper bounds, strictly increasing; a final +inf changes nothing.
-        weights: "trainable" for the `trainable_variables` of a model or layer, "all" for its
-            `weights`. Plays no part for variables and arrays.
-
-    Returns:
-        The histogram of all weights together. What is no weight is never counted: the state of a
-        random seed generator, and the scales and histories that `quantize("float8")` adds to a
-        layer (variables with `overwrite_with_gradient`); nor is what a NumPy array masks. Weights
-        quantized to 4 bits are counted as Keras stores them, two to an int8.
-
-    Raises:
-        ValueError: `buckets` are no buckets, `weights` is neither of the two, or the model
-            is not built.
-        TypeError: `model` is none of the above, or a weight has a dtype that cannot be
-            counted, such as bool, complex64 or string.
-        RuntimeError: a weight cannot be read: a step of JAX has deleted it, a function that
-            TensorFlow or JAX traces has no values yet, this process holds no share of it, or its
-            device is gone.
-    """
-    bounds = finite_bounds(buckets, "buckets")
-    counts, nan_count = _native.count(weight_arrays(model, weights), _native.Bounds.of(bounds))
-    return WeightsHistogram(bounds, counts, nan_count)

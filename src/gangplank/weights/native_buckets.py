@@ -1,5 +1,6 @@
 """Prometheus's native buckets, which nobody has to choose: their bounds are powers of one base."""
 
+import math
 import numbers
 import sys
 from dataclasses import dataclass
@@ -74,10 +75,20 @@ class NativeBuckets:
         return _magnitudes(self.schema, self.zero_threshold)
 
     @property
+    def last_index(self) -> int:
+        """The index of the bucket of infinities."""
+        return 1 + (_BEYOND << self.schema if self.schema >= 0 else _BEYOND >> -self.schema)
+
+    @property
     def first_index(self) -> int:
         """The index of ``magnitudes[1]``, or of infinity where there is none."""
-        last = _BEYOND << self.schema if self.schema >= 0 else _BEYOND >> -self.schema
-        return last - (self.magnitudes.size - 2)
+        return self.last_index - (self.magnitudes.size - 1)
+
+    def bound(self, index: int) -> float:
+        """The upper bound of the bucket of `index`, whatever the zero threshold; inf at last."""
+        bounds = _magnitudes(self.schema, 0.0)
+        place = index - self.last_index
+        return math.inf if place >= 0 else bounds[max(place, -bounds.size)].item()
 
     @cached_property
     def bounds(self) -> _native.Bounds:

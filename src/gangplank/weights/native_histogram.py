@@ -1,0 +1,250 @@
+"""A histogram of weights in native buckets: sparse, exact, and of any resolution."""
+
+import math
+import numbers
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gangplank._native import Moments
+from gangplank.weights.buckets import finite_bounds
+from gangplank.weights.histogram import WeightsHistogram
+from gangplank.weights.native_buckets import NativeBuckets
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NativeWeightsHistogram:
+    """How many weights lie in each of Prometheus's native buckets. An immutable value.
+
+    Two of them add up. Of two schemas the finer one is merged into the coarser one's buckets, and
+    of two zero thresholds the smaller one is widened, as Prometheus does it.
+
+    Attributes:
+        schema: how fine the buckets are, as `NativeBuckets` has it.
+        zero_threshold: weights w with |w| <= zero_threshold are in the bucket of zero.
+        zero_count: how many those are.
+        positive: by the index of each bucket, in ascending order, how many positive weights lie in
+            it; only counts above 0. Read-only.
+        negative: the same of the negative weights, by their magnitudes.
+        nan_count: how many weights are NaN. They are in no bucket.
+        sum: of all weights but NaN, float64.
+
+    Raises:
+        ValueError: these make no histogram.
+    """
+
+    schema: int
+    zero_threshold: float
+    zero_count: int
+    positive: Mapping[int, int]
+    negative: Mapping[int, int]
+    nan_count: int = 0
+    sum: float = 0.0
+
+    def __post_init__(self) -> None:
+        buckets = NativeBuckets(self.schema, self.zero_threshold)
+        values = {
+            "schema": buckets.schema,
+            "zero_threshold": buckets.zero_threshold,
+            "zero_count": _checked_count("zero_count", self.zero_count),
+            "positive": _checked_side("positive", self.positive, buckets),
+            "negative": _checked_side("negative", self.negative, buckets),
+            "nan_count": _checked_count("nan_count", self.nan_count),
+            "sum": float(self.sum),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def count(self) -> int:
+        """How many weights were counted, NaN not among them."""
+        return self.zero_count + sum(self.positive.values()) + sum(self.negative.values())
+
+    def to_bounds(self, bounds: Iterable[float]) -> WeightsHistogram:
+        """The histogram of the same weights for upper bounds, such as those of a dashboard.
+
+        Raises:
+            ValueError: `bounds` are none, or one of them parts a bucket that holds weights. A
+                negative bound does so also where it is the bound of one: weights that equal it
+                are at most the bound, and the others of their bucket exceed it.
+        """
+        upper = finite_bounds(bounds, "bounds")
+        cumulative = [self._count_at_most(bound) for bound in upper]
+        counts = np.diff([0, *cumulative, self.count])
+        return WeightsHistogram(upper, counts, self.nan_count)
+
+    def __add__(self, other: object) -> "NativeWeightsHistogram":
+        """The histogram of both's weights."""
+        if not isinstance(other, NativeWeightsHistogram):
+            return NotImplemented
+        schema = min(self.schema, other.schema)
+        one, two = self._merged(schema), other._merged(schema)
+        while one.zero_threshold != two.zero_threshold:
+            threshold = max(one.zero_threshold, two.zero_threshold)
+            one, two = one._widened(threshold), two._widened(threshold)
+        return NativeWeightsHistogram(
+            schema,
+            one.zero_threshold,
+            one.zero_count + two.zero_count,
+            _added(one.positive, two.positive),
+            _added(one.negative, two.negative),
+            one.nan_count + two.nan_count,
+            one.sum + two.sum,
+        )
+
+    def __radd__(self, other: object) -> "NativeWeightsHistogram":
+        """The histogram itself where `other` is the 0 with which `sum` begins."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NativeWeightsHistogram):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        sides = dict(self.positive), dict(self.negative)
+        values = self.schema, self.zero_threshold, self.zero_count, *sides, self.nan_count, self.sum
+        return NativeWeightsHistogram, values
+
+    def __repr__(self) -> str:
+        return (
+            f"NativeWeightsHistogram(count={self.count}, nan_count={self.nan_count}, "
+            f"sum={self.sum:g}, schema={self.schema}, zero_count={self.zero_count}, "
+            f"positive={_shortened(self.positive)}, negative={_shortened(self.negative)})"
+        )
+
+    def _key(self) -> tuple[Any, ...]:
+        sides = tuple(self.positive.items()), tuple(self.negative.items())
+        # The sum as text, in which NaN equals itself.
+        counts = self.zero_count, *sides, self.nan_count
+        return self.schema, self.zero_threshold, *counts, repr(self.sum)
+
+    def _count_at_most(self, bound: float) -> int:
+        """How many weights are at most `bound`. Raises ValueError where that is not known."""
+        at_most = 0
+        for least, greatest, count in self._ranges():
+            if not count or greatest <= bound:
+                at_most += count
+            elif least <= bound:
+                raise ValueError(
+                    f"How many weights are at most {bound:g} is not known: {count} lie in the "
+                    f"bucket from {least:g} to {greatest:g}. Count with upper bounds instead."
+                )
+        return at_most
+
+    def _ranges(self) -> Iterator[tuple[float, float, int]]:
+        """Of each bucket, the least value that it can hold, and the greatest, and its count."""
+        for index, count in self.negative.items():
+            lower, upper = self._magnitudes(index)
+            yield -upper, -math.nextafter(lower, math.inf), count
+        yield -self.zero_threshold, self.zero_threshold, self.zero_count
+        for index, count in self.positive.items():
+            lower, upper = self._magnitudes(index)
+            yield math.nextafter(lower, math.inf), upper, count
+
+    def _magnitudes(self, index: int) -> tuple[float, float]:
+        """Above which and up to which magnitude the bucket of `index` reaches."""
+        buckets = NativeBuckets(self.schema)
+        return buckets.bound(index - 1), buckets.bound(index)
+
+    def _merged(self, schema: int) -> "NativeWeightsHistogram":
+        """The same in the buckets of a schema that is not finer."""
+        steps = self.schema - schema
+
+        def merged(side: Mapping[int, int]) -> Mapping[int, int]:
+            together: dict[int, int] = {}
+            for index, count in side.items():
+                coarse = ((index - 1) >> steps) + 1
+                together[coarse] = together.get(coarse, 0) + count
+            return together
+
+        if not steps:
+            return self
+        positive, negative = merged(self.positive), merged(self.negative)
+        return replace(self, schema=schema, positive=positive, negative=negative)
+
+    def _widened(self, threshold: float) -> "NativeWeightsHistogram":
+        """The same with at least that zero threshold: more where it would part a bucket."""
+        if threshold <= self.zero_threshold:
+            return self
+        inside = set()
+        for index in sorted({*self.positive, *self.negative}):
+            lower, upper = self._magnitudes(index)
+            if lower >= threshold:
+                break
+            threshold = max(threshold, upper)
+            inside.add(index)
+        positive, negative = (
+            {index: count for index, count in side.items() if index not in inside}
+            for side in (self.positive, self.negative)
+        )
+        return replace(
+            self,
+            zero_threshold=threshold,
+            zero_count=self.count - sum(positive.values()) - sum(negative.values()),
+            positive=positive,
+            negative=negative,
+        )
+
+
+def native_histogram(
+    buckets: NativeBuckets, counts: NDArray[np.int64], nan_count: int, moments: Moments
+) -> NativeWeightsHistogram:
+    """The histogram from what `gangplank._native.count` gives for the bounds of `buckets`."""
+    middle = counts.size // 2
+    positive, negative = (
+        _sparse(side, buckets.first_index) for side in (counts[middle + 1 :], counts[:middle][::-1])
+    )
+    infinite = [math.inf * sign for sign, end in ((1, counts[-1]), (-1, counts[0])) if end]
+    return NativeWeightsHistogram(
+        buckets.schema,
+        buckets.zero_threshold,
+        int(counts[middle]),
+        positive,
+        negative,
+        nan_count,
+        sum([moments.total, *infinite]),
+    )
+
+
+def _sparse(counts: NDArray[np.int64], first_index: int) -> dict[int, int]:
+    places = counts.nonzero()[0]
+    return dict(zip((places + first_index).tolist(), counts[places].tolist(), strict=True))
+
+
+def _added(one: Mapping[int, int], two: Mapping[int, int]) -> dict[int, int]:
+    return {index: one.get(index, 0) + two.get(index, 0) for index in {**one, **two}}
+
+
+def _checked_side(name: str, side: Mapping[int, int], buckets: NativeBuckets) -> Mapping[int, int]:
+    checked: dict[int, int] = {}
+    for index, count in side.items():
+        if not isinstance(index, numbers.Integral):
+            raise ValueError(f"The indices of {name} must be integers. Received {index!r}.")
+        if index > buckets.last_index:
+            raise ValueError(
+                f"{name} has no bucket of the index {index}: the last one is {buckets.last_index}."
+            )
+        if count := _checked_count(f"{name}[{index}]", count):
+            checked[int(index)] = count
+    return MappingProxyType(dict(sorted(checked.items())))
+
+
+def _checked_count(name: str, count: Any) -> int:
+    if not isinstance(count, numbers.Integral) or count < 0:
+        raise ValueError(f"{name} must be an integer of 0 or more. Received {count!r}.")
+    return int(count)
+
+
+def _shortened(side: Mapping[int, int]) -> str:
+    buckets = [f"{index}: {count}" for index, count in side.items()]
+    if len(buckets) > 12:
+        buckets[6:-6] = ["…"]
+    return f"{{{', '.join(buckets)}}}"

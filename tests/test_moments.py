@@ -1,0 +1,110 @@
+"""Sums of values and of squares: exact to a few bits, and the same ones whatever the threads."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from corpus import FLOATS, INTEGERS
+from implementations import IMPLEMENTATIONS
+from subnormals import flushed
+
+from gangplank._native import cpu
+from gangplank._native.edges import Bounds
+from gangplank._native.moments import BLOCK, NOTHING, Moments, added_up, moments_of
+
+BOUNDS = Bounds.of([0.0])
+COUNTING = {name: each for name, each in IMPLEMENTATIONS.items() if name != "reference"}
+# The kernels of the CPU have no part in it.
+WAYS = {name: each for name, each in COUNTING.items() if "-" not in name or "cpu" not in name}
+
+
+def moments(count, *arrays):
+    blocks = []
+    count(arrays, BOUNDS, blocks)
+    return added_up(blocks)
+
+
+def exact(values):
+    """The moments of finite values in exact arithmetic."""
+    fractions = [Fraction(float(value)) for value in values]
+    mean = sum(fractions) / len(fractions)
+    squares = sum((each - mean) ** 2 for each in fractions)
+    least, greatest = float(min(fractions)), float(max(fractions))
+    return Moments(len(fractions), float(sum(fractions)), float(squares), least, greatest)
+
+
+def assert_close(found, expected):
+    assert found[0] == expected[0]
+    assert found[1:3] == pytest.approx(expected[1:3], rel=1e-12)
+    assert found[3:] == expected[3:]
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
+@pytest.mark.parametrize("name", WAYS)
+def test_of_every_dtype(name, dtype):
+    rng = np.random.default_rng(0)
+    values = rng.normal(1, 3, 500).astype(dtype) if dtype.kind != "u" else rng.integers(0, 99, 500)
+    values = values.astype(dtype)
+    assert_close(moments(WAYS[name], values, values[:10]), exact([*values, *values[:10]]))
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_what_is_not_finite_is_left_out(name):
+    values = np.array([1.0, np.nan, 3.0, np.inf, -np.inf, -np.nan], np.float32)
+    assert moments(WAYS[name], values) == Moments(2, 4.0, 2.0, 1.0, 3.0)
+    assert moments(WAYS[name], values[3:]) == NOTHING
+    assert moments(WAYS[name], values[:0]) == NOTHING
+    assert moments(WAYS[name]) == NOTHING
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS[1:4]], ids=str)
+@pytest.mark.parametrize("name", WAYS)
+def test_subnormals_are_not_zero(name, dtype):
+    values = np.array([1, 3, 1], f"u{dtype.itemsize}").view(dtype)
+    values[2] = -values[2]
+    assert_close(moments(WAYS[name], values), exact(values))
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_deviation_that_is_small_beside_the_mean(name):
+    values = (1 + np.random.default_rng(0).normal(0, 1e-5, 5000)).astype(np.float32)
+    assert_close(moments(WAYS[name], values), exact(values))
+
+
+@pytest.fixture(scope="module")
+def many():
+    return np.random.default_rng(0).normal(1e-3, 0.1, 3 * BLOCK + 1234).astype(np.float32)
+
+
+def test_the_same_bits_with_any_number_of_threads(many):
+    (first, *others) = [
+        moments(lambda *a, n=n: cpu.count(*a, threads=n), many, many[:BLOCK], many[7:99])
+        for n in (1, 2, 3, 7)
+    ]
+    assert others == [first] * 3
+    assert first.size == many.size + BLOCK + 92
+
+
+def test_many_blocks_are_added_up_exactly(many):
+    found = moments(cpu.count, many)
+    assert found.total == pytest.approx(math.fsum(many.tolist()), rel=1e-13)
+    variance = np.var(many.astype(np.longdouble))
+    assert found.squares / found.size == pytest.approx(float(variance), rel=1e-13)
+
+
+def test_the_order_of_blocks_is_nothing(many):
+    blocks = moments_of(many)
+    assert added_up(blocks[::-1]) == added_up(blocks)
+
+
+def test_a_sum_that_exceeds_float64_is_infinite():
+    values = np.array([1.7e308, 1.7e308, -1.0])
+    found = added_up(moments_of(values))
+    assert (found.total, found.minimum, found.maximum) == (math.inf, -1.0, 1.7e308)
+    assert added_up(moments_of(values) + moments_of(-values)).size == 6
+
+
+def test_a_thread_that_flushes_subnormals_sums_the_others(many):
+    with flushed():
+        assert added_up(moments_of(many)) == added_up(moments_of(many))
