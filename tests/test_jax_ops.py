@@ -69,7 +69,7 @@ def test_rows_are_joined_and_counted_in_loops(bound_count, longest, monkeypatch)
 
 @pytest.mark.parametrize("bound_count", [13, 300])
 def test_counts_of_more_than_16_bits(bound_count):
-    assert_exact(np.full(200_000, 0.1, np.float32), np.linspace(-1, 1, bound_count))
+    assert_exact(np.full(200_000, 0.1, np.float32), Bounds.of(np.linspace(-1, 1, bound_count)))
 
 
 @pytest.mark.parametrize("block", [6000, 999, 1])
