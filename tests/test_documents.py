@@ -32,7 +32,7 @@ def blocks(document, languages):
 
 
 PYTHON, SHELL = blocks("README.md", ["python", "sh"])
-SCRIPT, EMBEDDED, HISTOGRAM, COLLECTOR = PYTHON
+SCRIPT, EMBEDDED, HISTOGRAM, COLLECTOR, NATIVE = PYTHON
 DEMO, CURL, INSTALL, TEST = SHELL
 RECIPES, (SCRAPE_CONFIG, ALERTS), (QUERY,) = blocks("docs/recipes.md", ["python", "yaml", "promql"])
 LOOP, SEARCH, SCRAPED, SHARED = RECIPES
@@ -108,6 +108,9 @@ def test_histogram(run):
     assert histogram.count == histogram.cumulative[-1] == sum(histogram.counts) == 27
     registry = run(COLLECTOR, **names)["registry"]
     assert registry.get_sample_value("encoder_weights_count") == 27
+    native = run(NATIVE)["native"]
+    nonzero = sum(native.positive.values()) + sum(native.negative.values())
+    assert native.zero_count + nonzero == native.count == 27
 
 
 @pytest.fixture
