@@ -1,6 +1,8 @@
 """Native buckets have Prometheus's bounds, and every value is in the bucket of exact arithmetic."""
 
+import copy
 import math
+import pickle
 import shutil
 import sys
 from fractions import Fraction
@@ -13,7 +15,7 @@ from corpus import FLOATS, INTEGERS
 from subnormals import flushed
 
 from gangplank._native import reference
-from gangplank.weights.native_buckets import NativeBuckets, _magnitudes
+from gangplank.weights.native_buckets import NativeBuckets, _magnitudes, native_bounds
 
 SCHEMAS = range(-4, 9)
 
@@ -46,7 +48,7 @@ def test_each_bound_is_the_last_of_its_bucket(schema):
 def test_the_reference_counts_as_exact_arithmetic_does(dtype, schema, zero_threshold):
     buckets = NativeBuckets(schema, zero_threshold)
     values = native_buckets.near_bounds(dtype, schema, zero_threshold)
-    counts, nan_count = reference.count([values], buckets.bounds)
+    counts, nan_count = reference.count([values], native_bounds(buckets))
     middle, first = counts.size // 2, buckets.first_index
 
     def sparse(dense):
@@ -66,9 +68,11 @@ def test_a_thread_that_flushes_subnormals_makes_the_same_bounds():
     with flushed():
         buckets = NativeBuckets(3, 0.0)
         assert buckets.magnitudes.tobytes() == expected
-        values = buckets.bounds.packed
+        native_bounds.cache_clear()
+        values = native_bounds(buckets).packed
+    native_bounds.cache_clear()
     _magnitudes.cache_clear()
-    assert values == NativeBuckets(3, 0.0).bounds.packed
+    assert values == native_bounds(NativeBuckets(3, 0.0)).packed
 
 
 @pytest.mark.parametrize("schema", [-5, 9, 3.0, True, "3", None])
@@ -78,7 +82,7 @@ def test_a_schema_that_is_none(schema):
 
 
 @pytest.mark.parametrize(
-    "threshold", [-1e-9, math.nan, math.inf, 10**400, True, "0", None], ids=str
+    "threshold", [-1e-9, math.nan, math.inf, 10**400, Fraction(10**400), True, "0", None], ids=str
 )
 def test_a_zero_threshold_that_is_none(threshold):
     with pytest.raises(ValueError, match="zero_threshold must be a finite number of at least 0"):
@@ -88,4 +92,12 @@ def test_a_zero_threshold_that_is_none(threshold):
 def test_what_is_equal():
     assert NativeBuckets() == NativeBuckets(3, 2.0**-128)
     assert hash(NativeBuckets(np.int64(2), np.float32(0.5))) == hash(NativeBuckets(2, 0.5))
-    assert NativeBuckets(3, -0.0).bounds == NativeBuckets(3, 0.0).bounds
+    assert native_bounds(NativeBuckets(3, -0.0)) == native_bounds(NativeBuckets(3, 0.0))
+
+
+def test_copies_are_small():
+    buckets = NativeBuckets(8, 0.0)
+    native_bounds(buckets)
+    assert len(pickle.dumps(buckets)) < 500
+    assert copy.deepcopy(buckets) == pickle.loads(pickle.dumps(buckets)) == buckets
+    assert not buckets.magnitudes.flags.writeable

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from fractions import Fraction
 
 import native_buckets
 import numpy as np
@@ -31,6 +32,20 @@ def test_every_weight_is_in_the_bucket_of_exact_arithmetic(dtype, schema, zero_t
     assert counted == native_buckets.counted(values, schema, zero_threshold)
     assert list(histogram.positive) == sorted(histogram.positive)
     assert histogram.count + histogram.nan_count == values.size
+
+
+@pytest.mark.parametrize("step", [-2, -1, 0, 1, 2])
+@pytest.mark.parametrize("exponent", [31, 53, 63])
+def test_integers_that_float64_does_not_tell_apart(exponent, step):
+    near = [2**exponent + i for i in range(-3, 4)]
+    values = np.array(
+        [value for each in near for value in (each, -each) if -(2**63) <= value < 2**63], np.int64
+    )
+    threshold = float(2**exponent + step)
+    for schema in (0, 3):
+        histogram = weights_histogram([values], NativeBuckets(schema, threshold))
+        counted = histogram.positive, histogram.negative, histogram.zero_count, histogram.nan_count
+        assert counted == native_buckets.counted(values, schema, Fraction(threshold))
 
 
 def test_the_finest_schema():
@@ -105,6 +120,13 @@ def test_a_zero_threshold_that_parts_a_bucket_becomes_its_bound():
         assert (added.positive, added.negative) == ({0: 4, 5: 1}, {0: 16})
 
 
+def test_a_threshold_beside_fine_buckets_that_would_part_a_coarse_one():
+    fine = weights_histogram([np.array([0.31])], NativeBuckets(3))
+    coarse = weights_histogram([np.array([0.2])], NativeBuckets(0, 0.27))
+    expected = weights_histogram([np.array([0.31, 0.2])], NativeBuckets(0, 0.27))
+    assert fine + coarse == coarse + fine == expected
+
+
 def test_what_does_not_add_up():
     with pytest.raises(TypeError):
         weights_histogram([WEIGHTS], NativeBuckets()) + weights_histogram([WEIGHTS], [0.0])
@@ -130,6 +152,11 @@ def test_a_negative_bound_parts_the_bucket_that_it_ends():
     between = histogram.to_bounds([-8.0, -1.0, 1.0])
     assert between.counts.tolist() == [0, 1, 1, 0]
     assert between.nan_count == 1
+
+
+def test_a_bound_at_the_zero_threshold():
+    histogram = weights_histogram([np.array([0.2, 0.4])], NativeBuckets(0, 0.3))
+    assert histogram.to_bounds([0.3]).counts.tolist() == [1, 1]
 
 
 def test_a_value_that_nobody_changes():
@@ -170,14 +197,19 @@ def test_repr():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"positive": {0: -1}}, r"positive\[0\] must be an integer of 0 or more. Received -1"),
+        ({"positive": {0: -1}}, "a count of positive must be an integer of 0 or more. Received -1"),
+        ({"positive": {0: True}}, "a count of positive must be an integer of 0 or more"),
+        ({"positive": [1]}, r"positive must map indices to counts. Received \[1\]"),
         ({"positive": {0.5: 1}}, "indices of positive must be integers. Received 0.5"),
-        ({"positive": {}, "negative": {2: 1.5}}, r"negative\[2\] must be an integer of 0 or more"),
+        ({"positive": {}, "negative": {2: 1.5}}, "a count of negative must be an integer"),
         ({"positive": {}, "zero_count": -1}, "zero_count must be an integer of 0 or more"),
         ({"positive": {}, "nan_count": None}, "nan_count must be an integer of 0 or more"),
         ({"positive": {}, "schema": 9}, "schema must be an integer from -4"),
         ({"positive": {}, "zero_threshold": -1.0}, "zero_threshold must be a finite number"),
-        ({"positive": {1026: 1}}, "positive has no bucket of the index 1026: the last one is 1025"),
+        ({"positive": {}, "sum": "3"}, "sum must be a number. Received '3'"),
+        ({"positive": {1026: 1}}, "positive has no bucket of the index 1026: .* to 1025"),
+        ({"positive": {-(10**9): 1}}, "positive has no bucket of the index -1000000000"),
+        ({"positive": {-5: 1}, "zero_threshold": 1.0}, "no bucket of the index -5: .* from 1 to"),
     ],
 )
 def test_what_makes_no_histogram(arguments, message):

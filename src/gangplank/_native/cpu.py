@@ -70,8 +70,8 @@ def count(
     return totals[:-1], int(totals[-1])
 
 
-# A run counts with the same bounds, time and again.
-@lru_cache(maxsize=4)
+# A run counts with the same bounds, time and again, in the few dtypes of its model.
+@lru_cache(maxsize=16)
 def _counter(kernel: Kernel, bounds: Bounds, dtype: np.dtype[Any]) -> Count:
     return kernel(bounds_in_dtype.edges_of(bounds, dtype))
 

@@ -27,12 +27,10 @@ IEEE = tuple(map(np.dtype, (np.float64, np.float32, np.float16, ml_dtypes.bfloat
 class Bounds:
     """The upper bounds of B + 1 buckets: a value lies in the first one whose bound it is at most.
 
-    By magnitude, a negative value lies where its opposite would on the other side of zero: it is
-    below a negative bound only if its magnitude is greater than that of the bound.
-
     Attributes:
         packed: the `values` as bytes, by which two are the same.
-        by_magnitude: whether buckets are so.
+        by_magnitude: whether the buckets below zero mirror those above it: a value that equals a
+            negative bound then lies above it, as its opposite lies below the opposite bound.
     """
 
     packed: bytes
@@ -45,9 +43,9 @@ class Bounds:
 
     @classmethod
     def of_magnitudes(cls, magnitudes: NDArray[np.float64]) -> "Bounds":
-        """By magnitude, B = 2M: ``-magnitudes`` and `magnitudes`, finite, M >= 1, increasing.
+        """By magnitude, B = 2M: ``-magnitudes`` and `magnitudes`, finite, M >= 1, ascending.
 
-        Of magnitudes that are the same the first one has the values, as of bounds in a dtype.
+        Where some are the same, the buckets between them are empty.
         """
         return cls(np.concatenate([-magnitudes[::-1], magnitudes]).tobytes(), by_magnitude=True)
 
@@ -179,23 +177,22 @@ def _byte_ends(bounds: Bounds, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDAr
 def _integer_ends(bounds: Bounds, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     limits = np.iinfo(dtype)
     all_ones = (1 << limits.bits) - 1
-    values = bounds.values
+    # Beyond the dtype there are many at most, and of those one on each side tells all.
+    start = max(int(np.searchsorted(bounds.values, float(limits.min))) - 1, 0)
+    values = bounds.values[start : np.searchsorted(bounds.values, float(limits.max)) + 1]
     whole = np.floor(values)
     # A thread may flush a negative subnormal bound to zero, but its floor is -1.
     is_negative = values.view(np.int64) < 0
     whole[is_negative] = np.minimum(whole[is_negative], -1)
-    is_excluded = is_negative & (whole == values) & bounds.by_magnitude
-    is_small = abs(whole) < 1 << 53
-    whole[is_excluded & is_small] -= 1
-    firsts = np.unique(whole, return_index=True)[1]
+    # By magnitude, a value that equals a negative bound is not below it.
+    is_above = is_negative & (whole == values) & bounds.by_magnitude
+    is_first = np.append(True, (whole[1:] != whole[:-1]) | (is_above[1:] != is_above[:-1]))
     floors = [
-        int(floor) - int(below)
-        for floor, below in zip(
-            whole[firsts].tolist(), (is_excluded & ~is_small)[firsts].tolist(), strict=True
-        )
+        int(floor) - int(above)
+        for floor, above in zip(whole[is_first].tolist(), is_above[is_first].tolist(), strict=True)
     ]
     ends = {end for end in (*floors, -1, limits.max) if limits.min <= end <= limits.max}
     in_order = sorted(ends, key=lambda end: end & all_ones)
-    places = [bisect_left(floors, end) for end in in_order]
+    buckets = start + np.append(is_first.nonzero()[0], values.size)
     patterns = np.array([end & all_ones for end in in_order], f"u{dtype.itemsize}")
-    return patterns, np.append(firsts, values.size)[places]
+    return patterns, buckets[[bisect_left(floors, end) for end in in_order]]

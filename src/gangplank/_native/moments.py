@@ -1,7 +1,8 @@
 """Sums of values and of their squares, from which mean, deviation and norm follow.
 
-Values are summed in blocks whose places do not depend on threads, and what the blocks have is added
-up exactly: the result has the same bits on every run and with any number of threads.
+Values in host memory are summed in blocks whose places do not depend on threads, and what the
+blocks have is added up exactly: the result has the same bits on every run and with any number of
+threads. On a device its framework sums, in an order of its own.
 """
 
 import math
@@ -69,8 +70,11 @@ def added_up(blocks: Iterable[Moments]) -> Moments:
 
 
 def _sum(terms: Iterable[float]) -> float:
+    """Their sum rounded once, in whatever order they come; infinite where it exceeds float64."""
     terms = list(terms)
+    if not all(map(math.isfinite, terms)):
+        return sum(terms)
     try:
         return math.fsum(terms)
-    except (OverflowError, ValueError):  # beyond float64, or infinities of both signs
-        return sum(terms)
+    except OverflowError:  # on the way to a sum that need not
+        return 2 * math.fsum(term / 2 / len(terms) for term in terms) * len(terms)

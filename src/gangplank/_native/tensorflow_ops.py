@@ -57,8 +57,8 @@ def _exact(values: Any) -> Any:
     if values.dtype.name not in ("float32", "float16", "bfloat16"):
         return exact
     limits = ml_dtypes.finfo(values.dtype.as_numpy_dtype)
-    bits = tf.bitcast(values, f"int{limits.bits}")
-    magnitudes = tf.cast(bits, tf.int64) & ((1 << (limits.bits - 1)) - 1)
+    bits = tf.cast(tf.bitcast(values, f"int{limits.bits}"), tf.int64)
+    magnitudes = bits & ((1 << (limits.bits - 1)) - 1)
     tiny = tf.cast(magnitudes, tf.float64) * 2.0 ** (limits.minexp - limits.nmant)
     tiny = tf.where(bits < 0, -tiny, tiny)
     return tf.where(magnitudes < 1 << limits.nmant, tiny, exact)
@@ -80,11 +80,12 @@ def count(
 ) -> tuple[NDArray[np.int64], int]:
     """As `gangplank._native.count`; `slots_for` gives `slots`, compiled, for a dtype."""
     totals = np.zeros(bounds.values.size + 2, np.int64)
+    signed = cache(lambda dtype: edges.edges_of(bounds, np.dtype(dtype)).signed())
     for tensor in map(tf.convert_to_tensor, tensors):
         if tensor.dtype.name in _CAST_FIRST:
             with tf.device(tensor.device):
                 tensor = tf.cast(tensor, tf.float32)
-        its_edges = edges.edges_of(bounds, np.dtype(tensor.dtype.as_numpy_dtype)).signed()
+        its_edges = signed(tensor.dtype.as_numpy_dtype)
         count_slots = slots_for(tensor.dtype)
         # Else TensorFlow would bring it to the first of several accelerators.
         with tf.device(tensor.device):

@@ -1,6 +1,7 @@
 """Counting PyTorch tensors on the device where they live; only the counts leave it."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,9 @@ def count(
 ) -> tuple[NDArray[np.int64], int]:
     """As `gangplank._native.count`; `count_slots` is `slots`, or `slots` compiled."""
     totals = np.zeros(bounds.values.size + 2, np.int64)
+    signed = cache(lambda name: edges.edges_of(bounds, np.dtype(name)).signed())
     for tensor in tensors:
-        its_edges = edges.edges_of(bounds, np.dtype(dtype_name(tensor))).signed()
+        its_edges = signed(dtype_name(tensor))
         patterns = torch.from_numpy(its_edges.patterns).to(tensor.device)
         row = tensor.detach().resolve_neg().reshape(-1).view(patterns.dtype)
         for block in row.split(BLOCK):

@@ -6,7 +6,7 @@ from typing import Any, Literal, overload
 from gangplank import _native
 from gangplank.weights.buckets import finite_bounds
 from gangplank.weights.histogram import WeightsHistogram
-from gangplank.weights.native_buckets import NativeBuckets
+from gangplank.weights.native_buckets import NativeBuckets, native_bounds
 from gangplank.weights.native_histogram import NativeWeightsHistogram, native_histogram
 from gangplank.weights.variables import weight_arrays
 
@@ -69,7 +69,7 @@ def weights_histogram(
     arrays = weight_arrays(model, weights)
     if isinstance(buckets, NativeBuckets):
         blocks: list[_native.Moments] = []
-        counts, nan_count = _native.count(arrays, buckets.bounds, blocks)
+        counts, nan_count = _native.count(arrays, native_bounds(buckets), blocks)
         return native_histogram(buckets, counts, nan_count, _native.added_up(blocks))
     bounds = finite_bounds(buckets, "buckets")
     counts, nan_count = _native.count(arrays, _native.Bounds.of(bounds))

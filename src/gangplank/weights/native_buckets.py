@@ -2,10 +2,8 @@
 
 import math
 import numbers
-import sys
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +12,9 @@ from gangplank import _native
 
 LOWEST_SCHEMA, HIGHEST_SCHEMA = -4, 8
 
-# Of each schema from 1 on, its first bound above 0.5. Prometheus's Go client and its server have
-# tables of all bounds from 0.5 to 1, in which each new one is the one before times that bound and
-# 2: not always the float64 next to the power.
+# Prometheus's Go client and its server have a table a schema of the bounds from 0.5 to 1. Each one
+# halves the steps of the one before: between two bounds there is a new one, the lower bound times 2
+# and the number of the schema here, rounded. That is not always the float64 next to the power.
 _SECOND_BOUNDS = (
     0.7071067811865475,
     0.5946035575013605,
@@ -53,23 +51,21 @@ class NativeBuckets:
     zero_threshold: float = 2.0**-128
 
     def __post_init__(self) -> None:
-        schema, threshold = self.schema, self.zero_threshold
-        is_integer = isinstance(schema, numbers.Integral) and not isinstance(schema, bool)
-        if not is_integer or not LOWEST_SCHEMA <= schema <= HIGHEST_SCHEMA:
+        schema, threshold = self.schema, as_float(self.zero_threshold)
+        if not is_integer(schema) or not LOWEST_SCHEMA <= schema <= HIGHEST_SCHEMA:
             raise ValueError(
                 f"schema must be an integer from {LOWEST_SCHEMA} (coarse) to {HIGHEST_SCHEMA} "
                 f"(fine). Received {schema!r}."
             )
-        is_real = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool)
-        # Python compares an integer of any size with a float, and no NaN is in between.
-        if not is_real or not 0 <= _exactly(threshold) <= sys.float_info.max:
+        if not 0 <= threshold < math.inf:
             raise ValueError(
-                f"zero_threshold must be a finite number of at least 0. Received {threshold!r}."
+                "zero_threshold must be a finite number of at least 0. "
+                f"Received {self.zero_threshold!r}."
             )
         object.__setattr__(self, "schema", int(schema))
-        object.__setattr__(self, "zero_threshold", abs(float(threshold)))
+        object.__setattr__(self, "zero_threshold", abs(threshold))
 
-    @cached_property
+    @property
     def magnitudes(self) -> NDArray[np.float64]:
         """float64, shape (M,), read-only: the zero threshold and the bounds above it."""
         return _magnitudes(self.schema, self.zero_threshold)
@@ -90,17 +86,14 @@ class NativeBuckets:
         place = index - self.last_index
         return math.inf if place >= 0 else bounds[max(place, -bounds.size)].item()
 
-    @cached_property
-    def bounds(self) -> _native.Bounds:
-        """What `gangplank._native.count` takes."""
-        return _native.Bounds.of_magnitudes(self.magnitudes)
+
+@lru_cache(maxsize=8)
+def native_bounds(buckets: NativeBuckets) -> _native.Bounds:
+    """The bounds of `buckets` as `gangplank._native.count` takes them."""
+    return _native.Bounds.of_magnitudes(buckets.magnitudes)
 
 
-def _exactly(number: Any) -> Any:
-    return number if isinstance(number, int) else float(number)
-
-
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _magnitudes(schema: int, zero_threshold: float) -> NDArray[np.float64]:
     # As bit patterns, in whose order positive floats are: a thread may flush subnormal ones.
     significands = np.array(_fractions(schema)).view(np.int64) & ((1 << 52) - 1)
@@ -125,3 +118,18 @@ def _fractions(schema: int) -> list[float]:
     for second in _SECOND_BOUNDS[: max(schema, 0)]:
         fractions = [bound for first in fractions for bound in (first, first * (2 * second))]
     return fractions
+
+
+def is_integer(value: object) -> bool:
+    """Whether `value` is an integer, and no truth value."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def as_float(value: object) -> float:
+    """`value` as a float64 number; NaN if it is no real number, or beyond them."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gangplank._native import Moments
 from gangplank.weights.buckets import finite_bounds
 from gangplank.weights.histogram import WeightsHistogram
-from gangplank.weights.native_buckets import NativeBuckets
+from gangplank.weights.native_buckets import NativeBuckets, as_float, is_integer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +47,8 @@ class NativeWeightsHistogram:
 
     def __post_init__(self) -> None:
         buckets = NativeBuckets(self.schema, self.zero_threshold)
+        if not isinstance(self.sum, numbers.Real):
+            raise ValueError(f"sum must be a number. Received {self.sum!r}.")
         values = {
             "schema": buckets.schema,
             "zero_threshold": buckets.zero_threshold,
@@ -54,7 +56,7 @@ class NativeWeightsHistogram:
             "positive": _checked_side("positive", self.positive, buckets),
             "negative": _checked_side("negative", self.negative, buckets),
             "nan_count": _checked_count("nan_count", self.nan_count),
-            "sum": float(self.sum),
+            "sum": as_float(self.sum) + 0.0,  # -0.0 equals 0.0
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -73,7 +75,8 @@ class NativeWeightsHistogram:
                 are at most the bound, and the others of their bucket exceed it.
         """
         upper = finite_bounds(bounds, "bounds")
-        cumulative = [self._count_at_most(bound) for bound in upper]
+        ranges = list(self._ranges())
+        cumulative = [_count_at_most(bound, ranges) for bound in upper]
         counts = np.diff([0, *cumulative, self.count])
         return WeightsHistogram(upper, counts, self.nan_count)
 
@@ -81,11 +84,13 @@ class NativeWeightsHistogram:
         """The histogram of both's weights."""
         if not isinstance(other, NativeWeightsHistogram):
             return NotImplemented
-        schema = min(self.schema, other.schema)
-        one, two = self._merged(schema), other._merged(schema)
+        one, two = self, other
+        # Before buckets are merged: a threshold parts coarse ones more often than fine ones.
         while one.zero_threshold != two.zero_threshold:
             threshold = max(one.zero_threshold, two.zero_threshold)
             one, two = one._widened(threshold), two._widened(threshold)
+        schema = min(one.schema, two.schema)
+        one, two = one._merged(schema), two._merged(schema)
         return NativeWeightsHistogram(
             schema,
             one.zero_threshold,
@@ -126,33 +131,21 @@ class NativeWeightsHistogram:
         counts = self.zero_count, *sides, self.nan_count
         return self.schema, self.zero_threshold, *counts, repr(self.sum)
 
-    def _count_at_most(self, bound: float) -> int:
-        """How many weights are at most `bound`. Raises ValueError where that is not known."""
-        at_most = 0
-        for least, greatest, count in self._ranges():
-            if not count or greatest <= bound:
-                at_most += count
-            elif least <= bound:
-                raise ValueError(
-                    f"How many weights are at most {bound:g} is not known: {count} lie in the "
-                    f"bucket from {least:g} to {greatest:g}. Count with upper bounds instead."
-                )
-        return at_most
-
     def _ranges(self) -> Iterator[tuple[float, float, int]]:
-        """Of each bucket, the least value that it can hold, and the greatest, and its count."""
+        """Of each bucket that holds weights, the least and the greatest they can be; its count."""
         for index, count in self.negative.items():
-            lower, upper = self._magnitudes(index)
+            lower, upper = self._reach(index)
             yield -upper, -math.nextafter(lower, math.inf), count
-        yield -self.zero_threshold, self.zero_threshold, self.zero_count
+        if self.zero_count:
+            yield -self.zero_threshold, self.zero_threshold, self.zero_count
         for index, count in self.positive.items():
-            lower, upper = self._magnitudes(index)
+            lower, upper = self._reach(index)
             yield math.nextafter(lower, math.inf), upper, count
 
-    def _magnitudes(self, index: int) -> tuple[float, float]:
-        """Above which and up to which magnitude the bucket of `index` reaches."""
-        buckets = NativeBuckets(self.schema)
-        return buckets.bound(index - 1), buckets.bound(index)
+    def _reach(self, index: int) -> tuple[float, float]:
+        """Above which and up to which magnitude the weights in the bucket of `index` are."""
+        buckets = NativeBuckets(self.schema, self.zero_threshold)
+        return max(buckets.bound(index - 1), self.zero_threshold), buckets.bound(index)
 
     def _merged(self, schema: int) -> "NativeWeightsHistogram":
         """The same in the buckets of a schema that is not finer."""
@@ -176,7 +169,7 @@ class NativeWeightsHistogram:
             return self
         inside = set()
         for index in sorted({*self.positive, *self.negative}):
-            lower, upper = self._magnitudes(index)
+            lower, upper = self._reach(index)
             if lower >= threshold:
                 break
             threshold = max(threshold, upper)
@@ -219,26 +212,44 @@ def _sparse(counts: NDArray[np.int64], first_index: int) -> dict[int, int]:
     return dict(zip((places + first_index).tolist(), counts[places].tolist(), strict=True))
 
 
+def _count_at_most(bound: float, ranges: list[tuple[float, float, int]]) -> int:
+    """How many weights are at most `bound`. Raises ValueError where the ranges do not tell."""
+    at_most = 0
+    for least, greatest, count in ranges:
+        if greatest <= bound:
+            at_most += count
+        elif least <= bound:
+            raise ValueError(
+                f"How many weights are at most {bound:g} is not known: {count} lie in the bucket "
+                f"from {least:g} to {greatest:g}. Count with upper bounds instead."
+            )
+    return at_most
+
+
 def _added(one: Mapping[int, int], two: Mapping[int, int]) -> dict[int, int]:
     return {index: one.get(index, 0) + two.get(index, 0) for index in {**one, **two}}
 
 
-def _checked_side(name: str, side: Mapping[int, int], buckets: NativeBuckets) -> Mapping[int, int]:
+def _checked_side(name: str, side: object, buckets: NativeBuckets) -> Mapping[int, int]:
+    if not isinstance(side, Mapping):
+        raise ValueError(f"{name} must map indices to counts. Received {side!r}.")
     checked: dict[int, int] = {}
     for index, count in side.items():
-        if not isinstance(index, numbers.Integral):
+        if not is_integer(index):
             raise ValueError(f"The indices of {name} must be integers. Received {index!r}.")
-        if index > buckets.last_index:
+        if not buckets.first_index <= index <= buckets.last_index:
             raise ValueError(
-                f"{name} has no bucket of the index {index}: the last one is {buckets.last_index}."
+                f"{name} has no bucket of the index {index}: of schema {buckets.schema} and above "
+                f"a zero threshold of {buckets.zero_threshold:g} there are those from "
+                f"{buckets.first_index} to {buckets.last_index}."
             )
-        if count := _checked_count(f"{name}[{index}]", count):
+        if count := _checked_count(f"a count of {name}", count):
             checked[int(index)] = count
     return MappingProxyType(dict(sorted(checked.items())))
 
 
 def _checked_count(name: str, count: Any) -> int:
-    if not isinstance(count, numbers.Integral) or count < 0:
+    if not is_integer(count) or count < 0:
         raise ValueError(f"{name} must be an integer of 0 or more. Received {count!r}.")
     return int(count)
 
