@@ -12,7 +12,10 @@ from gangplank.weights import (
     NativeBuckets,
     NativeWeightsHistogram,
     WeightsHistogram,
+    WeightsStatistics,
     weights_histogram,
+    weights_histograms,
+    weights_statistics,
 )
 
 if TYPE_CHECKING:
@@ -29,8 +32,11 @@ __all__ = [
     "PushError",
     "TrainTestExporter",
     "WeightsHistogram",
+    "WeightsStatistics",
     "gateway",
     "weights_histogram",
+    "weights_histograms",
+    "weights_statistics",
 ]
 
 

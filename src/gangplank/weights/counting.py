@@ -1,10 +1,12 @@
-"""What a model's weights look like: `weights_histogram`."""
+"""What a model's weights look like: `weights_histogram`, and `weights_histograms` of its parts."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal, overload
 
 from gangplank import _native
 from gangplank.weights.buckets import finite_bounds
+from gangplank.weights.groups import checked_per, grouped
 from gangplank.weights.histogram import WeightsHistogram
 from gangplank.weights.native_buckets import NativeBuckets, native_bounds
 from gangplank.weights.native_histogram import NativeWeightsHistogram, native_histogram
@@ -66,11 +68,80 @@ def weights_histogram(
             TensorFlow or JAX traces has no values yet, this process holds no share of it, or its
             device is gone.
     """
-    arrays = weight_arrays(model, weights)
+    counting = _counting(buckets)
+    return counting(array for _, array in weight_arrays(model, weights))
+
+
+@overload
+def weights_histograms(
+    model: Any,
+    buckets: NativeBuckets,
+    *,
+    per: Literal["layer", "variable"] = ...,
+    weights: Literal["trainable", "all"] = ...,
+) -> dict[str, NativeWeightsHistogram]: ...
+
+
+@overload
+def weights_histograms(
+    model: Any,
+    buckets: Iterable[float],
+    *,
+    per: Literal["layer", "variable"] = ...,
+    weights: Literal["trainable", "all"] = ...,
+) -> dict[str, WeightsHistogram]: ...
+
+
+def weights_histograms(
+    model: Any,
+    buckets: Iterable[float] | NativeBuckets,
+    *,
+    per: Literal["layer", "variable"] = "layer",
+    weights: Literal["trainable", "all"] = "trainable",
+) -> dict[str, Any]:
+    """A histogram of each layer's weights, or of each variable's; they add up to the model's.
+
+    Arguments:
+        model: as `weights_histogram` takes it.
+        buckets: as `weights_histogram` takes them.
+        per: "layer" or "variable".
+        weights: "trainable" or "all", as `weights_histogram` has it.
+
+    Returns:
+        A dict from the path that Keras gives the layer, such as "encoder/dense", or the variable,
+        "encoder/dense/kernel", in Keras's order. What is shared counts once, under its first path.
+        Of several with the same path the second one is called "encoder/dense_2", and so on. In a
+        mapping of names to arrays these are the paths; a layer is what comes before the last slash
+        or dot.
+
+    Raises:
+        ValueError: `per` is neither of the two, and as `weights_histogram` does.
+        TypeError, RuntimeError: as `weights_histogram` does.
+    """
+    counting = _counting(buckets)
+    groups = grouped(model, checked_per(per, ("layer", "variable")), weights)
+    return {name: counting(arrays) for name, arrays in groups.items()}
+
+
+def _counting(
+    buckets: Iterable[float] | NativeBuckets,
+) -> (
+    Callable[[Iterable[Any]], WeightsHistogram] | Callable[[Iterable[Any]], NativeWeightsHistogram]
+):
+    """What counts arrays into `buckets`."""
     if isinstance(buckets, NativeBuckets):
-        blocks: list[_native.Moments] = []
-        counts, nan_count = _native.count(arrays, native_bounds(buckets), blocks)
-        return native_histogram(buckets, counts, nan_count, _native.added_up(blocks))
+        return partial(_count_natively, buckets)
     bounds = finite_bounds(buckets, "buckets")
-    counts, nan_count = _native.count(arrays, _native.Bounds.of(bounds))
-    return WeightsHistogram(bounds, counts, nan_count)
+    return partial(_count, bounds, _native.Bounds.of(bounds))
+
+
+def _count(
+    bounds: tuple[float, ...], packed: _native.Bounds, arrays: Iterable[Any]
+) -> WeightsHistogram:
+    return WeightsHistogram(bounds, *_native.count(arrays, packed))
+
+
+def _count_natively(buckets: NativeBuckets, arrays: Iterable[Any]) -> NativeWeightsHistogram:
+    blocks: list[_native.Moments] = []
+    counts, nan_count = _native.count(arrays, native_bounds(buckets), blocks)
+    return native_histogram(buckets, counts, nan_count, _native.added_up(blocks))

@@ -13,8 +13,11 @@ from gangplank.weights.advice import is_refused, what_to_pass_for
 SEED_STATE = "seed_generator_state"
 
 
-def weight_arrays(model: Any, weights: str) -> Iterator[Any]:
-    """The weights of `model` as arrays of their framework, where they lie.
+def weight_arrays(model: Any, weights: str) -> Iterator[tuple[str, Any]]:
+    """The weights of `model` as arrays of their framework, where they lie, with their paths.
+
+    A variable has the path that Keras gives it, an array in mappings their keys, with slashes
+    between them, and one in an iterable its place there.
 
     Arguments:
         model: a Keras layer or model, a variable or array, a mapping of names to these, or an
@@ -27,12 +30,13 @@ def weight_arrays(model: Any, weights: str) -> Iterator[Any]:
         RuntimeError: an array cannot be read, or not by this process.
     """
     keras_variable = _of_keras("Variable")
-    for name, variable in _variables(model, weights):
+    for path, name, variable in _variables(model, weights):
         array = variable
         if isinstance(variable, keras_variable):
             if not _is_weight(variable):
                 continue
-            name = f"the variable {variable.path!r}"
+            path = variable.path
+            name = f"the variable {path!r}"
             array = _value(variable, name)
         if not _native.is_array(array):
             raise _no_array(array, name)
@@ -44,7 +48,7 @@ def weight_arrays(model: Any, weights: str) -> Iterator[Any]:
             )
         if reason := _native.unreadable(array):
             raise RuntimeError(f"{name} cannot be counted: {reason}")
-        yield array
+        yield path, array
 
 
 def checked_weights(weights: Any) -> Literal["trainable", "all"]:
@@ -59,36 +63,37 @@ def weights_count(model: Any) -> int:
     return sum(math.prod(variable.shape) for variable in model.weights if _is_weight(variable))
 
 
-def _variables(model: Any, weights: str) -> Iterator[tuple[str, Any]]:
-    """The variables and arrays in `model`, each with what a message calls it."""
+def _variables(model: Any, weights: str) -> Iterator[tuple[str, str, Any]]:
+    """The variables and arrays in `model`, each with its path and what a message calls it."""
     checked_weights(weights)
     layer, keras_variable = _of_keras("Layer"), _of_keras("Variable")
     # Those of layers, which may share some, while Keras counts each once.
     met: dict[int, Any] = {}
 
-    def inside(part: Any, name: str) -> Iterator[tuple[str, Any]]:
+    def inside(part: Any, path: str, name: str) -> Iterator[tuple[str, str, Any]]:
         if isinstance(part, layer):
             for variable in _variables_of_layer(part, weights):
                 if id(variable) not in met:
                     met[id(variable)] = variable
-                    yield name, variable
+                    yield path, name, variable
         elif isinstance(part, Mapping):
             # The file that Keras saves weights to has the state of the optimizer beside them.
             left_out = ("optimizer",) if "layers" in part and "optimizer" in part else ()
             for key, value in part.items():
                 if key not in left_out and not str(key).endswith(SEED_STATE):
-                    yield from inside(value, f"{name}[{key!r}]")
+                    below = f"{path}/{key}" if path else str(key)
+                    yield from inside(value, below, f"{name}[{key!r}]")
         else:
-            yield name, part
+            yield path or "0", name, part
 
     if isinstance(model, (layer, Mapping, keras_variable)) or _native.is_array(model):
-        yield from inside(model, "model")
+        yield from inside(model, "", "model")
     elif isinstance(model, Iterable) and not is_refused(model):
         for i, part in enumerate(model):
             if isinstance(part, keras_variable):  # as most are, and without more ado
-                yield "", part
+                yield "", "", part
             else:
-                yield from inside(part, f"element {i}")
+                yield from inside(part, str(i), f"element {i}")
     else:
         raise _no_array(model, "model")
 

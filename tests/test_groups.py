@@ -1,0 +1,113 @@
+"""Histograms and statistics by layer and by variable: their names, and that they add up."""
+
+import keras
+import numpy as np
+import pytest
+
+from gangplank import NativeBuckets, weights_histogram, weights_histograms, weights_statistics
+
+BOUNDS = (-0.1, 0.0, 0.1)
+
+
+@pytest.fixture
+def nested():
+    """A model inside of another, and a layer that is used twice."""
+    shared = keras.layers.Dense(4, name="shared")
+    inner = keras.Sequential([keras.Input((4,)), shared, keras.layers.Dense(4, name="own")])
+    inner.name = "inner"
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Dense(2, name="head")(inner(shared(inputs)))
+    return keras.Model(inputs, outputs)
+
+
+def paths(model):
+    return list(dict.fromkeys(variable.path for variable in model.trainable_variables))
+
+
+@pytest.mark.parametrize("buckets", [BOUNDS, NativeBuckets()], ids=["bounds", "native"])
+def test_variables_have_keras_s_paths_and_add_up(nested, buckets):
+    histograms = weights_histograms(nested, buckets, per="variable")
+    assert list(histograms) == paths(nested)
+    assert len(histograms) == 6
+    added = sum(histograms.values())
+    assert added.count == 20 + 20 + 10
+    # Their sums are rounded one by one.
+    assert repr(added) == repr(weights_histogram(nested, buckets))
+    for variable in nested.trainable_variables:
+        assert histograms[variable.path].count == np.prod(variable.shape)
+
+
+def test_layers_have_the_path_of_their_variables_and_shared_ones_count_once(nested):
+    histograms = weights_histograms(nested, BOUNDS)
+    expected = list(dict.fromkeys(path.rpartition("/")[0] for path in paths(nested)))
+    assert list(histograms) == expected
+    assert [histogram.count for histogram in histograms.values()] == [20, 20, 10]
+    assert sum(histograms.values()) == weights_histogram(nested, BOUNDS)
+
+
+def test_duplicates_are_told_apart():
+    layers = [keras.layers.Dense(units, name="twin") for units in (3, 5, 7)]
+    for layer in layers:
+        layer.build((None, 2))
+    histograms = weights_histograms(layers, BOUNDS)
+    assert {name: each.count for name, each in histograms.items()} == {
+        "twin": 9,
+        "twin_2": 15,
+        "twin_3": 21,
+    }
+    assert list(weights_histograms(layers[:2], BOUNDS, per="variable")) == [
+        "twin/kernel",
+        "twin/bias",
+        "twin/kernel_2",
+        "twin/bias_2",
+    ]
+
+
+def test_a_name_that_is_taken():
+    layers = [keras.layers.Dense(1, name=name) for name in ("twin", "twin", "twin_2")]
+    for layer in layers:
+        layer.build((None, 1))
+    assert list(weights_histograms(layers, BOUNDS)) == ["twin", "twin_3", "twin_2"]
+
+
+def test_mappings_and_iterables():
+    state = {"encoder.0.weight": np.ones(2), "encoder.0.bias": np.ones(1), "head": np.ones(3)}
+    counts = {name: each.count for name, each in weights_histograms(state, BOUNDS).items()}
+    assert counts == {"encoder.0": 3, "head": 3}
+    assert list(weights_histograms(state, BOUNDS, per="variable")) == list(state)
+    tree = {"layers": {"dense": {"vars": {"0": np.ones(2), "1": np.ones(3)}}}}
+    assert list(weights_histograms(tree, BOUNDS)) == ["layers/dense/vars"]
+    assert list(weights_histograms([np.ones(1), np.ones(2)], BOUNDS)) == ["0", "1"]
+    assert list(weights_histograms(np.ones(1), BOUNDS)) == ["0"]
+    assert weights_histograms([], BOUNDS) == {}
+
+
+def test_all_weights(nested):
+    nested.layers[-1].trainable = False
+    assert "head" not in weights_histograms(nested, BOUNDS)
+    assert weights_histograms(nested, BOUNDS, weights="all")["head"].count == 10
+    assert weights_statistics(nested, per="layer", weights="all")["head"].count == 10
+
+
+def test_statistics_have_the_same_names(nested):
+    for per in ("layer", "variable"):
+        statistics = weights_statistics(nested, per=per)
+        histograms = weights_histograms(nested, BOUNDS, per=per)
+        assert list(statistics) == list(histograms)
+        assert [each.count for each in statistics.values()] == [
+            each.count for each in histograms.values()
+        ]
+
+
+@pytest.mark.parametrize("per", ["model", "layers", None, 1])
+def test_per_that_is_none(nested, per):
+    with pytest.raises(ValueError, match=r"per must be 'layer' or 'variable'\. Received"):
+        weights_histograms(nested, BOUNDS, per=per)
+    if per != "model":
+        with pytest.raises(ValueError, match="per must be 'model', 'layer' or 'variable'"):
+            weights_statistics(nested, per=per)
+
+
+def test_bad_buckets_are_refused_before_anything_is_counted():
+    with pytest.raises(ValueError, match="buckets must"):
+        weights_histograms(None, [])
