@@ -14,6 +14,8 @@ from gangplank._native import cpu, edges, reference
 from gangplank._native.compare_kernel import compare_kernel
 from gangplank._native.edges import Bounds
 from gangplank._native.lane_kernel import lane_kernel
+from gangplank._native.moments import moments_of
+from gangplank._native.moments_kernel import compiled_moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.table_kernel import table_kernel
 
@@ -39,6 +41,8 @@ def scalar_loop(parts):
     """What LLVM's own vectorizer makes of comparing: the kernel that explicit vectors replace."""
     return lambda bits: parts.totals(np.diff(_scalar_loop(bits, parts.patterns), prepend=0))
 
+
+MOMENTS = {"compiled": compiled_moments_of, "numpy": moments_of}
 
 KERNELS = {
     "compare": compare_kernel,
@@ -86,3 +90,11 @@ def test_implementation(benchmark, name):
         IMPLEMENTATIONS[name], args=([weights], bounds), rounds=10, warmup_rounds=2
     )
     np.testing.assert_array_equal(counts, reference.count([weights], bounds)[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", MOMENTS)
+def test_moments(benchmark, name, dtype):
+    benchmark.group = f"moments of 1e6 {dtype} weights, one thread"
+    weights = normal(10**6).astype(dtype)
+    benchmark.pedantic(MOMENTS[name], args=(weights,), rounds=10, warmup_rounds=2)

@@ -13,11 +13,16 @@ from subnormals import flushed
 from gangplank._native import cpu
 from gangplank._native.edges import Bounds
 from gangplank._native.moments import BLOCK, NOTHING, Moments, added_up, moments_of
+from gangplank._native.moments_kernel import compiled_moments_of
 
 BOUNDS = Bounds.of([0.0])
 COUNTING = {name: each for name, each in IMPLEMENTATIONS.items() if name != "reference"}
-# The kernels of the CPU have no part in it.
-WAYS = {name: each for name, each in COUNTING.items() if "-" not in name or "cpu" not in name}
+# Those of the CPU that count otherwise have no other sums.
+WAYS = {
+    name: each
+    for name, each in COUNTING.items()
+    if not name.startswith("cpu-") or name in ("cpu-table", "cpu-numpy")
+}
 
 
 def moments(count, *arrays):
@@ -48,6 +53,28 @@ def test_of_every_dtype(name, dtype):
     values = rng.normal(1, 3, 500).astype(dtype) if dtype.kind != "u" else rng.integers(0, 99, 500)
     values = values.astype(dtype)
     assert_close(moments(WAYS[name], values, values[:10]), exact([*values, *values[:10]]))
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
+def test_the_kernel_has_the_bits_of_numpy(dtype):
+    rng = np.random.default_rng(0)
+    many = rng.lognormal(0, 2, 2 * BLOCK + 1000) if dtype.kind == "f" else rng.normal(0, 9, BLOCK)
+    values = many.astype(dtype)
+    sizes = [*range(1, 140), BLOCK - 1, BLOCK, BLOCK + 1, values.size]
+    for part in [*(values[:size] for size in sizes), values[3:500], values[:0]]:
+        assert compiled_moments_of(part) == moments_of(part)
+
+
+@pytest.mark.parametrize("dtype", FLOATS[:4], ids=str)
+@pytest.mark.parametrize("place", [0, 5, 63, 64, 99])
+def test_the_kernel_leaves_out_what_is_not_finite(dtype, place):
+    values = np.random.default_rng(0).normal(0, 1, 100).astype(dtype)
+    for special in (np.nan, np.inf, -np.inf):
+        values[place] = special
+        assert compiled_moments_of(values) == moments_of(values)
+        values[(place + 7) % 100] = -special
+        assert compiled_moments_of(values) == moments_of(values)
+    assert compiled_moments_of(np.full(70, np.nan, dtype)) == [NOTHING]
 
 
 @pytest.mark.parametrize("name", WAYS)

@@ -42,8 +42,8 @@ def test_each_bound_is_the_last_of_its_bucket(schema):
     assert native_buckets.index_of(math.inf, schema) == last + 1
 
 
-@pytest.mark.parametrize("zero_threshold", [0.0, 5e-324, 2.0**-128, 0.1, 1.0, sys.float_info.max])
-@pytest.mark.parametrize("schema", [-4, -1, 0, 3])
+@pytest.mark.parametrize("zero_threshold", [0.0, 5e-324, 1.0, sys.float_info.max])
+@pytest.mark.parametrize("schema", [-4, 3])
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
 def test_the_reference_counts_as_exact_arithmetic_does(dtype, schema, zero_threshold):
     buckets = NativeBuckets(schema, zero_threshold)

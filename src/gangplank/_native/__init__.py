@@ -1,7 +1,7 @@
 """The one door to counting: arrays and bounds in, counts out.
 
 - `reference`: what a count is; every other way equals it to the last count;
-- `moments`: sums of values and of their squares;
+- `moments`: sums of values and of their squares; `moments_kernel` makes them fast;
 - `edges`: bounds as edges among bit patterns, so that all else compares integers;
 - `cpu`: arrays in host memory; it chooses among the kernels `numpy_kernel` (until it pays to load
   numba), `lane_kernel` (few bounds), `compare_kernel` (the same with AVX-512) and `table_kernel`

@@ -64,7 +64,8 @@ def count(
             chosen, most_threads = _choose_for(size) if kernel is None else (kernel, 1)
             parts = threads or min(most_threads, size // VALUES_A_THREAD)
             shares = _shares(batch, parts, 1 if moments is None else BLOCK)
-            totals += _count_shares(pool, partial(_counter, chosen, bounds), shares, moments)
+            add_moments = None if moments is None else partial(_add_moments, moments, chosen)
+            totals += _count_shares(pool, partial(_counter, chosen, bounds), shares, add_moments)
             batch.clear()
             shares.clear()
     return totals[:-1], int(totals[-1])
@@ -109,24 +110,33 @@ def _count_shares(
     pool: ThreadPoolExecutor,
     counter: Callable[[np.dtype[Any]], Count],
     shares: list[list[NDArray[Any]]],
-    moments: list[Moments] | None,
+    add_moments: Callable[[NDArray[Any]], None] | None,
 ) -> NDArray[np.int64]:
     """The totals of all shares, the first of which this thread counts itself."""
     counters = {values.dtype: counter(values.dtype) for share in shares for values in share}
-    others = [pool.submit(_count_share, counters, share, moments) for share in shares[1:]]
-    own = _count_share(counters, shares[0], moments)
+    others = [pool.submit(_count_share, counters, share, add_moments) for share in shares[1:]]
+    own = _count_share(counters, shares[0], add_moments)
     return sum((other.result() for other in others), start=own)
 
 
 def _count_share(
     counters: dict[np.dtype[Any], Count],
     share: list[NDArray[Any]],
-    moments: list[Moments] | None,
+    add_moments: Callable[[NDArray[Any]], None] | None,
 ) -> NDArray[np.int64] | Any:
-    if moments is not None:
+    if add_moments is not None:
         for values in share:
-            moments.extend(moments_of(values))
+            add_moments(values)
     return sum(counters[values.dtype](values.view(f"u{values.itemsize}")) for values in share)
+
+
+def _add_moments(moments: list[Moments], kernel: Kernel, values: NDArray[Any]) -> None:
+    if kernel is numpy_kernel:
+        moments.extend(moments_of(values))
+        return
+    from gangplank._native.moments_kernel import compiled_moments_of
+
+    moments.extend(compiled_moments_of(values))
 
 
 def _flat(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
