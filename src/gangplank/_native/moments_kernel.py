@@ -1,7 +1,7 @@
 """A kernel for moments: explicit vectors, which sum at the speed at which memory is read.
 
-NumPy takes several times as long (benchmarks/test_kernels.py), and LLVM makes no vectors of a scalar
-loop of these sums, whose order it has to keep. Both give the same bits.
+NumPy takes several times as long (benchmarks/test_kernels.py), and LLVM makes no vectors of a
+scalar loop of these sums, whose order it has to keep. Both give the same bits.
 """
 
 from collections.abc import Callable
