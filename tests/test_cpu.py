@@ -77,7 +77,7 @@ def test_many_arrays_are_shared_among_threads(monkeypatch, expected):
 @pytest.mark.parametrize("threads", [2, 3, 5])
 def test_shares_hold_every_value_once(threads):
     batch = np.split(np.arange(1000), [0, 1, 10, 10, 400, 999])
-    shares = cpu._shares(batch, threads)
+    shares = cpu._shares(batch, threads, 1)
     assert [value for share in shares for part in share for value in part] == list(range(1000))
     sizes = [sum(part.size for part in share) for share in shares]
     assert max(sizes) - min(sizes) <= 1
@@ -89,9 +89,9 @@ def test_many_small_arrays_are_counted_together(monkeypatch, expected):
     doubles = [array.astype(np.float64) for array in small]
     counting = cpu._count_share
 
-    def noting(counters, share):
+    def noting(counters, share, *arguments):
         calls.extend(array.size for array in share)
-        return counting(counters, share)
+        return counting(counters, share, *arguments)
 
     monkeypatch.setattr(cpu, "_count_share", noting)
     counts, _ = cpu.count([*small, *doubles], BOUNDS)
@@ -117,6 +117,7 @@ def test_numba_is_loaded_when_it_pays():
 import sys
 import numpy as np
 from gangplank._native import cpu
+from gangplank._native.edges import Bounds
 for size in (100_000, cpu.LOAD_NUMBA_AFTER - 100_000, 1):
     counts, _ = cpu.count([np.zeros(size, np.float32)], Bounds.of([0.0]))
     print(counts.tolist() == [size, 0], "numba" in sys.modules)

@@ -196,6 +196,7 @@ import numba
 import numpy as np
 from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
 from gangplank._native import cpu, reference
+from gangplank._native.edges import Bounds
 from gangplank._native.table_kernel import table_kernel
 assert numba.config.DISABLE_JIT
 for bounds in map(Bounds.of, BOUNDS.values()):
