@@ -4,6 +4,7 @@ NumPy takes several times as long (benchmarks/test_kernels.py), and LLVM makes n
 scalar loop of these sums, whose order it has to keep. Both give the same bits.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,8 +39,7 @@ def compiled_moments_of(values: NDArray[Any]) -> list[Moments]:
             with np.errstate(invalid="ignore"):  # which a signalling NaN would report
                 part = part.astype(np.float32 if part.dtype in _NARROW else np.float64)
         moments = Moments(part.size, *_moments(read_only(part)))
-        is_finite = np.isfinite(moments.total)
-        blocks += [moments] if is_finite else moments_of(part)
+        blocks += [moments] if math.isfinite(moments.total) else moments_of(part)
     return blocks
 
 

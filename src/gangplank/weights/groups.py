@@ -1,7 +1,7 @@
 """The weights of a model by layer or by variable, each under a name of its own."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 from gangplank.weights.variables import weight_arrays
@@ -22,8 +22,7 @@ def grouped(model: Any, per: Per, weights: str) -> dict[str, list[Any]]:
     for path, array in weight_arrays(model, weights):
         met[path] += 1
         groups.setdefault((_layer(path) if per == "layer" else path, met[path]), []).append(array)
-    names = _names(groups)
-    return {next(names): arrays for arrays in groups.values()}
+    return dict(zip(_names(groups), groups.values(), strict=True))
 
 
 def checked_per(per: object, choices: tuple[str, ...]) -> Any:
@@ -42,7 +41,7 @@ def _layer(path: str) -> str:
     return path
 
 
-def _names(groups: dict[tuple[str, int], list[Any]]) -> Iterator[str]:
+def _names(groups: Collection[tuple[str, int]]) -> Iterator[str]:
     taken = {path for path, occurrence in groups if occurrence == 1}
     for path, occurrence in groups:
         name = path
