@@ -58,15 +58,15 @@ def test_a_strided_array_is_copied_a_part_at_a_time(expected, monkeypatch):
 
 def test_many_arrays_are_shared_among_threads(monkeypatch, expected):
     threads = set()
-    count_share = cpu._count_share
+    measured = cpu._measured
 
     def noting(*arguments):
         threads.add(threading.get_ident())
         barrier.wait(30)
-        return count_share(*arguments)
+        return measured(*arguments)
 
     barrier = threading.Barrier(2)
-    monkeypatch.setattr(cpu, "_count_share", noting)
+    monkeypatch.setattr(cpu, "_measured", noting)
     monkeypatch.setattr(jit, "THREADS", 2)
     monkeypatch.setattr(cpu, "CORES", 2)
     counts, _ = cpu.count(np.array_split(VALUES, 37), BOUNDS)
@@ -76,10 +76,11 @@ def test_many_arrays_are_shared_among_threads(monkeypatch, expected):
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
 def test_shares_hold_every_value_once(threads):
-    batch = np.split(np.arange(1000), [0, 1, 10, 10, 400, 999])
+    batch = [*enumerate(np.split(np.arange(1000), [0, 1, 10, 10, 400, 999]))]
     shares = cpu._shares(batch, threads, 1)
-    assert [value for share in shares for part in share for value in part] == list(range(1000))
-    sizes = [sum(part.size for part in share) for share in shares]
+    assert [value for share in shares for _, part in share for value in part] == list(range(1000))
+    assert {group for share in shares for group, _ in share} == {1, 2, 4, 5, 6}
+    sizes = [sum(part.size for _, part in share) for share in shares]
     assert max(sizes) - min(sizes) <= 1
 
 
@@ -87,13 +88,13 @@ def test_many_small_arrays_are_counted_together(monkeypatch, expected):
     calls = []
     small = np.split(VALUES, 4000)
     doubles = [array.astype(np.float64) for array in small]
-    counting = cpu._count_share
+    measured = cpu._measured
 
-    def noting(counters, share, *arguments):
-        calls.extend(array.size for array in share)
-        return counting(counters, share, *arguments)
+    def noting(share, *arguments):
+        calls.extend(array.size for _, array in share)
+        return measured(share, *arguments)
 
-    monkeypatch.setattr(cpu, "_count_share", noting)
+    monkeypatch.setattr(cpu, "_measured", noting)
     counts, _ = cpu.count([*small, *doubles], BOUNDS)
     assert counts.tolist() == [2 * count for count in expected]
     assert len(calls) < 2 * VALUES.size / cpu.TOGETHER + 4

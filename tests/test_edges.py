@@ -93,7 +93,9 @@ def test_a_magnitude_serves_both_signs_of_an_exact_bound():
     assert mirrored.offset == 1
 
 
-def test_totals_add_up_slots():
+def test_totals_name_what_has_values():
     parts = edges.edges_of(Bounds.of([-1.0, 1.0]), np.dtype(np.float32))
     # Up to 1, to inf, NaN; above -1, up to -1, NaN.
-    assert parts.totals(np.array([1, 2, 3, 10, 20, 30])).tolist() == [20, 11, 2, 33]
+    buckets, counts = parts.totals(np.array([1, 2, 0, 10, 20, 30]))
+    assert buckets.tolist() == [1, 2, 1, 0, 3]
+    assert counts.tolist() == [1, 2, 10, 20, 30]

@@ -22,6 +22,7 @@ from gangplank._native import (
     vectors,
 )
 from gangplank._native.edges import Bounds
+from gangplank._native.measured import Measured
 
 BLOCK_BYTES = vectors.BLOCK_BYTES
 KERNELS = {
@@ -35,8 +36,11 @@ VALUES = np.random.default_rng(0).normal(0, 0.2, 100_000).astype(np.float32)
 
 def counted(kernel, values, bounds):
     """Counts as the reference gives them."""
-    totals = kernel(edges.edges_of(bounds, values.dtype))(values.view(f"u{values.itemsize}"))
-    return totals[:-1].tolist(), int(totals[-1])
+    measured = Measured()
+    count = kernel(edges.edges_of(bounds, values.dtype))
+    measured.add(count(values.view(f"u{values.itemsize}")), None)
+    counts, nan_count = measured.counts(bounds)
+    return counts.tolist(), nan_count
 
 
 def expected(values, bounds):

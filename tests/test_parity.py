@@ -155,7 +155,7 @@ def rounded_to_nearest(bounds, dtype):
 def without_negative_nan(bounds, dtype):
     exact = exact_edges_of(bounds, dtype)
     buckets = np.append(exact.buckets[:-1], 0)
-    return edges.Edges(exact.patterns, buckets, exact.bucket_count)
+    return edges.Edges(exact.patterns, buckets)
 
 
 @pytest.mark.parametrize("fault", [rounded_to_nearest, without_negative_nan])

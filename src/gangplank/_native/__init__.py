@@ -2,6 +2,7 @@
 
 - `reference`: what a count is; every other way equals it to the last count;
 - `moments`: sums of values and of their squares; `moments_kernel` makes them fast;
+- `measured`: what is known of some values, and adds up;
 - `edges`: bounds as edges among bit patterns, so that all else compares integers;
 - `cpu`: arrays in host memory; it chooses among the kernels `numpy_kernel` (until it pays to load
   numba), `lane_kernel` (few bounds), `compare_kernel` (the same with AVX-512) and `table_kernel`
@@ -23,71 +24,98 @@ from gangplank._native import cpu
 from gangplank._native.arrays import blocks, dtype_name, is_array, is_countable
 from gangplank._native.devices import WHEN_JAX_TRAINS, placed, traced_by_tensorflow, unreadable
 from gangplank._native.edges import Bounds
-from gangplank._native.moments import Moments, added_up
+from gangplank._native.measured import Measured
+from gangplank._native.moments import Moments, Rows
 
 __all__ = [
     "WHEN_JAX_TRAINS",
     "Bounds",
+    "Measured",
     "Moments",
-    "added_up",
     "count",
     "dtype_name",
     "is_array",
     "is_countable",
+    "measure",
     "unreadable",
 ]
 
-Count = Callable[[Iterable[Any], Bounds, list[Moments] | None], tuple[NDArray[np.int64], int]]
+Count = Callable[[Iterable[Any], Bounds, list[Rows] | None], tuple[NDArray[np.int64], int]]
 
 
-def count(
-    arrays: Iterable[Any], bounds: Bounds, moments: list[Moments] | None = None
-) -> tuple[NDArray[np.int64], int]:
-    """Counts the values of `arrays` into the buckets of `bounds`.
+# What the implementations for devices count with where only moments are wanted.
+_NO_BOUNDS = Bounds.of([])
 
-    Arguments:
-        arrays: arrays, tensors or variables of NumPy, TensorFlow, JAX or PyTorch, or datasets of
-            h5py, of any shape and memory layout and of a dtype for which `is_countable` holds.
-            Those in host memory and in files are taken as they are counted, some millions of values
-            at a time. What NumPy masks is left out.
-        bounds: the B upper bounds.
-        moments: where to put those of the values, if they are wanted: `moments.added_up`.
+
+def count(arrays: Iterable[Any], bounds: Bounds) -> tuple[NDArray[np.int64], int]:
+    """Counts the values of `arrays` into the buckets of `bounds`; see `measure`.
 
     Returns:
         The counts a bucket, int64, shape (B + 1,), compared exactly; and the number of NaN, which
-        are in no bucket. Of an array sharded over processes, each of which has to call this, the
-        whole.
+        are in no bucket.
+    """
+    return measure([arrays], bounds)[0].counts(bounds)
+
+
+def measure(
+    groups: Iterable[Iterable[Any]], bounds: Bounds | None, *, has_moments: bool = False
+) -> list[Measured]:
+    """Counts the values of each group of arrays, and sums them.
+
+    Arguments:
+        groups: arrays, tensors or variables of NumPy, TensorFlow, JAX or PyTorch, or datasets of
+            h5py, of any shape and memory layout and of a dtype for which `is_countable` holds.
+            Those in host memory and in files are taken as they are counted, some millions of values
+            at a time. What NumPy masks is left out.
+        bounds: the B upper bounds; None counts nothing.
+        has_moments: whether moments are wanted.
+
+    Returns:
+        What is known of each group. Of an array sharded over processes, each of which has to call
+        this, the whole.
 
     Raises:
         RuntimeError: a framework cannot read an array, whose device may be gone.
     """
-    on_device: dict[str, list[Any]] = {}
-    counts, nan_count = cpu.count(_in_host_memory(arrays, on_device), bounds, moments)
-    for implementation, group in on_device.items():
+    measured: list[Measured] = []
+    on_device: dict[tuple[int, str], list[Any]] = {}
+    in_host_memory = _in_host_memory(groups, measured, on_device)
+    cpu.measure(in_host_memory, bounds, measured, has_moments=has_moments)
+    for (number, implementation), arrays in on_device.items():
         count_here: Count = import_module(f"{__name__}.{implementation}").count
+        rows: list[Rows] | None = [] if has_moments else None
         try:
-            group_counts, group_nan_count = count_here(group, bounds, moments)
+            counts, nan_count = count_here(arrays, bounds or _NO_BOUNDS, rows)
         # Each framework has errors of its own.
         except Exception as error:
-            raise _unreadable(group, error) from error
-        counts += group_counts
-        nan_count += group_nan_count
-    return counts, nan_count
+            raise _unreadable(arrays, error) from error
+        measured[number].add_counts(counts, nan_count, rows or [])
+    return measured
 
 
-def _in_host_memory(arrays: Iterable[Any], on_device: dict[str, list[Any]]) -> Iterator[Any]:
-    """Views of those that lie there; the others go into `on_device`, by what counts them."""
-    for array in arrays:
-        try:
-            implementation, there = placed(array)
-            if implementation == "cpu":
-                yield there
-            elif implementation == "h5py":
-                yield from blocks(there)
-            else:
-                on_device.setdefault(implementation, []).append(there)
-        except Exception as error:
-            raise _unreadable([array], error) from error
+def _in_host_memory(
+    groups: Iterable[Iterable[Any]],
+    measured: list[Measured],
+    on_device: dict[tuple[int, str], list[Any]],
+) -> Iterator[cpu.Piece]:
+    """Views of those that lie there, with the numbers of their groups, each of which is begun.
+
+    The others go into `on_device`, by the group and what counts them.
+    """
+    for number, arrays in enumerate(groups):
+        measured.append(Measured())
+        for array in arrays:
+            try:
+                implementation, there = placed(array)
+                if implementation == "cpu":
+                    yield number, there
+                elif implementation == "h5py":
+                    for block in blocks(there):
+                        yield number, block
+                else:
+                    on_device.setdefault((number, implementation), []).append(there)
+            except Exception as error:
+                raise _unreadable([array], error) from error
 
 
 def _unreadable(arrays: list[Any], error: Exception) -> RuntimeError:

@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from gangplank._native.edges import Count, Edges
+from gangplank._native.edges import Count, Edges, Totals
 from gangplank._native.jit import compiled, read_only
 from gangplank._native.vectors import (
     BLOCK_BYTES,
@@ -41,7 +41,7 @@ def compare_kernel(edges: Edges) -> Count:
     offset = dtype.type(mirrored.offset)
     block_size = BLOCK_BYTES // dtype.itemsize
 
-    def count(bits: NDArray[Any]) -> NDArray[np.int64]:
+    def count(bits: NDArray[Any]) -> Totals:
         whole = bits.size - bits.size % block_size
         last_block = np.full(block_size, sign - dtype.type(1))  # which exceeds every magnitude
         last_block[: bits.size - whole] = bits[whole:]

@@ -6,20 +6,27 @@ MiB at a time.
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native import edges as bounds_in_dtype
-from gangplank._native.edges import Bounds, Count, Edges
-from gangplank._native.moments import BLOCK, Moments, moments_of
+from gangplank._native.edges import Bounds, Count, Edges, Totals
+from gangplank._native.measured import Measured
+from gangplank._native.moments import BLOCK, Rows, moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
 
 Kernel = Callable[[Edges], Count]
+
+Sums = Callable[[NDArray[Any]], Rows]
+
+Piece = tuple[int, NDArray[Any]]
+"""The number of a group, and some values of it."""
 
 CORES = os.cpu_count() or 1
 
@@ -40,35 +47,63 @@ EDGES_UP_TO_BYTES = 176
 SMALL = 1 << 15
 TOGETHER = 1 << 16
 
+# So many float32 values stay in a cache of 1 MiB while they are summed and then counted.
+SUMMED_TOGETHER = 1 << 18
+
 # No more copies than that wait to be counted.
 COPIED_BYTES = 1 << 23
 
 _values_without_numba = 0
 
 
+def measure(
+    pieces: Iterable[Piece],
+    bounds: Bounds | None,
+    groups: Sequence[Measured],
+    *,
+    has_moments: bool = False,
+    kernel: Kernel | None = None,
+    threads: int | None = None,
+) -> None:
+    """Adds to each of `groups` what it has: counts, unless `bounds` are None, and moments.
+
+    `kernel` and `threads` are chosen by size if not given.
+    """
+    pool_size = threads or CORES
+    # Its threads start when they are first used.
+    with ThreadPoolExecutor(pool_size) as pool:
+        for batch in _batches(_together(_flat(pieces)), pool_size * VALUES_A_THREAD):
+            size = sum(values.size for _, values in batch)
+            chosen, most_threads = _choose_for(size) if kernel is None else (kernel, 1)
+            parts = threads or min(most_threads, size // VALUES_A_THREAD)
+            shares = _shares(batch, parts, BLOCK if has_moments else 1)
+            dtypes = {values.dtype for _, values in batch} if bounds is not None else ()
+            counters = {dtype: _counter(chosen, bounds, dtype) for dtype in dtypes}
+            sums = _sums_by(chosen) if has_moments else None
+            others = [pool.submit(_measured, share, counters, sums) for share in shares[1:]]
+            own = _measured(shares[0], counters, sums)
+            for group, totals, rows in chain(own, *(other.result() for other in others)):
+                groups[group].add(totals, rows)
+            batch.clear()
+            shares.clear()
+
+
 def count(
     arrays: Iterable[NDArray[Any]],
     bounds: Bounds,
-    moments: list[Moments] | None = None,
+    moments: list[Rows] | None = None,
     *,
     kernel: Kernel | None = None,
     threads: int | None = None,
 ) -> tuple[NDArray[np.int64], int]:
-    """As `gangplank._native.count`; `kernel` and `threads` are chosen by size if not given."""
-    totals = np.zeros(bounds.values.size + 2, np.int64)
-    pool_size = threads or CORES
-    # Its threads start when they are first used.
-    with ThreadPoolExecutor(pool_size) as pool:
-        for batch in _batches(_together(_flat(arrays)), pool_size * VALUES_A_THREAD):
-            size = sum(values.size for values in batch)
-            chosen, most_threads = _choose_for(size) if kernel is None else (kernel, 1)
-            parts = threads or min(most_threads, size // VALUES_A_THREAD)
-            shares = _shares(batch, parts, 1 if moments is None else BLOCK)
-            add_moments = None if moments is None else partial(_add_moments, moments, chosen)
-            totals += _count_shares(pool, partial(_counter, chosen, bounds), shares, add_moments)
-            batch.clear()
-            shares.clear()
-    return totals[:-1], int(totals[-1])
+    """The counts a bucket and the number of NaN; the moments are added to `moments`, if given."""
+    measured = Measured()
+    pieces = ((0, array) for array in arrays)
+    has_moments = moments is not None
+    measure(pieces, bounds, [measured], has_moments=has_moments, kernel=kernel, threads=threads)
+    if moments is not None:
+        moments += measured.rows
+    return measured.counts(bounds)
 
 
 # A run counts with the same bounds, time and again, in the few dtypes of its model.
@@ -106,44 +141,36 @@ def fastest_compiled(edges: Edges) -> Count:
     return lane_kernel(edges) if few else table_kernel(edges)
 
 
-def _count_shares(
-    pool: ThreadPoolExecutor,
-    counter: Callable[[np.dtype[Any]], Count],
-    shares: list[list[NDArray[Any]]],
-    add_moments: Callable[[NDArray[Any]], None] | None,
-) -> NDArray[np.int64]:
-    """The totals of all shares, the first of which this thread counts itself."""
-    counters = {values.dtype: counter(values.dtype) for share in shares for values in share}
-    others = [pool.submit(_count_share, counters, share, add_moments) for share in shares[1:]]
-    own = _count_share(counters, shares[0], add_moments)
-    return sum((other.result() for other in others), start=own)
+def _measured(
+    share: list[Piece], counters: dict[np.dtype[Any], Count], sums: Sums | None
+) -> list[tuple[int, Totals | None, Rows | None]]:
+    """The totals and the moments of each piece, and the number of its group."""
+    measured = []
+    for group, values in share:
+        count = counters.get(values.dtype)
+        # What was summed is counted while it is in the processor's cache.
+        step = SUMMED_TOGETHER if sums and count else max(values.size, 1)
+        for start in range(0, values.size, step):
+            part = values[start : start + step]
+            rows = None if sums is None else sums(part)
+            totals = None if count is None else count(part.view(f"u{part.itemsize}"))
+            measured.append((group, totals, rows))
+    return measured
 
 
-def _count_share(
-    counters: dict[np.dtype[Any], Count],
-    share: list[NDArray[Any]],
-    add_moments: Callable[[NDArray[Any]], None] | None,
-) -> NDArray[np.int64] | Any:
-    if add_moments is not None:
-        for values in share:
-            add_moments(values)
-    return sum(counters[values.dtype](values.view(f"u{values.itemsize}")) for values in share)
-
-
-def _add_moments(moments: list[Moments], kernel: Kernel, values: NDArray[Any]) -> None:
+def _sums_by(kernel: Kernel) -> Sums:
     if kernel is numpy_kernel:
-        moments.extend(moments_of(values))
-        return
+        return moments_of
     from gangplank._native.moments_kernel import compiled_moments_of
 
-    moments.extend(compiled_moments_of(values))
+    return compiled_moments_of
 
 
-def _flat(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+def _flat(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """Each array as flat native ones: itself if it is contiguous, else copies of 64 Ki values."""
-    for array in arrays:
+    for group, array in pieces:
         if _is_plain(array):
-            yield array.ravel(order="K")
+            yield group, array.ravel(order="K")
         else:
             # NumPy's type stubs do not know the flag "contig".
             for block in np.nditer(  # type: ignore[call-overload]
@@ -153,24 +180,26 @@ def _flat(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
                 order="K",
                 buffersize=1 << 16,
             ):
-                yield block.copy()  # of a buffer that the next block overwrites
+                yield group, block.copy()  # of a buffer that the next block overwrites
 
 
-def _together(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """The arrays, small ones of the same dtype that follow one another as one copy."""
+def _together(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The pieces, small ones of a group and a dtype that follow one another as one copy."""
     small: list[NDArray[Any]] = []
-    values = 0
-    for array in arrays:
-        if small and (array.dtype != small[0].dtype or values >= TOGETHER):
-            yield np.concatenate(small)
+    values = of_group = 0
+    for group, array in pieces:
+        is_alike = bool(small) and (group, array.dtype) == (of_group, small[0].dtype)
+        if small and (not is_alike or values >= TOGETHER):
+            yield of_group, np.concatenate(small)
             small, values = [], 0
         if array.size >= SMALL:
-            yield array
+            yield group, array
         else:
+            of_group = group
             small.append(array)
             values += array.size
     if small:
-        yield np.concatenate(small)
+        yield of_group, np.concatenate(small)
 
 
 def _is_plain(array: NDArray[Any]) -> bool:
@@ -178,12 +207,12 @@ def _is_plain(array: NDArray[Any]) -> bool:
     return flags.aligned and array.dtype.isnative and (flags.c_contiguous or flags.f_contiguous)
 
 
-def _batches(arrays: Iterable[NDArray[Any]], size: int) -> Iterator[list[NDArray[Any]]]:
-    """The arrays in lists of some `size` values, or of fewer where they are copies."""
-    batch: list[NDArray[Any]] = []
+def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
+    """The pieces in lists of some `size` values, or of fewer where they are copies."""
+    batch: list[Piece] = []
     values = copied = 0
-    for array in arrays:
-        batch.append(array)
+    for group, array in pieces:
+        batch.append((group, array))
         values += array.size
         copied += array.nbytes if array.flags.owndata else 0
         if values >= size or copied >= COPIED_BYTES:
@@ -193,23 +222,23 @@ def _batches(arrays: Iterable[NDArray[Any]], size: int) -> Iterator[list[NDArray
         yield batch
 
 
-def _shares(batch: list[NDArray[Any]], threads: int, block: int) -> list[list[NDArray[Any]]]:
+def _shares(batch: list[Piece], threads: int, block: int) -> list[list[Piece]]:
     """The values of a batch in one share for each thread, of about the same size.
 
     No block of so many values of an array is parted.
     """
     if threads <= 1:
         return [batch]
-    total = sum(values.size for values in batch)
-    shares: list[list[NDArray[Any]]] = [[] for _ in range(threads)]
+    total = sum(values.size for _, values in batch)
+    shares: list[list[Piece]] = [[] for _ in range(threads)]
     begin = 0
-    for values in batch:
+    for group, values in batch:
         for i, share in enumerate(shares):
             start, stop = (
                 max(total * k // threads - begin, 0) // block * block for k in (i, i + 1)
             )
             part = values[start : stop if i + 1 < threads else None]
             if part.size:
-                share.append(part)
+                share.append((group, part))
         begin += values.size
     return shares

@@ -17,7 +17,10 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Count = Callable[[NDArray[Any]], NDArray[np.int64]]
+Totals = tuple[NDArray[np.intp], NDArray[np.int64]]
+"""Which buckets have values, and how many of them; a bucket may be named more than once."""
+
+Count = Callable[[NDArray[Any]], Totals]
 """Counts bit patterns, unsigned, of any size, in one dimension: `Edges.totals`."""
 
 IEEE = tuple(map(np.dtype, (np.float64, np.float32, np.float16, ml_dtypes.bfloat16)))
@@ -63,18 +66,15 @@ class Edges:
         patterns: unsigned (or `signed`), of the dtype's width, shape (E,), strictly increasing:
             the last pattern of every slot but the last slot.
         buckets: shape (E + 1,): which bucket each slot belongs to, B + 1 for NaN.
-        bucket_count: B + 2.
     """
 
     patterns: NDArray[Any]
     buckets: NDArray[np.intp]
-    bucket_count: int
 
-    def totals(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Counts a bucket, and of NaN the last, from counts a slot; int64, shape (B + 2,)."""
-        totals = np.zeros(self.bucket_count, np.int64)
-        np.add.at(totals, self.buckets, slots)
-        return totals
+    def totals(self, slots: NDArray[np.int64]) -> Totals:
+        """Counts a bucket, NaN in that of B + 1, from counts a slot: int64, shape (E + 1,)."""
+        places = slots.nonzero()[0]
+        return self.buckets[places], slots[places]
 
     def signed(self) -> "Edges":
         """The same among patterns as signed integers: those with the sign bit come first."""
@@ -83,7 +83,7 @@ class Edges:
         buckets = self.buckets[np.searchsorted(self.patterns, ends)]
         signed_ends = ends.view(f"i{ends.itemsize}")
         order = np.argsort(signed_ends)
-        return Edges(signed_ends[order][:-1], buckets[order], self.bucket_count)
+        return Edges(signed_ends[order][:-1], buckets[order])
 
     def mirrored(self) -> "Mirrored":
         """The same, with the edges of both signs at the same magnitudes.
@@ -102,7 +102,7 @@ class Edges:
         negative_ends = magnitudes + unsigned((last >> 1) + 1 - offset)
         patterns = np.concatenate([magnitudes, [greatest], negative_ends])
         slots = np.searchsorted(self.patterns, np.append(patterns, unsigned(last)))
-        return Mirrored(patterns, self.buckets[slots], self.bucket_count, magnitudes, offset)
+        return Mirrored(patterns, self.buckets[slots], magnitudes, offset)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def edges_of(bounds: Bounds, dtype: np.dtype[Any]) -> Edges:
         ends, buckets = _integer_ends(bounds, dtype)
     # Of bounds that are one and the same in `dtype`, the first one has the values.
     is_first = np.append(True, ends[1:] != ends[:-1])
-    return Edges(ends[is_first][:-1], buckets[is_first].astype(np.intp), bounds.values.size + 2)
+    return Edges(ends[is_first][:-1], buckets[is_first].astype(np.intp))
 
 
 def _ieee_ends(bounds: Bounds, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from gangplank._native import edges
-from gangplank._native.moments import Moments
+from gangplank._native.moments import Rows
 
 # With more edges, a binary search and a scatter take less time than a comparison an edge: on a CPU.
 FEW = 64
@@ -63,28 +63,36 @@ def _by_search(row: Any, patterns: Any) -> Any:
 
 
 def moments_of(row: Any, size: Any) -> Any:
-    """The `Moments` of the first `size` values of `row`: float64, shape (5,)."""
-    exact = _exact(row)
-    is_finite = jnp.isfinite(exact) & (jnp.arange(row.size) < size)
+    """The `Moments` of the first `size` values of `row`: float64, shape (8,)."""
+    exact, is_zero = _exact(row)
+    is_there = jnp.arange(row.size) < size
+    is_finite = jnp.isfinite(exact) & is_there
     finite_size = jnp.count_nonzero(is_finite)
     total = jnp.sum(exact, where=is_finite)
     distances = exact - total / jnp.maximum(finite_size, 1)
     squares = jnp.sum(distances * distances, where=is_finite)
     minimum = jnp.min(exact, where=is_finite, initial=jnp.inf)
     maximum = jnp.max(exact, where=is_finite, initial=-jnp.inf)
-    return jnp.stack([finite_size.astype(jnp.float64), total, squares, minimum, maximum])
+    others = [
+        jnp.count_nonzero(condition & is_there)
+        for condition in (jnp.isnan(exact), jnp.isinf(exact), is_zero)
+    ]
+    moments = [finite_size, *others, total, squares, minimum, maximum]
+    return jnp.stack([moment.astype(jnp.float64) for moment in moments])
 
 
-def _exact(row: Any) -> Any:
-    """`row` as float64, of which XLA flushes the subnormals of the narrower floats."""
+def _exact(row: Any) -> tuple[Any, Any]:
+    """`row` as float64, and which values are zero: by their bits, since XLA flushes subnormals."""
     exact = row.astype(jnp.float64)
-    if row.dtype.name not in ("float32", "float16", "bfloat16"):
-        return exact
+    if row.dtype.name not in ("float64", "float32", "float16", "bfloat16"):
+        return exact, exact == 0
     limits = jnp.finfo(row.dtype)
     bits = lax.bitcast_convert_type(row, f"int{limits.bits}").astype(jnp.int64)
     magnitudes = bits & ((1 << (limits.bits - 1)) - 1)
-    tiny = jnp.copysign(magnitudes * 2.0 ** (limits.minexp - limits.nmant), bits)
-    return jnp.where(magnitudes < 1 << limits.nmant, tiny, exact)
+    if limits.bits < 64:
+        tiny = jnp.copysign(magnitudes * 2.0 ** (limits.minexp - limits.nmant), bits)
+        exact = jnp.where(magnitudes < 1 << limits.nmant, tiny, exact)
+    return exact, magnitudes == 0
 
 
 Measured = tuple[Any, Any]
@@ -96,7 +104,7 @@ def _measured(row: Any, size: Any, patterns: Any, has_moments: bool) -> Measured
 
 
 def measured_rows(rows: Sequence[Any], patterns: Any, has_moments: bool) -> Measured:
-    """`Measured` of P batches of the values of `rows`: shapes (P, E + 1) and (P, 5 or 0)."""
+    """`Measured` of P batches of the values of `rows`: shapes (P, E + 1) and (P, 8 or 0)."""
     alike: dict[int, list[list[Any]]] = {}
     joined: list[list[Any]] = [[]]
     size = 0
@@ -192,7 +200,7 @@ def compiled_measured_all(mesh: Mesh, specs: tuple[PartitionSpec, ...], has_mome
 def count(
     arrays: Iterable[Any],
     bounds: edges.Bounds,
-    moments: list[Moments] | None = None,
+    moments: list[Rows] | None = None,
     *,
     program_for: Callable[[Mesh, tuple[PartitionSpec, ...], bool], Any] = compiled_measured_all,
 ) -> tuple[NDArray[np.int64], int]:
@@ -212,9 +220,9 @@ def count(
             measured = program_for(mesh, specs, has_moments)(group, patterns)
         for name, (halves, its_moments) in measured.items():
             lower, upper = np.asarray(halves).sum(axis=1, dtype=np.int64)
-            totals += by_dtype[name].totals(lower + (upper << 16))
+            np.add.at(totals, *by_dtype[name].totals(lower + (upper << 16)))
             if moments is not None:
-                moments.extend(Moments(int(size), *rest) for size, *rest in its_moments.tolist())
+                moments.append(np.asarray(its_moments))
     return totals[:-1], int(totals[-1])
 
 

@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from gangplank._native.edges import Count, Edges
+from gangplank._native.edges import Count, Edges, Totals
 from gangplank._native.jit import compiled, read_only
 from gangplank._native.vectors import BLOCK_BYTES, I64, fetch_block, loaded, splat
 
@@ -26,19 +26,12 @@ def lane_kernel(edges: Edges) -> Count:
     """A function that counts bit patterns into the buckets of `edges`."""
     signed = edges.signed()
     patterns = read_only(signed.patterns)
-    block_size = BLOCK_BYTES // patterns.itemsize
     # A counter of as many bits as a value counts a value of each vector of a block.
     most_blocks = min(np.iinfo(patterns.dtype).max // VECTORS, 1 << 32)
 
-    def count(bits: NDArray[Any]) -> NDArray[np.int64]:
-        values = bits.view(patterns.dtype)
-        whole = bits.size - bits.size % block_size
-        # Filled up with what exceeds every edge.
-        last_block = np.full(block_size, np.iinfo(patterns.dtype).max, patterns.dtype)
-        last_block[: bits.size - whole] = values[whole:]
-        at_most = _count_lanes(read_only(values[:whole]), patterns, most_blocks)
-        at_most += _count_lanes(read_only(last_block), patterns, most_blocks)
-        return signed.totals(np.diff(at_most, prepend=0, append=bits.size))
+    def count(bits: NDArray[Any]) -> Totals:
+        values = read_only(bits.view(patterns.dtype))
+        return signed.totals(_count_lanes(values, patterns, most_blocks))
 
     return count
 
@@ -47,19 +40,26 @@ def lane_kernel(edges: Edges) -> Count:
 def _count_lanes(
     values: NDArray[Any], patterns: NDArray[Any], most_blocks: int
 ) -> NDArray[np.int64]:
-    """How many values are at most each pattern."""
-    at_most = np.zeros(patterns.size, np.int64)
+    """How many values lie in each of the slots that `patterns` part."""
+    at_most = np.zeros(patterns.size + 1, np.int64)
     block_size = BLOCK_BYTES // values.itemsize
+    whole = values.size - values.size % block_size
     lanes = np.zeros((patterns.size, VECTOR_BYTES // values.itemsize), values.dtype)
-    for first in range(0, values.size, most_blocks * block_size):
+    for first in range(0, whole, most_blocks * block_size):
         lanes[:] = 0
-        for start in range(first, min(first + most_blocks * block_size, values.size), block_size):
+        for start in range(first, min(first + most_blocks * block_size, whole), block_size):
             fetch_block(values, start)
             for i in range(patterns.size):
                 _add_at_most(values, start, patterns[i], lanes, i)
         for i in range(patterns.size):
             for lane in lanes[i]:
                 at_most[i] += lane
+    for i in range(patterns.size):
+        for value in values[whole:]:
+            at_most[i] += value <= patterns[i]
+    at_most[-1] = values.size
+    for i in range(patterns.size, 0, -1):
+        at_most[i] -= at_most[i - 1]
     return at_most
 
 

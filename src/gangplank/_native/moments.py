@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,11 +20,18 @@ BLOCK = 1 << 15
 # what `moments_kernel` makes of vectors.
 LANES = 16
 
+Rows = NDArray[np.float64]
+"""`Moments` of some values each: shape (n, 8), in the order of the fields."""
+
 
 class Moments(NamedTuple):
-    """What is summed of the finite ones among some values."""
+    """What is known of some values by sums; from `total` on, of the finite ones."""
 
     size: int
+    """How many are finite."""
+    nan_count: int
+    infinite_count: int
+    zero_count: int
     total: float
     squares: float
     """The sum of their squared distances from their mean."""
@@ -31,33 +39,39 @@ class Moments(NamedTuple):
     maximum: float
 
 
-NOTHING = Moments(0, 0.0, 0.0, math.inf, -math.inf)
+_FLOATS = tuple(map(np.dtype, (np.float64, np.float32, np.float16, ml_dtypes.bfloat16)))
 
 
-def moments_of(values: NDArray[Any]) -> list[Moments]:
+def moments_of(values: NDArray[Any]) -> Rows:
     """The moments of the blocks of `values`, which has one dimension."""
-    return [
-        _of_block(_exact(values[start : start + BLOCK])) for start in range(0, values.size, BLOCK)
-    ]
+    blocks = [values[start : start + BLOCK] for start in range(0, values.size, BLOCK)]
+    return np.array([_of_block(block) for block in blocks]).reshape(-1, len(Moments._fields))
 
 
-def _exact(values: NDArray[Any]) -> NDArray[np.float64]:
+def _of_block(block: NDArray[Any]) -> Moments:
     with np.errstate(invalid="ignore"):  # which a signalling NaN would report
-        return values.astype(np.float64)
-
-
-def _of_block(values: NDArray[np.float64]) -> Moments:
+        values = block.astype(np.float64)
+    zero_count = values.size - np.count_nonzero(_magnitudes(block))
+    nan_count = infinite_count = 0
     with np.errstate(over="ignore", invalid="ignore"):
         total = _in_lanes(values)
         if not math.isfinite(total):
+            nan_count = np.count_nonzero(np.isnan(values))
+            infinite_count = np.count_nonzero(np.isinf(values))
             values = values[np.isfinite(values)]
             total = _in_lanes(values)
+        counts = values.size, nan_count, infinite_count, zero_count
         if not values.size:
-            return NOTHING
-        minimum, maximum = values.min(), values.max()
+            return Moments(*counts, 0.0, 0.0, math.inf, -math.inf)
+        minimum, maximum = float(values.min()), float(values.max())
         values -= total / values.size
         squares = _in_lanes(np.square(values, out=values))
-    return Moments(values.size, total, squares, float(minimum), float(maximum))
+    return Moments(*counts, total, squares, minimum, maximum)
+
+
+def _magnitudes(block: NDArray[Any]) -> NDArray[Any]:
+    """What is zero where `block` is, also where a thread takes subnormals for zero."""
+    return block.view(f"u{block.itemsize}") << 1 if block.dtype in _FLOATS else block
 
 
 def _in_lanes(values: NDArray[np.float64]) -> float:
@@ -67,22 +81,28 @@ def _in_lanes(values: NDArray[np.float64]) -> float:
     return float(sum(lanes.tolist()))
 
 
-def added_up(blocks: Iterable[Moments]) -> Moments:
-    """The moments of the values of all blocks, in whatever order these come."""
-    blocks = [block for block in blocks if block.size]
-    if not blocks:
-        return NOTHING
-    sizes, totals, squares, minima, maxima = zip(*blocks, strict=True)
-    size, total = sum(sizes), _sum(totals)
-    mean = total / size
-    distances = [part / n - mean for n, part in zip(sizes, totals, strict=True)]
-    between = [n * distance * distance for n, distance in zip(sizes, distances, strict=True)]
-    return Moments(size, total, _sum([*squares, *between]), min(minima), max(maxima))
+def added_up(parts: Iterable[Rows]) -> Moments:
+    """The moments of all values together, in whatever order their parts come."""
+    parts = list(parts)
+    if len(parts) == 1 and len(parts[0]) == 1:  # as a small variable has
+        size, nan_count, infinite_count, zero_count, *sums = parts[0][0].tolist()
+        return Moments(int(size), int(nan_count), int(infinite_count), int(zero_count), *sums)
+    rows = np.concatenate([np.empty((0, len(Moments._fields))), *parts])
+    counts: tuple[int, int, int, int] = tuple(rows[:, :4].sum(axis=0).astype(int).tolist())
+    rows = rows[rows[:, 0] > 0]
+    if not rows.size:
+        return Moments(*counts, 0.0, 0.0, math.inf, -math.inf)
+    sizes, totals, squares, minima, maxima = rows.T[[0, 4, 5, 6, 7]]
+    total = _sum(totals.tolist())
+    with np.errstate(over="ignore", invalid="ignore"):
+        distances = totals / sizes - total / counts[0]
+        between = sizes * distances * distances
+    all_squares = _sum([*squares.tolist(), *between.tolist()])
+    return Moments(*counts, total, all_squares, float(minima.min()), float(maxima.max()))
 
 
-def _sum(terms: Iterable[float]) -> float:
+def _sum(terms: list[float]) -> float:
     """Their sum rounded once, in whatever order they come; infinite where it exceeds float64."""
-    terms = list(terms)
     if not all(map(math.isfinite, terms)):
         return sum(terms)
     try:

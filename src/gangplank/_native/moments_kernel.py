@@ -4,7 +4,6 @@ NumPy takes several times as long (benchmarks/test_kernels.py), and LLVM makes n
 scalar loop of these sums, whose order it has to keep. Both give the same bits.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +11,12 @@ import ml_dtypes
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 from gangplank._native.jit import compiled, read_only
-from gangplank._native.moments import BLOCK, LANES, Moments, moments_of
-from gangplank._native.vectors import BLOCK_BYTES, I64, fetch_block, loaded, splat
+from gangplank._native.moments import BLOCK, LANES, Moments, Rows, moments_of
+from gangplank._native.vectors import BLOCK_BYTES, I64, constant, fetch_block, loaded, splat
 
 # Of AVX2. Extremes are kept of two vectors by turns, so that none waits for the one before.
 VECTOR_BYTES = 32
@@ -30,49 +29,65 @@ _NARROW = tuple(
 )
 
 
-def compiled_moments_of(values: NDArray[Any]) -> list[Moments]:
+def compiled_moments_of(values: NDArray[Any]) -> Rows:
     """As `moments_of`, to the last bit."""
-    blocks: list[Moments] = []
-    for start in range(0, values.size, BLOCK):
-        part = values[start : start + BLOCK]
-        if part.dtype not in (np.float32, np.float64):
-            with np.errstate(invalid="ignore"):  # which a signalling NaN would report
-                part = part.astype(np.float32 if part.dtype in _NARROW else np.float64)
-        moments = Moments(part.size, *_moments(read_only(part)))
-        blocks += [moments] if math.isfinite(moments.total) else moments_of(part)
-    return blocks
+    rows = np.empty((-(-values.size // BLOCK), len(Moments._fields)))
+    if values.dtype not in (np.float32, np.float64):
+        with np.errstate(invalid="ignore"):  # which a signalling NaN would report
+            values = values.astype(np.float32 if values.dtype in _NARROW else np.float64)
+    bits = values.view(f"u{values.itemsize}")
+    _fill(rows, read_only(values), read_only(bits), (1 << (8 * values.itemsize - 1)) - 1)
+    for i in (~np.isfinite(rows[:, 4])).nonzero()[0]:
+        rows[i] = moments_of(values[i * BLOCK : (i + 1) * BLOCK])
+    return rows
 
 
 @compiled
-def _moments(values: NDArray[Any]) -> tuple[float, float, float, float]:
-    """Total, squares, minimum and maximum; without meaning where the total is not finite."""
+def _fill(rows: Rows, values: NDArray[Any], bits: NDArray[Any], magnitude: int) -> None:
+    """The moments of each block; without meaning where the total is not finite."""
     step = BLOCK_BYTES // values.itemsize
-    whole = values.size - values.size % step
     lanes = np.zeros(LANES)
-    least = np.full(TURNS * VECTOR_BYTES // values.itemsize, values[0])
-    greatest = least.copy()
-    for start in range(0, whole, step):
-        fetch_block(values, start)
-        _add(values, start, 0.0, lanes)
-        _add_extremes(values, start, least, greatest)
-    for i in range(whole, values.size):
-        lanes[(i - whole) % LANES] += values[i]
-        least[0] = min(least[0], values[i])
-        greatest[0] = max(greatest[0], values[i])
+    least = np.zeros(TURNS * VECTOR_BYTES // values.itemsize, values.dtype)
+    greatest, zeros = least.copy(), np.zeros(least.size, bits.dtype)
+    for row in range(rows.shape[0]):
+        first, end = row * BLOCK, min((row + 1) * BLOCK, values.size)
+        last = end - (end - first) % step
+        lanes[:] = 0.0
+        least[:] = greatest[:] = values[first]
+        zeros[:] = 0
+        for start in range(first, last, step):
+            fetch_block(values, start)
+            _add(values, start, 0.0, lanes)
+            _add_extremes(values, start, least, greatest)
+            _add_zeros(bits, start, bits.dtype.type(magnitude), zeros)
+        for i in range(last, end):
+            lanes[(i - last) % LANES] += values[i]
+            least[0] = min(least[0], values[i])
+            greatest[0] = max(greatest[0], values[i])
+            zeros[0] += (bits[i] & magnitude) == 0
+        total = _added(lanes)
+        mean = total / (end - first)
+        lanes[:] = 0.0
+        for start in range(first, last, step):
+            _add_squares(values, start, mean, lanes)
+        for i in range(last, end):
+            distance = values[i] - mean
+            lanes[(i - last) % LANES] += distance * distance
+        rows[row, 0] = end - first
+        rows[row, 1] = rows[row, 2] = 0.0
+        rows[row, 3] = zeros.sum()
+        rows[row, 4] = total
+        rows[row, 5] = _added(lanes)
+        rows[row, 6] = least.min()
+        rows[row, 7] = greatest.max()
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _added(lanes: NDArray[Any]) -> float:
     total = 0.0
     for lane in lanes:
         total += lane
-    mean = total / values.size
-    lanes[:] = 0.0
-    for start in range(0, whole, step):
-        _add_squares(values, start, mean, lanes)
-    for i in range(whole, values.size):
-        distance = values[i] - mean
-        lanes[(i - whole) % LANES] += distance * distance
-    squares = 0.0
-    for lane in lanes:
-        squares += lane
-    return total, squares, float(least.min()), float(greatest.max())
+    return total
 
 
 def _adding(term: Callable[[Any, Any, Any], Any]) -> Any:
@@ -143,3 +158,31 @@ def _add_extremes(typing: Any, values: Any, start: Any, least: Any, greatest: An
         return context.get_dummy_value()
 
     return types.void(values, start, least, greatest), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_zeros(typing: Any, bits: Any, start: Any, magnitude: Any, zeros: Any) -> Any:
+    """Counts, lane by lane, the values of the block at `start` whose magnitude has no bit set."""
+    width = bits.dtype.bitwidth
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        block, row = (
+            context.make_array(signature.args[k])(context, builder, arguments[k]).data
+            for k in (0, 3)
+        )
+        vector = ir.VectorType(block.type.pointee, 8 * VECTOR_BYTES // width)
+        block = builder.bitcast(builder.gep(block, [arguments[1]]), vector.as_pointer())
+        row = builder.bitcast(row, vector.as_pointer())
+        mask = splat(builder, arguments[2], vector)
+        counts = [
+            builder.load(builder.gep(row, [I64(turn)]), align=width // 8) for turn in range(TURNS)
+        ]
+        for k in range(BLOCK_BYTES // VECTOR_BYTES):
+            part = loaded(builder, builder.gep(block, [I64(k)]), width)
+            is_zero = builder.icmp_unsigned("==", builder.and_(part, mask), constant(vector, 0))
+            counts[k % TURNS] = builder.sub(counts[k % TURNS], builder.sext(is_zero, vector))
+        for turn, count in enumerate(counts):
+            builder.store(count, builder.gep(row, [I64(turn)]), align=width // 8)
+        return context.get_dummy_value()
+
+    return types.void(bits, start, magnitude, zeros), emit

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank._native.edges import Count, Edges
+from gangplank._native.edges import Count, Edges, Totals
 from gangplank._native.jit import compiled, read_only
 
 # A table has so many cells that few values share theirs with two edges: one more bit for each
@@ -38,7 +38,7 @@ def table_kernel(edges: Edges) -> Count:
     # Above the last edge more of them, so that a step never leads out.
     padded = np.append(edges.patterns, np.full(2 * int(step) + 1, np.iinfo(dtype).max, dtype))
 
-    def count(bits: NDArray[Any]) -> NDArray[np.int64]:
+    def count(bits: NDArray[Any]) -> Totals:
         slots = _look_up(read_only(bits), first_slots, crowded, shift, padded, step)
         return edges.totals(slots[:slot_count])
 

@@ -5,6 +5,7 @@ StridedSlice, a function's arguments). So weights are reshaped and sliced before
 are taken for integers, and from there on patterns and places are int64.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -15,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gangplank._native import edges
-from gangplank._native.moments import NOTHING, Moments
+from gangplank._native.moments import Rows
 
 # Bounds the temporary tensors: a few of 8 bytes a value, some 100 MiB each.
 BLOCK = 1 << 24
@@ -38,30 +39,44 @@ def slots(values: Any, patterns: Any) -> Any:
     )
 
 
-def moments_of(values: Any) -> Moments:
-    """The moments of `values`, shape (1, n)."""
-    exact = _exact(values)
-    exact = tf.boolean_mask(exact, tf.math.is_finite(exact))
-    size = tf.size(exact).numpy()
-    if not size:
-        return NOTHING
-    total = tf.reduce_sum(exact)
-    squares = tf.reduce_sum(tf.square(exact - total / size))
-    results = tf.stack([total, squares, tf.reduce_min(exact), tf.reduce_max(exact)])
-    return Moments(size, *results.numpy().tolist())
+def moments_of(values: Any) -> Rows:
+    """The moments of `values`, shape (1, n), n >= 1."""
+    exact, is_zero = _exact(values)
+    is_finite = tf.math.is_finite(exact)
+    size = _number_of(is_finite)
+    total = tf.reduce_sum(_where(is_finite, exact, 0.0))
+    squares = tf.reduce_sum(tf.square(_where(is_finite, exact - total / size, 0.0)))
+    minimum = tf.reduce_min(_where(is_finite, exact, math.inf))
+    maximum = tf.reduce_max(_where(is_finite, exact, -math.inf))
+    not_finite = _number_of(tf.math.is_nan(exact)), _number_of(tf.math.is_inf(exact))
+    row = tf.stack([size, *not_finite, _number_of(is_zero), total, squares, minimum, maximum])
+    return row.numpy()[np.newaxis]  # type: ignore[no-any-return]
 
 
-def _exact(values: Any) -> Any:
-    """`values` as float64, whose threads flush the subnormals of the narrower floats."""
+def _number_of(conditions: Any) -> Any:
+    return tf.reduce_sum(tf.cast(conditions, tf.float64))
+
+
+def _where(conditions: Any, values: Any, other: float) -> Any:
+    return tf.where(conditions, values, tf.constant(other, tf.float64))
+
+
+def _exact(values: Any) -> tuple[Any, Any]:
+    """`values` as float64, and which of them are zero.
+
+    By their bits, since TensorFlow's threads take subnormals for zero.
+    """
     exact = tf.cast(values, tf.float64)
-    if values.dtype.name not in ("float32", "float16", "bfloat16"):
-        return exact
+    if values.dtype.name not in ("float64", "float32", "float16", "bfloat16"):
+        return exact, exact == 0
     limits = ml_dtypes.finfo(values.dtype.as_numpy_dtype)
     bits = tf.cast(tf.bitcast(values, f"int{limits.bits}"), tf.int64)
     magnitudes = bits & ((1 << (limits.bits - 1)) - 1)
-    tiny = tf.cast(magnitudes, tf.float64) * 2.0 ** (limits.minexp - limits.nmant)
-    tiny = tf.where(bits < 0, -tiny, tiny)
-    return tf.where(magnitudes < 1 << limits.nmant, tiny, exact)
+    if limits.bits < 64:
+        tiny = tf.cast(magnitudes, tf.float64) * 2.0 ** (limits.minexp - limits.nmant)
+        tiny = tf.where(bits < 0, -tiny, tiny)
+        exact = tf.where(magnitudes < 1 << limits.nmant, tiny, exact)
+    return exact, magnitudes == 0
 
 
 @cache
@@ -74,7 +89,7 @@ def traced_slots(dtype: Any) -> Callable[[Any, Any], Any]:
 def count(
     tensors: Iterable[Any],
     bounds: edges.Bounds,
-    moments: list[Moments] | None = None,
+    moments: list[Rows] | None = None,
     *,
     slots_for: Callable[[Any], Callable[[Any, Any], Any]] = traced_slots,
 ) -> tuple[NDArray[np.int64], int]:
@@ -91,7 +106,7 @@ def count(
         with tf.device(tensor.device):
             patterns = tf.constant(its_edges.patterns, tf.int64)
             for block in _blocks(tensor):
-                totals += its_edges.totals(count_slots(block, patterns).numpy())
+                np.add.at(totals, *its_edges.totals(count_slots(block, patterns).numpy()))
                 if moments is not None:
                     moments.append(moments_of(block))
     return totals[:-1], int(totals[-1])

@@ -1,5 +1,6 @@
 """Counting PyTorch tensors on the device where they live; only the counts leave it."""
 
+import math
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from gangplank._native import edges
 from gangplank._native.arrays import dtype_name
-from gangplank._native.moments import NOTHING, Moments
+from gangplank._native.moments import Rows
 
 # Bounds the temporary tensors: a few of 8 bytes a value, some 100 MiB each.
 BLOCK = 1 << 24
@@ -22,22 +23,24 @@ def slots(bits: Any, patterns: Any) -> Any:
     return torch.bincount(places, minlength=patterns.numel() + 1)
 
 
-def moments_of(values: Any) -> Moments:
-    """The moments of `values`, shape (n,)."""
+def moments_of(values: Any) -> Rows:
+    """The moments of `values`, shape (n,), n >= 1."""
     exact = values.to(torch.float64)
-    exact = exact[exact.isfinite()]
-    if not exact.numel():
-        return NOTHING
-    total = exact.sum()
-    squares = (exact - total / exact.numel()).square().sum()
-    results = torch.stack([total, squares, exact.min(), exact.max()])
-    return Moments(exact.numel(), *results.tolist())
+    is_finite = exact.isfinite()
+    size = is_finite.sum()
+    total = torch.where(is_finite, exact, 0.0).sum()
+    squares = torch.where(is_finite, exact - total / size, 0.0).square().sum()
+    minimum = torch.where(is_finite, exact, math.inf).min()
+    maximum = torch.where(is_finite, exact, -math.inf).max()
+    counts = size, exact.isnan().sum(), exact.isinf().sum(), (exact == 0).sum()
+    row = torch.stack([*counts, total, squares, minimum, maximum])
+    return row.to(torch.float64).cpu().numpy()[np.newaxis]  # type: ignore[no-any-return]
 
 
 def count(
     tensors: Iterable[Any],
     bounds: edges.Bounds,
-    moments: list[Moments] | None = None,
+    moments: list[Rows] | None = None,
     *,
     count_slots: Callable[[Any, Any], Any] = slots,
 ) -> tuple[NDArray[np.int64], int]:
@@ -49,7 +52,7 @@ def count(
         patterns = torch.from_numpy(its_edges.patterns).to(tensor.device)
         row = tensor.detach().resolve_neg().reshape(-1).view(patterns.dtype)
         for block in row.split(BLOCK):
-            totals += its_edges.totals(count_slots(block, patterns).cpu().numpy())
+            np.add.at(totals, *its_edges.totals(count_slots(block, patterns).cpu().numpy()))
             if moments is not None:
                 moments.append(moments_of(block.view(tensor.dtype)))
     return totals[:-1], int(totals[-1])

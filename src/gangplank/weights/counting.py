@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 from gangplank import _native
 from gangplank.weights.buckets import finite_bounds
-from gangplank.weights.groups import checked_per, grouped
-from gangplank.weights.histogram import WeightsHistogram
+from gangplank.weights.histogram import WeightsHistogram, unchecked_histogram
 from gangplank.weights.native_buckets import NativeBuckets, native_bounds
 from gangplank.weights.native_histogram import NativeWeightsHistogram, native_histogram
+from gangplank.weights.parts import Parts, checked_per
 from gangplank.weights.variables import weight_arrays
 
 
@@ -68,8 +68,10 @@ def weights_histogram(
             TensorFlow or JAX traces has no values yet, this process holds no share of it, or its
             device is gone.
     """
-    counting = _counting(buckets)
-    return counting(array for _, array in weight_arrays(model, weights))
+    bounds, has_moments, histogram = counting(buckets)
+    arrays = (array for _, array in weight_arrays(model, weights))
+    (measured,) = _native.measure([arrays], bounds, has_moments=has_moments)
+    return histogram(measured)  # type: ignore[no-any-return]
 
 
 @overload
@@ -118,30 +120,31 @@ def weights_histograms(
         ValueError: `per` is neither of the two, and as `weights_histogram` does.
         TypeError, RuntimeError: as `weights_histogram` does.
     """
-    counting = _counting(buckets)
-    groups = grouped(model, checked_per(per, ("layer", "variable")), weights)
-    return {name: counting(arrays) for name, arrays in groups.items()}
+    bounds, has_moments, histogram = counting(buckets)
+    per = checked_per(per, ("layer", "variable"))
+    parts = Parts(model, weights, per, bounds, has_moments=has_moments)
+    return {name: histogram(measured) for name, measured in parts.by(per).items()}
 
 
-def _counting(
-    buckets: Iterable[float] | NativeBuckets,
-) -> (
-    Callable[[Iterable[Any]], WeightsHistogram] | Callable[[Iterable[Any]], NativeWeightsHistogram]
-):
-    """What counts arrays into `buckets`."""
+class Counting(NamedTuple):
+    """How values are counted into buckets: what is measured, and the histogram of that."""
+
+    bounds: _native.Bounds
+    has_moments: bool
+    histogram: Callable[[_native.Measured], Any]
+
+
+def counting(buckets: Iterable[float] | NativeBuckets, argument: str = "buckets") -> Counting:
+    """How to count into `buckets`, which the user passed as `argument`.
+
+    Raises:
+        ValueError: they are none.
+    """
     if isinstance(buckets, NativeBuckets):
-        return partial(_count_natively, buckets)
-    bounds = finite_bounds(buckets, "buckets")
-    return partial(_count, bounds, _native.Bounds.of(bounds))
-
-
-def _count(
-    bounds: tuple[float, ...], packed: _native.Bounds, arrays: Iterable[Any]
-) -> WeightsHistogram:
-    return WeightsHistogram(bounds, *_native.count(arrays, packed))
-
-
-def _count_natively(buckets: NativeBuckets, arrays: Iterable[Any]) -> NativeWeightsHistogram:
-    blocks: list[_native.Moments] = []
-    counts, nan_count = _native.count(arrays, native_bounds(buckets), blocks)
-    return native_histogram(buckets, counts, nan_count, _native.added_up(blocks))
+        native = native_bounds(buckets)
+        return Counting(native, True, partial(native_histogram, buckets, native))
+    bounds = finite_bounds(buckets, argument)
+    packed = _native.Bounds.of(bounds)
+    return Counting(
+        packed, False, lambda values: unchecked_histogram(bounds, *values.counts(packed))
+    )

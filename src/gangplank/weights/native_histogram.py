@@ -3,17 +3,28 @@
 import math
 import numbers
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gangplank._native import Moments
+from gangplank._native import Bounds, Measured
 from gangplank.weights.buckets import finite_bounds
 from gangplank.weights.histogram import WeightsHistogram
 from gangplank.weights.native_buckets import NativeBuckets, as_float, is_integer
+
+
+class _Side(dict[int, int]):
+    """A dict that cannot be changed; a copy of it can."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("A histogram cannot be changed.")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,7 +39,7 @@ class NativeWeightsHistogram:
         zero_threshold: weights w with |w| <= zero_threshold are in the bucket of zero.
         zero_count: how many those are.
         positive: by the index of each bucket, in ascending order, how many positive weights lie in
-            it; only counts above 0. Read-only.
+            it; only counts above 0. A dict that cannot be changed.
         negative: the same of the negative weights, by their magnitudes.
         nan_count: how many weights are NaN. They are in no bucket.
         sum: of all weights but NaN, float64.
@@ -40,8 +51,8 @@ class NativeWeightsHistogram:
     schema: int
     zero_threshold: float
     zero_count: int
-    positive: Mapping[int, int]
-    negative: Mapping[int, int]
+    positive: dict[int, int]
+    negative: dict[int, int]
     nan_count: int = 0
     sum: float = 0.0
 
@@ -91,14 +102,14 @@ class NativeWeightsHistogram:
             one, two = one._widened(threshold), two._widened(threshold)
         schema = min(one.schema, two.schema)
         one, two = one._merged(schema), two._merged(schema)
-        return NativeWeightsHistogram(
-            schema,
-            one.zero_threshold,
-            one.zero_count + two.zero_count,
-            _added(one.positive, two.positive),
-            _added(one.negative, two.negative),
-            one.nan_count + two.nan_count,
-            one.sum + two.sum,
+        return _unchecked(
+            schema=schema,
+            zero_threshold=one.zero_threshold,
+            zero_count=one.zero_count + two.zero_count,
+            positive=_added(one.positive, two.positive),
+            negative=_added(one.negative, two.negative),
+            nan_count=one.nan_count + two.nan_count,
+            sum=one.sum + two.sum,
         )
 
     def __radd__(self, other: object) -> "NativeWeightsHistogram":
@@ -114,9 +125,7 @@ class NativeWeightsHistogram:
         return hash(self._key())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        sides = dict(self.positive), dict(self.negative)
-        values = self.schema, self.zero_threshold, self.zero_count, *sides, self.nan_count, self.sum
-        return NativeWeightsHistogram, values
+        return NativeWeightsHistogram, tuple(vars(self).values())
 
     def __repr__(self) -> str:
         return (
@@ -130,6 +139,9 @@ class NativeWeightsHistogram:
         # The sum as text, in which NaN equals itself.
         counts = self.zero_count, *sides, self.nan_count
         return self.schema, self.zero_threshold, *counts, repr(self.sum)
+
+    def _with(self, **values: Any) -> "NativeWeightsHistogram":
+        return _unchecked(**{**vars(self), **values})
 
     def _ranges(self) -> Iterator[tuple[float, float, int]]:
         """Of each bucket that holds weights, the least and the greatest they can be; its count."""
@@ -151,7 +163,7 @@ class NativeWeightsHistogram:
         """The same in the buckets of a schema that is not finer."""
         steps = self.schema - schema
 
-        def merged(side: Mapping[int, int]) -> Mapping[int, int]:
+        def merged(side: dict[int, int]) -> dict[int, int]:
             together: dict[int, int] = {}
             for index, count in side.items():
                 coarse = ((index - 1) >> steps) + 1
@@ -161,7 +173,7 @@ class NativeWeightsHistogram:
         if not steps:
             return self
         positive, negative = merged(self.positive), merged(self.negative)
-        return replace(self, schema=schema, positive=positive, negative=negative)
+        return self._with(schema=schema, positive=positive, negative=negative)
 
     def _widened(self, threshold: float) -> "NativeWeightsHistogram":
         """The same with at least that zero threshold: more where it would part a bucket."""
@@ -178,8 +190,7 @@ class NativeWeightsHistogram:
             {index: count for index, count in side.items() if index not in inside}
             for side in (self.positive, self.negative)
         )
-        return replace(
-            self,
+        return self._with(
             zero_threshold=threshold,
             zero_count=self.count - sum(positive.values()) - sum(negative.values()),
             positive=positive,
@@ -188,28 +199,35 @@ class NativeWeightsHistogram:
 
 
 def native_histogram(
-    buckets: NativeBuckets, counts: NDArray[np.int64], nan_count: int, moments: Moments
+    buckets: NativeBuckets, bounds: Bounds, measured: Measured
 ) -> NativeWeightsHistogram:
-    """The histogram from what `gangplank._native.count` gives for the bounds of `buckets`."""
-    middle = counts.size // 2
-    positive, negative = (
-        _sparse(side, buckets.first_index) for side in (counts[middle + 1 :], counts[:middle][::-1])
-    )
-    infinite = [math.inf * sign for sign, end in ((1, counts[-1]), (-1, counts[0])) if end]
-    return NativeWeightsHistogram(
-        buckets.schema,
-        buckets.zero_threshold,
-        int(counts[middle]),
-        positive,
-        negative,
-        nan_count,
-        sum([moments.total, *infinite]),
+    """The histogram of values that were counted by the `bounds` of `buckets`, and summed."""
+    middle = bounds.values.size // 2
+    totals = measured.totals()
+    counted = dict(totals)
+    offset = buckets.first_index - 1
+    positive = {offset + i - middle: n for i, n in totals if middle < i <= 2 * middle}
+    negative = {offset + middle - i: n for i, n in reversed(totals) if i < middle}
+    ends = ((math.inf, positive), (-math.inf, negative))
+    infinite = [end for end, side in ends if buckets.last_index in side]
+    return _unchecked(
+        schema=buckets.schema,
+        zero_threshold=buckets.zero_threshold,
+        zero_count=counted.get(middle, 0),
+        positive=positive,
+        negative=negative,
+        nan_count=counted.get(2 * middle + 1, 0),
+        sum=sum([measured.moments().total, *infinite]) + 0.0,
     )
 
 
-def _sparse(counts: NDArray[np.int64], first_index: int) -> dict[int, int]:
-    places = counts.nonzero()[0]
-    return dict(zip((places + first_index).tolist(), counts[places].tolist(), strict=True))
+def _unchecked(**values: Any) -> NativeWeightsHistogram:
+    """A histogram of what is known to make one: to check thousands of buckets takes long."""
+    histogram = object.__new__(NativeWeightsHistogram)
+    for name, value in values.items():
+        is_side = name in ("positive", "negative")
+        object.__setattr__(histogram, name, _Side(value) if is_side else value)
+    return histogram
 
 
 def _count_at_most(bound: float, ranges: list[tuple[float, float, int]]) -> int:
@@ -226,11 +244,11 @@ def _count_at_most(bound: float, ranges: list[tuple[float, float, int]]) -> int:
     return at_most
 
 
-def _added(one: Mapping[int, int], two: Mapping[int, int]) -> dict[int, int]:
-    return {index: one.get(index, 0) + two.get(index, 0) for index in {**one, **two}}
+def _added(one: dict[int, int], two: dict[int, int]) -> dict[int, int]:
+    return {index: one.get(index, 0) + two.get(index, 0) for index in sorted({**one, **two})}
 
 
-def _checked_side(name: str, side: object, buckets: NativeBuckets) -> Mapping[int, int]:
+def _checked_side(name: str, side: object, buckets: NativeBuckets) -> dict[int, int]:
     if not isinstance(side, Mapping):
         raise ValueError(f"{name} must map indices to counts. Received {side!r}.")
     checked: dict[int, int] = {}
@@ -245,7 +263,7 @@ def _checked_side(name: str, side: object, buckets: NativeBuckets) -> Mapping[in
             )
         if count := _checked_count(f"a count of {name}", count):
             checked[int(index)] = count
-    return MappingProxyType(dict(sorted(checked.items())))
+    return _Side(sorted(checked.items()))
 
 
 def _checked_count(name: str, count: Any) -> int:
@@ -254,7 +272,7 @@ def _checked_count(name: str, count: Any) -> int:
     return int(count)
 
 
-def _shortened(side: Mapping[int, int]) -> str:
+def _shortened(side: dict[int, int]) -> str:
     buckets = [f"{index}: {count}" for index, count in side.items()]
     if len(buckets) > 12:
         buckets[6:-6] = ["…"]

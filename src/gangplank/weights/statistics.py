@@ -1,18 +1,11 @@
 """Statistics of weights: `WeightsStatistics`, and `weights_statistics` to make one."""
 
 import math
-import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
-import numpy as np
-
 from gangplank import _native
-from gangplank.weights.groups import PER, Per, checked_per, grouped
-
-# Infinity, numbers below zero, zero, numbers above zero, infinity: whatever a float can be but NaN.
-_KINDS = _native.Bounds.of_magnitudes(np.array([0.0, sys.float_info.max]))
+from gangplank.weights.parts import PER, Parts, Per, checked_per
 
 
 @dataclass(frozen=True)
@@ -80,24 +73,21 @@ def weights_statistics(
         ValueError: `per` or `weights` is none of these words, or the model is not built.
         TypeError, RuntimeError: as `weights_histogram` does.
     """
-    groups = grouped(model, checked_per(per, PER), weights)
+    parts = Parts(model, weights, checked_per(per, PER), None, has_moments=True)
     if per == "model":
-        return _statistics(array for arrays in groups.values() for array in arrays)
-    return {name: _statistics(arrays) for name, arrays in groups.items()}
+        return statistics_of(parts.whole())
+    return {name: statistics_of(measured) for name, measured in parts.by(per).items()}
 
 
-def _statistics(arrays: Iterable[Any]) -> WeightsStatistics:
-    blocks: list[_native.Moments] = []
-    counts, nan_count = _native.count(arrays, _KINDS, blocks)
-    finite = _native.added_up(blocks)
-    if finite.size:
-        mean = finite.total / finite.size
-        deviation = math.sqrt(finite.squares / finite.size)
-        norm = math.hypot(math.sqrt(finite.squares), math.sqrt(finite.size) * mean)
-        values = finite.minimum, finite.maximum, mean, deviation, norm
+def statistics_of(measured: _native.Measured) -> WeightsStatistics:
+    """The statistics of values whose moments are known."""
+    moments = measured.moments()
+    if moments.size:
+        mean = moments.total / moments.size
+        deviation = math.sqrt(moments.squares / moments.size)
+        norm = math.hypot(math.sqrt(moments.squares), math.sqrt(moments.size) * mean)
+        values = moments.minimum, moments.maximum, mean, deviation, norm
     else:
         values = (math.nan,) * 5
-    below, zero, above = counts.size // 2 - 2, counts.size // 2, counts.size // 2 + 2
-    return WeightsStatistics(
-        int(counts.sum()), nan_count, int(counts[below] + counts[above]), int(counts[zero]), *values
-    )
+    counts = moments.nan_count, moments.infinite_count, moments.zero_count
+    return WeightsStatistics(moments.size + moments.infinite_count, *counts, *values)

@@ -1,0 +1,66 @@
+"""What is known of some values: counts and moments of their parts, which add up."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gangplank._native.edges import Bounds, Totals
+from gangplank._native.moments import Moments, Rows, added_up
+
+
+class Measured:
+    """Counts a bucket of some values and, if they are wanted, their moments.
+
+    Most buckets of a native histogram are empty, and there may be thousands of layers: what is kept
+    is only what is not 0, as the parts come.
+
+    Attributes:
+        rows: the moments of the parts.
+    """
+
+    def __init__(self) -> None:
+        self._totals: list[Totals] = []
+        self.rows: list[Rows] = []
+
+    @classmethod
+    def together(cls, parts: "Iterable[Measured]") -> "Measured":
+        """What is known of the values of all `parts`."""
+        joined = cls()
+        for part in parts:
+            joined._totals += part._totals
+            joined.rows += part.rows
+        return joined
+
+    def add(self, totals: Totals | None, rows: Rows | None) -> None:
+        """Adds further values: their `Edges.totals` and their moments, where these are wanted."""
+        if totals is not None:
+            self._totals.append(totals)
+        if rows is not None:
+            self.rows.append(rows)
+
+    def add_counts(self, counts: NDArray[np.int64], nan_count: int, rows: list[Rows]) -> None:
+        """Adds further values by the counts of all buckets."""
+        counts = np.append(counts, nan_count)
+        buckets = counts.nonzero()[0]
+        self.add((buckets, counts[buckets]), None)
+        self.rows += rows
+
+    def totals(self) -> list[tuple[int, int]]:
+        """The buckets that have values, ascending, and how many; of NaN that of B + 1."""
+        together: dict[int, int] = {}
+        for buckets, counts in self._totals:
+            for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
+                together[bucket] = together.get(bucket, 0) + count
+        return sorted(together.items())
+
+    def counts(self, bounds: Bounds) -> tuple[NDArray[np.int64], int]:
+        """Counts a bucket, int64, shape (B + 1,), and the number of NaN."""
+        totals = np.zeros(bounds.values.size + 2, np.int64)
+        for buckets, counts in self._totals:
+            np.add.at(totals, buckets, counts)
+        return totals[:-1], int(totals[-1])
+
+    def moments(self) -> Moments:
+        """The moments of all values together."""
+        return added_up(self.rows)
