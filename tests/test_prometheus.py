@@ -23,7 +23,7 @@ scrape_configs:
 
 
 @contextlib.contextmanager
-def prometheus(target, folder):
+def prometheus(target, folder, *flags):
     """A function that asks a Prometheus that scrapes `target` a PromQL query."""
     config = folder / "prometheus.yml"
     config.write_text(CONFIG.format(target=target))
@@ -40,6 +40,7 @@ def prometheus(target, folder):
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={address}",
+            *flags,
             ready=lambda: fetched(f"http://{address}/-/ready"),
         ):
             yield query

@@ -13,7 +13,12 @@ from gangplank import TrainTestExporter, weights_histogram
 
 BUCKETS = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
 OWN_GAUGES = {"elapsed_time_seconds", "model_parameters_count"}
-TRAIN_GAUGES = OWN_GAUGES | {"epochs_count"}
+TRAIN_GAUGES = OWN_GAUGES | {
+    "epochs_count",
+    "epoch_time_seconds",
+    "learning_rate",
+    "samples_per_second",
+}
 
 
 def shown(exporter, phase):

@@ -14,18 +14,18 @@ _BETWEEN_BATCHES = 1.0  # seconds, at least, between two batches that are shown
 
 
 class Schedule:
-    """The epochs after which weights are counted, and the batches after which metrics are shown.
+    """The epochs after which weights are looked at, and the batches after which metrics are shown.
 
     Arguments:
         update_freq: "epoch", or the number of batches from one that is shown to the next.
-        histogram_freq: the number of epochs from one histogram to the next; None for none.
-        has_histogram: whether there are buckets for one.
+        histogram_freq: the number of epochs from one look at the weights to the next, or None.
+        is_wanted: whether there is anything to look at.
 
     Raises:
-        ValueError: a number is none, or `histogram_freq` has no buckets to go with it.
+        ValueError: a number is none, or `histogram_freq` has nothing to look at.
     """
 
-    def __init__(self, update_freq: Any, histogram_freq: Any, *, has_histogram: bool) -> None:
+    def __init__(self, update_freq: Any, histogram_freq: Any, *, is_wanted: bool) -> None:
         if update_freq != "epoch" and not _is_count(update_freq):
             raise ValueError(
                 "update_freq must be 'epoch' or a number of batches, 1 or more. "
@@ -36,10 +36,10 @@ class Schedule:
                 "histogram_freq must be a number of epochs, 1 or more, or None. "
                 f"Received {histogram_freq!r}."
             )
-        if histogram_freq is not None and not has_histogram:
+        if histogram_freq is not None and not is_wanted:
             raise ValueError(
-                "histogram_freq needs histogram_buckets. Pass for instance "
-                "histogram_buckets=gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3."
+                "histogram_freq needs histogram_buckets, statistics or update_ratio. Pass for "
+                "instance histogram_buckets=gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3."
             )
         self._batches: float = math.inf if update_freq == "epoch" else update_freq
         self._epochs: float = histogram_freq or math.inf
@@ -55,7 +55,7 @@ class Schedule:
         return self._batches < math.inf
 
     def is_of_weights(self, epoch: int) -> bool:
-        """Whether the weights are counted after the epoch of this index."""
+        """Whether the weights are looked at after the epoch of this index."""
         return (epoch + 1) % self._epochs == 0
 
     @contextlib.contextmanager

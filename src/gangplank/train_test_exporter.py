@@ -23,7 +23,8 @@ from gangplank.metrics import (
 from gangplank.processes import PROCESS, checked_push_from, process_index
 from gangplank.publishing import Handler, Pushgateway, RunsPublisher
 from gangplank.schedule import Schedule
-from gangplank.weight_counter import WeightCounter
+from gangplank.weights import NativeBuckets
+from gangplank.weights_watch import WeightsWatch
 
 
 class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
@@ -51,16 +52,26 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             Prometheus sets it.
         metrics: Keras's names of the metrics to export, such as ["loss", "accuracy"]; each
             stands for its ``val_`` twin as well. All by default.
-        histogram_buckets: upper bounds of the weights' histogram, strictly increasing. No
-            histogram by default.
+        histogram_buckets: upper bounds of the weights' histogram, strictly increasing; or
+            `gangplank.NativeBuckets()`, whose bounds nobody has to choose, for a gateway and a
+            Prometheus that take native histograms; or both, as a tuple of two. No histogram by
+            default.
         handler: prometheus_client's push handler, for a gateway that wants authentication.
         ignore_exceptions: True logs that pushes fail, and that they succeed again. False aborts
             the run: a hook raises `PushError` where no push has succeeded yet, where one is
             refused for good, or where none succeeds for `timeout` seconds.
-        weights: which weights the histogram counts, "trainable" or "all", as
+        weights: which weights are looked at, "trainable" or "all", as
             `gangplank.weights_histogram` does.
-        histogram_freq: make the histogram every so many epochs; by default at the end of
-            training only. At the end of `evaluate` it is made in any case.
+        histogram_freq: look at the weights every so many epochs; by default at the end of
+            training only. At the end of `evaluate` that is done in any case.
+        histogram_per: "layer" or "variable" makes a histogram of each one, too, with the label
+            `layer` or `variable`.
+        statistics: "model", "layer" or "variable" shows `gangplank.weights_statistics` of it or of
+            each.
+        update_ratio: whether to show how far the weights have moved since they were last looked
+            at, or since the training began: ‖w - w before‖ / ‖w‖, of each layer, or of what
+            `statistics` names. The exporter then holds a copy of the weights, where they lie, and
+            another one while it compares them.
         update_freq: "epoch" shows the metrics at each epoch's end; a number of batches also after
             so many batches of training, at most once a second.
         grouping_key: further labels that tell the metrics of this run from others of the job.
@@ -92,12 +103,18 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         pgw_addr: str | None,
         job: str | None = None,
         metrics: Iterable[str] | None = None,
-        histogram_buckets: Iterable[float] | None = None,
+        histogram_buckets: Iterable[float]
+        | NativeBuckets
+        | tuple[NativeBuckets, Iterable[float]]
+        | None = None,
         handler: Handler | None = None,
         ignore_exceptions: bool = True,
         *,
         weights: Literal["trainable", "all"] = "trainable",
         histogram_freq: int | None = None,
+        histogram_per: Literal["model", "layer", "variable"] = "model",
+        statistics: Literal["model", "layer", "variable"] | None = None,
+        update_ratio: bool = False,
         update_freq: int | Literal["epoch"] = "epoch",
         grouping_key: Mapping[str, str] | None = None,
         push_from: Literal["first", "all"] = "first",
@@ -109,10 +126,11 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         super().__init__()
         self._model: Any = None
         self._gateway = Pushgateway(pgw_addr, job, grouping_key, handler, timeout)
-        self._counter = WeightCounter(histogram_buckets, weights)
-        bounds = self._counter.bounds
+        self._watch = WeightsWatch(
+            histogram_buckets, weights, histogram_per, statistics, update_ratio
+        )
         self._push_from = checked_push_from(push_from, grouping_key)
-        self._schedule = Schedule(update_freq, histogram_freq, has_histogram=bounds is not None)
+        self._schedule = Schedule(update_freq, histogram_freq, is_wanted=self._watch.is_wanted)
         chosen = checked_metrics(metrics)
         self._names = MetricNames(RESERVED, chosen)
         self.registry = CollectorRegistry() if registry is None else registry
@@ -133,9 +151,12 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             "job": job,
             "grouping_key": labels,
             "metrics": chosen,
-            "histogram_buckets": bounds,
+            "histogram_buckets": self._watch.buckets,
             "weights": weights,
             "histogram_freq": histogram_freq,
+            "histogram_per": histogram_per,
+            "statistics": statistics,
+            "update_ratio": update_ratio,
             "update_freq": update_freq,
             "push_from": push_from,
             "delete_on_end": delete_on_end,
@@ -183,7 +204,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._is_new_call = False  # whatever became of an evaluate that a callback called
-        self._schedule.begin_epoch(self._current(self._train))
+        run = self._current(self._train)
+        self._schedule.begin_epoch(run)
+        run.begin_epoch()
         self._publisher.raise_failure()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -199,26 +222,28 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         run = self._current(self._train)
         if self._schedule.is_of_weights(epoch):
-            self._count_weights(run)
-        self._show(run, logs, epochs_count=epoch + 1)
+            self._look_at_weights(run)
+        self._show(run, logs, epochs_count=epoch + 1, **run.end_epoch())
         self._publisher.push()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         run = self._current(self._train)
         self._names.warn_of_missing(logs or {}, validation=True)
-        self._count_weights(run)
+        self._look_at_weights(run)
         run.show({})
         self._end(run, "failed" if self._was_terminated(logs or {}) else "completed")
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if not self._is_validation():
             self._begin(self._test)
+        elif run := self._runs.innermost():
+            run.begin_validation()
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._is_validation():
             return
         run = self._current(self._test)
-        self._count_weights(run)
+        self._look_at_weights(run)
         self._show(run, logs)
         self._end(run, "completed")
 
@@ -231,7 +256,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._is_new_call = False
         with self._beginning:
             before = self._runs
-            self._runs = before.joined_by(phase.begin(self._model))
+            run = phase.begin(self._model)
+            self._runs = before.joined_by(run)
             if self._runs is before:
                 self._publisher.begin_inside(phase)
             else:
@@ -244,6 +270,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
                 stacklevel=3,
             )
         self._publisher.push()
+        if phase is self._train:
+            run.updates = self._watch.updates(run.model)
 
     def _current(self, phase: RunMetrics) -> Run:
         """The run of `phase` that a hook is of, which is shown again after one inside of it."""
@@ -265,6 +293,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def _end(self, run: Run, ending: Ending, *, is_unwinding: bool = False) -> None:
         run.status.end(ending)
+        run.updates = None  # which hold a copy of the weights
         self._runs.end(run)
         if self._runs.innermost() is not None:
             self._publisher.push()
@@ -283,6 +312,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         run.show(logs or {}, **own)
         self._names.warn_of_missing(logs or {}, validation=False)
 
-    def _count_weights(self, run: Run) -> None:
-        if self._counter.bounds is not None:
-            run.set_weights(self._counter.histogram(self.model if run.model is not None else None))
+    def _look_at_weights(self, run: Run) -> None:
+        if self._watch.is_wanted:
+            model = self.model if run.model is not None else None
+            run.set_weights(self._watch.report(model, run.updates, have_moved=run.has_trained))

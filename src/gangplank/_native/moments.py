@@ -51,13 +51,13 @@ def moments_of(values: NDArray[Any]) -> Rows:
 def _of_block(block: NDArray[Any]) -> Moments:
     with np.errstate(invalid="ignore"):  # which a signalling NaN would report
         values = block.astype(np.float64)
-    zero_count = values.size - np.count_nonzero(_magnitudes(block))
+    zero_count = values.size - int(np.count_nonzero(_magnitudes(block)))
     nan_count = infinite_count = 0
     with np.errstate(over="ignore", invalid="ignore"):
         total = _in_lanes(values)
         if not math.isfinite(total):
-            nan_count = np.count_nonzero(np.isnan(values))
-            infinite_count = np.count_nonzero(np.isinf(values))
+            nan_count = int(np.count_nonzero(np.isnan(values)))
+            infinite_count = int(np.count_nonzero(np.isinf(values)))
             values = values[np.isfinite(values)]
             total = _in_lanes(values)
         counts = values.size, nan_count, infinite_count, zero_count

@@ -96,6 +96,8 @@ def _from_message(message: Any) -> Metric:
         raise ValueError(f"the name of counter {message.name!r} does not end in _total")
     name = message.name.removesuffix("_total") if kind == "counter" else message.name
     family = Metric(name, message.help, kind)
+    from gangplank.metrics.messages import native_histogram
+
     field = "untyped" if kind == "unknown" else kind
     for metric in message.metric:
         if not metric.HasField(field):
@@ -104,9 +106,13 @@ def _from_message(message: Any) -> Metric:
         if len(labels) < len(metric.label):
             raise ValueError(f"two labels of the same name in {message.name!r}")
         timestamp = metric.timestamp_ms if metric.HasField("timestamp_ms") else None
-        for suffix, extra, value in _series(field, getattr(metric, field)):
-            series = Sample(message.name + suffix, labels | extra, float(value), timestamp)
+        value = getattr(metric, field)
+        for suffix, extra, number in _series(field, value):
+            series = Sample(message.name + suffix, labels | extra, float(number), timestamp)
             family.samples.append(series)
+        if field == "histogram" and (native := native_histogram(value)) is not None:
+            count = float(value.sample_count)
+            family.add_sample(family.name, labels, count, timestamp, native_histogram=native)
     return family
 
 
@@ -116,7 +122,6 @@ def _series(field: str, metric: Any) -> Iterator[tuple[str, dict[str, str], floa
         for quantile in metric.quantile:
             yield "", {"quantile": go_float(quantile.quantile)}, quantile.value
     elif field == "histogram":
-        # Native buckets have no text, also on a Pushgateway.
         for bucket in metric.bucket:
             yield "_bucket", {"le": go_float(bucket.upper_bound)}, bucket.cumulative_count
     else:

@@ -171,7 +171,8 @@ def _in_group(family: Metric, key: Labels) -> Metric:
         identity = sample.name, frozenset(labels.items())
         if identity in seen:
             raise RefusedError(f"{sample.name!r} was pushed twice with the same labels")
-        seen[identity] = Sample(sample.name, labels, _value(sample))
+        native = sample.native_histogram
+        seen[identity] = Sample(sample.name, labels, _value(sample), native_histogram=native)
     grouped.samples = list(seen.values())
     if family.type in ("histogram", "summary"):
         grouped.samples += _missing_totals(family, seen)

@@ -16,6 +16,7 @@ from prometheus_client import generate_latest
 from gangplank.gateway.api import groups_as_json
 from gangplank.gateway.bodies import RefusedError, from_protobuf, from_text
 from gangplank.gateway.groups import Groups, Labels, grouping_key
+from gangplank.metrics import Collected, without_native
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LARGEST_BODY = 8 << 20
@@ -94,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self._raw_path()
         if path == "/metrics":
-            self._answer(200, generate_latest(self.server.groups), _TEXT_FORMAT)
+            self._answer(200, *self._metrics())
         elif path == "/api/v1/metrics":
             self._answer(200, groups_as_json(self.server.groups), "application/json")
         elif path == "/":
@@ -147,6 +148,16 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(400, f"{error}\n".encode())
             else:
                 self._answer(status)
+
+    def _metrics(self) -> tuple[bytes, str]:
+        """What was pushed, in the protobuf format for who accepts it, else as text."""
+        groups = self.server.groups
+        if "application/vnd.google.protobuf" not in self.headers.get("Accept", ""):
+            return generate_latest(Collected(map(without_native, groups.collect()))), _TEXT_FORMAT
+        from gangplank.metrics.messages import messages
+        from gangplank.metrics.protobuf import CONTENT_TYPE, encoded
+
+        return encoded(messages(groups.collect())), CONTENT_TYPE
 
     def _push(self, key: Labels, body: bytes, *, replace: bool) -> None:
         families = from_protobuf(body) if self._is_protobuf() else from_text(body)

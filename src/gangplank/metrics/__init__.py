@@ -1,15 +1,20 @@
 """Values as Prometheus's samples: collectors, names, and the state of a run."""
 
+from gangplank.metrics.collected import Collected
 from gangplank.metrics.histogram_collector import HistogramCollector
+from gangplank.metrics.histogram_family import is_native, without_native
 from gangplank.metrics.metric_names import MetricNames, checked_metrics, is_label_name, number
 from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_metrics import RESERVED, Run, RunMetrics
 from gangplank.metrics.run_status import Ending
 from gangplank.metrics.runs import Runs
 from gangplank.metrics.shared_registry import register
+from gangplank.metrics.weights_metrics import STATISTICS, WeightsReport
 
 __all__ = [
     "RESERVED",
+    "STATISTICS",
+    "Collected",
     "Ending",
     "HistogramCollector",
     "MetricNames",
@@ -17,8 +22,11 @@ __all__ = [
     "Run",
     "RunMetrics",
     "Runs",
+    "WeightsReport",
     "checked_metrics",
     "is_label_name",
+    "is_native",
     "number",
     "register",
+    "without_native",
 ]

@@ -1,21 +1,14 @@
-"""Prometheus collectors that are handed what they show, and show it as a whole."""
+"""A Prometheus collector that is handed what it shows, and shows it as a whole."""
 
 import time
 from collections.abc import Iterable
-from typing import Protocol
 
-import prometheus_client
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
-
-class BucketCounts(Protocol):
-    """What a histogram is to its collector; `gangplank.WeightsHistogram` is one."""
-
-    def samples(self) -> list[tuple[float, int]]:
-        """Each upper bound, +inf the last, and how many values are at most that."""
+from gangplank.metrics.histogram_family import BucketCounts, histogram_family
+from gangplank.weights import NativeWeightsHistogram
 
 
 class HistogramCollector(Collector):
@@ -38,21 +31,16 @@ class HistogramCollector(Collector):
     ) -> None:
         self.name = name
         self.documentation = documentation
-        self._metric: HistogramMetricFamily | None = None
+        self._metric: Metric | None = None
         if registry is not None:
             registry.register(self)
 
-    def set(self, histogram: BucketCounts) -> None:
+    def set(self, histogram: BucketCounts | NativeWeightsHistogram) -> None:
         """Shows `histogram` from now on, created now: its buckets may be lower than before."""
-        metric = self._empty()
-        buckets = [(_le(bound), count) for bound, count in histogram.samples()]
-        metric.add_metric([], buckets, sum_value=None)
-        # The family itself adds a count only beside a sum, and a sum is not to be had with
-        # a negative first bound: a Pushgateway would show a count of 0.
-        metric.add_sample(f"{self.name}_count", {}, buckets[-1][1])
-        if _exposes_created():
-            metric.add_sample(f"{self.name}_created", {}, time.time())
-        self._metric = metric
+        no_labels: dict[str, str] = {}
+        self._metric = histogram_family(
+            self.name, self.documentation, [(no_labels, [histogram])], time.time()
+        )
 
     def clear(self) -> None:
         """Shows nothing until the next `set`."""
@@ -76,12 +64,3 @@ class HistogramCollector(Collector):
 
     def _empty(self) -> HistogramMetricFamily:
         return HistogramMetricFamily(self.name, self.documentation)
-
-
-def _le(bound: float) -> str:
-    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
-
-
-def _exposes_created() -> bool:
-    # prometheus_client has functions to turn this on and off, but none to ask.
-    return bool(getattr(prometheus_client.metrics, "_use_created", True))

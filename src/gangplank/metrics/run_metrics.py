@@ -10,17 +10,12 @@ from typing import Any, NamedTuple
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gangplank.metrics.histogram_collector import HistogramCollector
+from gangplank.metrics.epoch import EPOCH_GAUGES, LEARNING_RATE, Epoch
 from gangplank.metrics.metric_names import MetricNames, Value
 from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_status import STATUSES, RunStatus
-from gangplank.weights import WeightsHistogram
+from gangplank.metrics.weights_metrics import WEIGHTS_METRICS, WeightsMetrics, WeightsReport
 
-_HISTOGRAM = "model_weights"
-_HISTOGRAM_TEXT = (
-    "The model's weights by their value. Their sum is not known: where _sum is 0, as a Pushgateway "
-    "shows it, _sum / _count is no mean."
-)
 _TIME = "elapsed_time_seconds"
 
 _GAUGES = {
@@ -28,12 +23,12 @@ _GAUGES = {
     _TIME: "Time since the run began.",
     "model_parameters_count": "Parameters of the model, trainable and non-trainable.",
     "model_nan_weights": "Weights that are NaN, which the histogram does not count.",
+    **EPOCH_GAUGES,
 }
 
 RESERVED = (
-    *_GAUGES,
-    _HISTOGRAM,
-    *(f"{_HISTOGRAM}_{series}" for series in ("bucket", "count", "sum", "created")),
+    *(name for name in _GAUGES if name != LEARNING_RATE),  # which Keras may log, as the same
+    *WEIGHTS_METRICS,
     "status",
     "last_push_success_timestamp_seconds",
     *(f"push_failures{suffix}" for suffix in ("", "_total", "_created")),
@@ -85,12 +80,12 @@ class RunMetrics(Collector):
         run = self.run and self.run.or_outer()
         families: list[Metric] = []
         if run is not None:
-            gauges, histogram = run.shown or _Shown({}, None)
+            gauges, weights = run.shown or _Shown({}, None)
             seconds = run.status.seconds()
             if run.shown is not None or seconds >= _LONG:
                 gauges = {**gauges, _TIME: seconds}
             families += [self._gauge(name, value) for name, value in gauges.items()]
-            families += histogram.collect() if histogram is not None else []
+            families += weights.families if weights is not None else []
             families.append(self._status(run.status.current()))
         return [*families, *self.pushes.collect()]
 
@@ -98,14 +93,10 @@ class RunMetrics(Collector):
         """All but Keras's metrics, without samples, by which a registry refuses such names."""
         return [
             *map(self._gauge, _GAUGES),
-            *self.empty_histogram().describe(),
+            *WeightsMetrics(self.prefix, WeightsReport()).all_families(),
             self._status(),
             *self.pushes.describe(),
         ]
-
-    def empty_histogram(self) -> HistogramCollector:
-        """What shows the weights of a run."""
-        return HistogramCollector(self.prefix + _HISTOGRAM, _HISTOGRAM_TEXT)
 
     def _gauge(self, name: str, value: Value | None = None) -> Metric:
         text = self._documentation[name]
@@ -136,6 +127,8 @@ class Run:
         status: whether it goes on.
         shown: what was last shown of it.
         next_batch: the number of batches after which it is shown next.
+        updates: what compares its weights with those of the last report, if anything.
+        has_trained: whether an epoch has begun since that.
     """
 
     def __init__(self, phase: RunMetrics, model: Any) -> None:
@@ -145,10 +138,13 @@ class Run:
         self.status = RunStatus()
         self.shown: _Shown | None = None
         self.next_batch = 0.0
+        self.updates: Any = None
+        self.has_trained = True
+        self._epoch = Epoch()
         # A registry holds the run for ever, and the model may be large.
         self._model = None if model is None else weakref.ref(model)
         self._gauges: dict[str, Value] = {}
-        self._histogram: HistogramCollector | None = None
+        self._weights: WeightsMetrics | None = None
 
     @property
     def model(self) -> Any:
@@ -172,25 +168,39 @@ class Run:
             return None
         return int(sum(math.prod(variable.shape) for variable in self.model.weights))
 
-    def set_weights(self, histogram: WeightsHistogram | None) -> None:
-        """Sets the histogram of the weights, if there is one, for the next `show`."""
-        self._histogram = None
+    def begin_epoch(self) -> None:
+        """An epoch begins now."""
+        self.has_trained = True
+        self._epoch.begin(self.model)
+
+    def begin_validation(self) -> None:
+        """The epoch has trained; what comes is its validation."""
+        self._epoch.has_trained(self.model)
+
+    def end_epoch(self) -> dict[str, float]:
+        """The epoch ends now: its gauges, those that are known."""
+        return self._epoch.end(self.model)
+
+    def set_weights(self, report: WeightsReport | None) -> None:
+        """Sets what was found of the weights, if anything, for the next `show`."""
+        self.has_trained = False
+        self._weights = None
         self._gauges.pop("model_nan_weights", None)
-        if histogram is not None:
-            self._histogram = self.phase.empty_histogram()
-            self._histogram.set(histogram)
-            self._gauges["model_nan_weights"] = histogram.nan_count
+        if report is not None:
+            self._weights = WeightsMetrics(self.phase.prefix, report)
+            if report.nan_count is not None:
+                self._gauges["model_nan_weights"] = report.nan_count
 
     def show(self, logs: Mapping[str, Any], **own: float) -> None:
         """Shows what Keras logged and gangplank's own metrics, all at once.
 
         So neither a push nor a scrape mixes the gauges and the weights of two epochs.
         """
-        self._gauges |= self.phase.named(logs)
         self._gauges |= own
-        self.shown = _Shown(self._gauges.copy(), self._histogram)
+        self._gauges |= self.phase.named(logs)
+        self.shown = _Shown(self._gauges.copy(), self._weights)
 
 
 class _Shown(NamedTuple):
     gauges: Mapping[str, Value]
-    histogram: HistogramCollector | None
+    weights: WeightsMetrics | None

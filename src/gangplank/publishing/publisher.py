@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from gangplank.metrics import Collected
 from gangplank.publishing import process_end
 from gangplank.publishing.last_push import LastPush
 from gangplank.publishing.left_behind import LeftBehind
@@ -15,7 +16,7 @@ from gangplank.publishing.outage import Outage
 from gangplank.publishing.pace import Pace
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
-from gangplank.publishing.run_registry import Collected, RunRegistry
+from gangplank.publishing.run_registry import RunRegistry
 
 _logger = logging.getLogger(__name__)
 

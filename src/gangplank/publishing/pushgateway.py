@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request
 
@@ -16,7 +17,7 @@ from prometheus_client import CollectorRegistry, delete_from_gateway, pushadd_to
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from gangplank.metrics import is_label_name
+from gangplank.metrics import Collected, is_label_name, is_native
 from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
 from gangplank.publishing.proxy import proxy_for
 from gangplank.publishing.push_error import PushError, push_error
@@ -31,14 +32,8 @@ T = TypeVar("T")
 _PUSH = "The metrics of job {job!r} were not pushed to"
 _DELETION = "The group of job {job!r} was not deleted from"
 
-# Types as the text format of prometheus_client has them, in the protobuf format.
-_PROTOBUF = {
-    **{kind: kind.upper() for kind in ("counter", "gauge", "histogram", "summary")},
-    "info": "GAUGE",
-    "stateset": "GAUGE",
-    "gaugehistogram": "HISTOGRAM",
-    "unknown": "UNTYPED",
-}
+# With which a gateway may answer what it cannot read.
+_NO_PROTOBUF = (400, 406, 415)
 
 
 @dataclass
@@ -95,12 +90,13 @@ class Pushgateway:
     def push(self, metrics: Collector, timeout: float) -> None:
         """Pushes `metrics` within `timeout` seconds; what they do not name stays there (POST).
 
+        As text, or in the protobuf format where one of them is of native histograms.
+
         Raises:
             PushError: the gateway did not take it and has what it had before; or it did not
                 answer in time, and may yet take it.
         """
-        call = partial(pushadd_to_gateway, registry=metrics)
-        self.attempt(lambda: self._send(call, timeout), timeout)
+        self.attempt(lambda: self._push(list(metrics.collect()), timeout), timeout)
 
     def delete(self, timeout: float) -> None:
         """Removes the group within `timeout` seconds. Raises PushError where that failed."""
@@ -125,18 +121,39 @@ class Pushgateway:
         Raises:
             PushError: the gateway did not do it.
         """
+        from gangplank.metrics.messages import emptied
+
+        self._push_messages(lambda: map(emptied, families), timeout)
+
+    def _push(self, families: list[Metric], timeout: float) -> None:
+        if any(map(is_native, families)):
+            self._push_natively(families, timeout)
+        else:
+            self._send(partial(pushadd_to_gateway, registry=Collected(families)), timeout)
+
+    def _push_natively(self, families: list[Metric], timeout: float) -> None:
         # Here, since it takes 40 ms to load, and few need it.
-        from gangplank.metrics.protobuf import CONTENT_TYPE, MetricFamily, encoded
+        from gangplank.metrics.messages import messages
+
+        try:
+            self._push_messages(lambda: messages(families), timeout)
+        except PushError as error:
+            if not (isinstance(error.reason, HTTPError) and error.reason.code in _NO_PROTOBUF):
+                raise
+            raise error.with_more(
+                "It was pushed in Prometheus's protobuf format, as native histograms have to be. "
+                "If this gateway takes text only, pass upper bounds as histogram_buckets in place "
+                "of NativeBuckets()."
+            ) from None
+
+    def _push_messages(self, made: Callable[[], Iterable[Any]], timeout: float) -> None:
+        from gangplank.metrics.protobuf import CONTENT_TYPE, encoded
 
         handler = self.handler or self._own_handler
 
         def as_protobuf(url: str, method: str, timeout: float, headers: Any, data: bytes) -> Any:
             headers = [("Content-Type", CONTENT_TYPE)]
-            empty = [
-                MetricFamily(name=each.name, help=each.documentation, type=_PROTOBUF[each.type])
-                for each in families
-            ]
-            data = encoded(empty)
+            data = encoded(made())
             return handler(url=url, method=method, timeout=timeout, headers=headers, data=data)
 
         push = partial(pushadd_to_gateway, registry=CollectorRegistry())
@@ -261,7 +278,7 @@ def _checked_grouping_key(grouping_key: Any) -> dict[str, str]:
     for name, value in grouping_key.items():
         if not isinstance(name, str) or not is_label_name(name):
             raise ValueError(f"grouping_key must have label names as keys. Received {name!r}.")
-        if name in ("job", "le", "status", "class"):
+        if name in ("job", "le", "status", "class", "layer", "variable"):
             raise ValueError(
                 f"grouping_key must not name the label {name!r}, which gangplank sets itself."
             )

@@ -47,13 +47,3 @@ class RunRegistry(Collector):
             if family.name not in current and not family.name.startswith(absent)
         ]
         return [*others, *current.values()]
-
-
-class Collected(Collector):
-    """Metrics as they were when they were collected."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families

@@ -5,22 +5,38 @@ from gangplank.weights.buckets import (
     HISTOGRAM_WEIGHT_BUCKETS_1_0,
     finite_bounds,
 )
-from gangplank.weights.counting import weights_histogram, weights_histograms
+from gangplank.weights.counting import Counting, counting
+from gangplank.weights.functions import (
+    weights_histogram,
+    weights_histograms,
+    weights_statistics,
+)
 from gangplank.weights.histogram import WeightsHistogram
 from gangplank.weights.native_buckets import NativeBuckets
 from gangplank.weights.native_histogram import NativeWeightsHistogram
-from gangplank.weights.statistics import WeightsStatistics, weights_statistics
-from gangplank.weights.variables import checked_weights, weights_count
+from gangplank.weights.parts import PER, Parts, Per, checked_per, grouped, part_names
+from gangplank.weights.statistics import WeightsStatistics, statistics_of
+from gangplank.weights.variables import checked_weights, weight_arrays, weights_count
 
 __all__ = [
     "HISTOGRAM_WEIGHT_BUCKETS_0_3",
     "HISTOGRAM_WEIGHT_BUCKETS_1_0",
+    "PER",
+    "Counting",
     "NativeBuckets",
     "NativeWeightsHistogram",
+    "Parts",
+    "Per",
     "WeightsHistogram",
     "WeightsStatistics",
+    "checked_per",
     "checked_weights",
+    "counting",
     "finite_bounds",
+    "grouped",
+    "part_names",
+    "statistics_of",
+    "weight_arrays",
     "weights_count",
     "weights_histogram",
     "weights_histograms",

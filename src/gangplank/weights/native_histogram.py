@@ -77,6 +77,10 @@ class NativeWeightsHistogram:
         """How many weights were counted, NaN not among them."""
         return self.zero_count + sum(self.positive.values()) + sum(self.negative.values())
 
+    def samples(self) -> list[tuple[float, int]]:
+        """What classic buckets can tell: that `count` weights are at most +inf."""
+        return [(math.inf, self.count)]
+
     def to_bounds(self, bounds: Iterable[float]) -> WeightsHistogram:
         """The histogram of the same weights for upper bounds, such as those of a dashboard.
 

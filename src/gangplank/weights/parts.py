@@ -1,11 +1,15 @@
 """The weights of a model by layer or by variable, each under a name of its own."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Literal, TypeVar
 
 from gangplank import _native
+from gangplank.weights.counting import Counting
+from gangplank.weights.statistics import WeightsStatistics, statistics_of
 from gangplank.weights.variables import weight_arrays
+
+T = TypeVar("T")
 
 PER = ("model", "layer", "variable")
 
@@ -13,14 +17,14 @@ Per = Literal["model", "layer", "variable"]
 
 
 class Parts:
-    """What is known of each part of a model, from one pass over its weights.
+    """What is known of the parts of a model, from one pass over its weights for each counting.
 
     Arguments:
         model: as `weight_arrays` takes it.
         weights: the same.
         per: the smallest parts that are wanted.
-        bounds: the upper bounds to count with; None for no counts.
-        has_moments: whether moments are wanted.
+        countings: how to count.
+        has_moments: whether statistics are wanted.
 
     Raises:
         ValueError, TypeError, RuntimeError: as `weight_arrays` and `gangplank._native.measure` do.
@@ -31,38 +35,59 @@ class Parts:
         model: Any,
         weights: str,
         per: Per,
-        bounds: _native.Bounds | None,
+        countings: Sequence[Counting] = (),
         *,
-        has_moments: bool,
+        has_moments: bool = False,
     ) -> None:
-        paths, arrays = [], []
-        for path, array in weight_arrays(model, weights):
-            paths.append(path)
-            arrays.append(array)
-        self._paths = paths
-        self._per = per
-        groups: dict[str, list[Any]] = {}
-        for name, array in zip(part_names(paths, per), arrays, strict=True):
-            groups.setdefault(name, []).append(array)
-        measured = _native.measure(groups.values(), bounds, has_moments=has_moments)
-        self._measured = dict(zip(groups, measured, strict=True))
+        entries = list(weight_arrays(model, weights))
+        self._paths = [path for path, _ in entries]
+        self._names = part_names(self._paths, per)
+        self._countings = countings
+        groups = grouped(self._names, (array for _, array in entries))
+        ways: list[tuple[_native.Bounds | None, bool]] = [(None, True)]
+        if countings:
+            ways = [(each.bounds, each.has_moments or has_moments) for each in countings]
+        self._measured = [
+            dict(
+                zip(
+                    groups,
+                    _native.measure(groups.values(), bounds, has_moments=is_summed),
+                    strict=True,
+                )
+            )
+            for bounds, is_summed in ways
+        ]
 
-    def by(self, per: Per) -> dict[str, _native.Measured]:
-        """What is known of each layer or variable by its name, in Keras's order."""
-        if per == self._per:
-            return self._measured
-        inside: dict[str, dict[str, None]] = {}
-        names = zip(part_names(self._paths, per), part_names(self._paths, self._per), strict=True)
-        for name, smaller in names:
-            inside.setdefault(name, {})[smaller] = None
+    def histograms(self, per: Per) -> dict[str, tuple[Any, ...]]:
+        """A histogram for each counting, by the name of the part; that of the model is ""."""
+        by_counting = [
+            {name: each.histogram(part) for name, part in self._by(per, measured).items()}
+            for each, measured in zip(self._countings, self._measured, strict=True)
+        ]
+        return {name: tuple(found[name] for found in by_counting) for name in by_counting[0]}
+
+    def statistics(self, per: Per) -> dict[str, WeightsStatistics]:
+        """The statistics by the name of the part; that of the model is ""."""
         return {
-            name: _native.Measured.together(self._measured[smaller] for smaller in all_smaller)
-            for name, all_smaller in inside.items()
+            name: statistics_of(part) for name, part in self._by(per, self._measured[0]).items()
         }
 
-    def whole(self) -> _native.Measured:
-        """What is known of all weights together."""
-        return _native.Measured.together(self._measured.values())
+    def _by(self, per: Per, measured: dict[str, _native.Measured]) -> dict[str, _native.Measured]:
+        if per == "model":
+            return {"": _native.Measured.together(measured.values())}
+        smaller = grouped(part_names(self._paths, per), self._names)
+        return {
+            name: _native.Measured.together(measured[part] for part in dict.fromkeys(parts))
+            for name, parts in smaller.items()
+        }
+
+
+def grouped(names: Iterable[str], values: Iterable[T]) -> dict[str, list[T]]:
+    """The values that have the same name, by it, in the order in which the names come."""
+    groups: dict[str, list[T]] = {}
+    for name, value in zip(names, values, strict=True):
+        groups.setdefault(name, []).append(value)
+    return groups
 
 
 def part_names(paths: Sequence[str], per: Per) -> list[str]:

@@ -1,11 +1,9 @@
-"""Statistics of weights: `WeightsStatistics`, and `weights_statistics` to make one."""
+"""Statistics of weights: `WeightsStatistics`."""
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, overload
 
 from gangplank import _native
-from gangplank.weights.parts import PER, Parts, Per, checked_per
 
 
 @dataclass(frozen=True)
@@ -33,50 +31,6 @@ class WeightsStatistics:
     mean: float
     standard_deviation: float
     norm: float
-
-
-@overload
-def weights_statistics(
-    model: Any,
-    *,
-    per: Literal["model"] = ...,
-    weights: Literal["trainable", "all"] = ...,
-) -> WeightsStatistics: ...
-
-
-@overload
-def weights_statistics(
-    model: Any,
-    *,
-    per: Literal["layer", "variable"],
-    weights: Literal["trainable", "all"] = ...,
-) -> dict[str, WeightsStatistics]: ...
-
-
-def weights_statistics(
-    model: Any, *, per: Per = "model", weights: Literal["trainable", "all"] = "trainable"
-) -> WeightsStatistics | dict[str, WeightsStatistics]:
-    """The statistics of a model's weights, computed in float64 and where the weights lie.
-
-    Of weights in host memory they have the same bits whatever the number of threads. A sum of
-    squares that exceeds the greatest float64 number is infinite, or makes NaN.
-
-    Arguments:
-        model: as `weights_histogram` takes it.
-        per: "model" for all weights together, "layer" or "variable" for each one's.
-        weights: "trainable" or "all", as `weights_histogram` has it.
-
-    Returns:
-        The statistics; by layer or variable a dict from its path, in Keras's order.
-
-    Raises:
-        ValueError: `per` or `weights` is none of these words, or the model is not built.
-        TypeError, RuntimeError: as `weights_histogram` does.
-    """
-    parts = Parts(model, weights, checked_per(per, PER), None, has_moments=True)
-    if per == "model":
-        return statistics_of(parts.whole())
-    return {name: statistics_of(measured) for name, measured in parts.by(per).items()}
 
 
 def statistics_of(measured: _native.Measured) -> WeightsStatistics:

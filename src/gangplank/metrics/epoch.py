@@ -1,0 +1,78 @@
+"""What an epoch was like: how long it took, how many samples a second, at which learning rate."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+LEARNING_RATE = "learning_rate"
+EPOCH_GAUGES = {
+    LEARNING_RATE: "The optimizer's learning rate at the end of the last epoch.",
+    "epoch_time_seconds": "Time that the last epoch took, its validation included.",
+    "samples_per_second": "Samples of the last epoch over the time that it trained, without "
+    "its validation.",
+}
+
+
+class Epoch:
+    """The epoch of a run that goes on, if any."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._samples_before: float | None = None
+        self._trained: dict[str, float] = {}
+
+    def begin(self, model: Any) -> None:
+        """It begins now."""
+        self._samples_before = _samples(model)
+        self._trained = {}
+        self._began = time.monotonic()
+
+    def has_trained(self, model: Any) -> None:
+        """All of its batches are done. What comes is the validation, or its end."""
+        if self._began is None or self._trained:
+            return
+        seconds = time.monotonic() - self._began
+        before, after = self._samples_before, _samples(model)
+        if before is not None and after is not None and after > before and seconds > 0:
+            self._trained = {"samples_per_second": (after - before) / seconds}
+
+    def end(self, model: Any) -> dict[str, float]:
+        """It ends now: its gauges, those that are known."""
+        self.has_trained(model)
+        gauges = dict(self._trained)
+        if self._began is not None:
+            gauges["epoch_time_seconds"] = time.monotonic() - self._began
+        if (rate := _learning_rate(model)) is not None:
+            gauges[LEARNING_RATE] = rate
+        self._began = None
+        return gauges
+
+
+def _samples(model: Any) -> float | None:
+    """How many samples the loss was averaged over since Keras last reset it, where that is known.
+
+    Keras tells callbacks of batches, but not how large they are. A `train_step` of one's own may
+    average over anything.
+    """
+    try:
+        if not type(model).train_step.__module__.startswith("keras."):
+            return None
+        loss = next(metric for metric in model.metrics if metric.name == "loss")
+        return float(np.asarray(_on_host(loss.count)))
+    # There is no model, it is not compiled, or its framework reads no value here.
+    except Exception:
+        return None
+
+
+def _learning_rate(model: Any) -> float | None:
+    try:
+        return float(np.asarray(_on_host(model.optimizer.learning_rate)))
+    except Exception:
+        return None
+
+
+def _on_host(value: Any) -> Any:
+    from keras import ops
+
+    return ops.convert_to_numpy(value)

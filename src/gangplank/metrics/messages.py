@@ -1,0 +1,112 @@
+"""Metrics as messages of Prometheus's protobuf format, as their text says the same."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from prometheus_client.core import Metric
+from prometheus_client.samples import BucketSpan, NativeHistogram, Sample
+
+from gangplank.metrics.protobuf import MetricFamily
+
+# Types as prometheus_client has them, in the protobuf format.
+_TYPES = {
+    **{kind: kind.upper() for kind in ("counter", "gauge", "histogram", "summary")},
+    "info": "GAUGE",
+    "stateset": "GAUGE",
+    "gaugehistogram": "HISTOGRAM",
+    "unknown": "UNTYPED",
+}
+
+# Endings of samples that the text format of Prometheus shows as gauges of their own.
+_GAUGES = ("_created", "_gcount", "_gsum")
+
+
+def messages(families: Iterable[Metric]) -> Iterator[Any]:
+    """A message for each family, and for each of the gauges that the text makes of its samples."""
+    for family in families:
+        apart: dict[str, list[Sample]] = {}
+        samples: list[Sample] = []
+        for sample in family.samples:
+            suffix = sample.name.removeprefix(family.name)
+            (apart.setdefault(sample.name, []) if suffix in _GAUGES else samples).append(sample)
+        name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+        yield _message(name, family.documentation, _TYPES[family.type], samples)
+        for gauge, its_samples in apart.items():
+            yield _message(gauge, family.documentation, "GAUGE", its_samples)
+
+
+def emptied(family: Metric) -> Any:
+    """The message of a family without metrics, by the name that it has in the protobuf format."""
+    return _message(family.name, family.documentation, _TYPES[family.type], [])
+
+
+def _message(name: str, documentation: str, kind: str, samples: list[Sample]) -> Any:
+    message = MetricFamily(name=name, help=documentation, type=kind)
+    parts = {"HISTOGRAM": "le", "SUMMARY": "quantile"}
+    part = parts.get(kind, "")
+    metrics: dict[tuple[tuple[str, str], ...], Any] = {}
+    for sample in samples:
+        labels = tuple(label for label in sample.labels.items() if label[0] != part)
+        key = labels if part else (*labels, ("", str(len(metrics))))
+        metric = metrics.get(key)
+        if metric is None:
+            pairs = [{"name": label, "value": value} for label, value in labels]
+            metric = metrics[key] = message.metric.add(label=pairs)
+            if sample.timestamp is not None:
+                metric.timestamp_ms = int(float(sample.timestamp) * 1000)
+        _add(getattr(metric, kind.lower()), sample, part)
+    return message
+
+
+def _add(message: Any, sample: Sample, part: str) -> None:
+    """Puts the value of a sample where it belongs in a message."""
+    if sample.native_histogram is not None:
+        _add_native(message, sample.native_histogram)
+    elif not part:
+        message.value = sample.value
+    elif part in sample.labels and part == "le":
+        count = int(sample.value)
+        message.bucket.add(cumulative_count=count, upper_bound=float(sample.labels[part]))
+    elif part in sample.labels:
+        message.quantile.add(quantile=float(sample.labels[part]), value=sample.value)
+    elif sample.name.endswith("_sum"):
+        message.sample_sum = sample.value
+    elif sample.name.endswith("_count"):
+        message.sample_count = int(sample.value)
+
+
+def native_histogram(histogram: Any) -> NativeHistogram | None:
+    """The native buckets of a message of a histogram, where it has such."""
+    if not histogram.HasField("schema"):
+        return None
+    positive, negative = (
+        [BucketSpan(span.offset, span.length) for span in spans]
+        for spans in (histogram.positive_span, histogram.negative_span)
+    )
+    return NativeHistogram(
+        count_value=histogram.sample_count,
+        sum_value=histogram.sample_sum,
+        schema=histogram.schema,
+        zero_threshold=histogram.zero_threshold,
+        zero_count=histogram.zero_count,
+        pos_spans=positive,
+        neg_spans=negative,
+        pos_deltas=list(histogram.positive_delta),
+        neg_deltas=list(histogram.negative_delta),
+    )
+
+
+def _add_native(message: Any, native: NativeHistogram) -> None:
+    message.sample_count = int(native.count_value)
+    message.sample_sum = native.sum_value
+    message.schema = native.schema
+    message.zero_threshold = native.zero_threshold
+    message.zero_count = int(native.zero_count)
+    for spans, its_spans in (
+        (message.positive_span, native.pos_spans),
+        (message.negative_span, native.neg_spans),
+    ):
+        for offset, length in its_spans or ():
+            spans.add(offset=offset, length=length)
+    message.positive_delta.extend(native.pos_deltas or ())
+    message.negative_delta.extend(native.neg_deltas or ())

@@ -1,0 +1,126 @@
+"""What a model's weights look like, as metrics."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from prometheus_client.core import Metric
+
+from gangplank.metrics.histogram_family import histogram_family
+from gangplank.weights import NativeWeightsHistogram, Per, WeightsHistogram, WeightsStatistics
+
+Histograms = tuple[WeightsHistogram | NativeWeightsHistogram, ...]
+"""One histogram; or a native one and a classic one of the same weights."""
+
+_HISTOGRAMS: dict[Per, str] = {
+    "model": "The model's weights by their value.",
+    "layer": "The weights of each layer by their value.",
+    "variable": "The weights of each variable by their value.",
+}
+_NO_SUM = (
+    " Their sum is not known: where _sum is 0, as a Pushgateway shows it, _sum / _count is no mean."
+)
+STATISTICS = {
+    "zeros": ("zero_count", "Weights that are zero."),
+    "infinite": ("infinite_count", "Weights that are infinite."),
+    "nan": ("nan_count", "Weights that are NaN."),
+    "minimum": ("minimum", "The least finite weight."),
+    "maximum": ("maximum", "The greatest finite weight."),
+    "mean": ("mean", "The mean of the finite weights."),
+    "standard_deviation": ("standard_deviation", "The standard deviation of the finite weights."),
+    "norm": ("norm", "The L2 norm of the finite weights."),
+}
+_UPDATE_RATIO = "weights_update_ratio"
+_UPDATE_RATIO_TEXT = "The L2 norm of the change of the weights since the last one, over their own."
+
+WEIGHTS_METRICS = (
+    *(f"{per}_weights" for per in _HISTOGRAMS),
+    *(
+        f"{per}_weights_{series}"
+        for per in _HISTOGRAMS
+        for series in ("bucket", "count", "sum", "created")
+    ),
+    *(f"weights_{name}" for name in STATISTICS),
+    _UPDATE_RATIO,
+)
+"""Names, after ``gangplank_train_``, of the metrics of weights."""
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """What was found of a model's weights.
+
+    Attributes:
+        histograms: by "model", "layer" or "variable", of each layer or variable by its name; that
+            of the model has the name "".
+        statistics: by the name of a model, layer or variable.
+        update_ratios: the same.
+        statistics_per: "model", "layer" or "variable".
+        created: when they were found, in seconds of the Unix epoch.
+    """
+
+    histograms: Mapping[Per, Mapping[str, Histograms]] = field(default_factory=dict)
+    statistics: Mapping[str, WeightsStatistics] = field(default_factory=dict)
+    update_ratios: Mapping[str, float] = field(default_factory=dict)
+    statistics_per: Per = "model"
+    created: float = field(default_factory=time.time)
+
+    @property
+    def size(self) -> int | None:
+        """How many weights the model's histogram or the statistics are of, if there are such."""
+        if "model" in self.histograms:
+            histogram = self.histograms["model"][""][0]
+            return histogram.count + histogram.nan_count
+        statistics = self.statistics.values()
+        return sum(each.count + each.nan_count for each in statistics) if statistics else None
+
+    @property
+    def nan_count(self) -> int | None:
+        """How many weights the model's histogram leaves out; None where there is no histogram."""
+        of_model = self.histograms.get("model")
+        return None if of_model is None else of_model[""][0].nan_count
+
+
+class WeightsMetrics:
+    """A report as metrics.
+
+    Arguments:
+        prefix: begins their names.
+        report: what they show.
+    """
+
+    def __init__(self, prefix: str, report: WeightsReport) -> None:
+        self._prefix = prefix
+        self._report = report
+
+    @cached_property
+    def families(self) -> list[Metric]:
+        """Those that the report has values for, made when they are asked for."""
+        return [family for family in self.all_families() if family.samples]
+
+    def all_families(self) -> Iterator[Metric]:
+        """All that there may be, by which a registry refuses such names."""
+        report = self._report
+        for per, text in _HISTOGRAMS.items():
+            parts = report.histograms.get(per, {})
+            has_sum = any(
+                isinstance(h, NativeWeightsHistogram) for hs in parts.values() for h in hs
+            )
+            series = [(_labels(per, name), histograms) for name, histograms in parts.items()]
+            text = text if has_sum else text + _NO_SUM
+            yield histogram_family(f"{self._prefix}{per}_weights", text, series, report.created)
+        for name, (attribute, text) in STATISTICS.items():
+            values = {part: getattr(each, attribute) for part, each in report.statistics.items()}
+            yield self._gauge(f"weights_{name}", text, values)
+        yield self._gauge(_UPDATE_RATIO, _UPDATE_RATIO_TEXT, report.update_ratios)
+
+    def _gauge(self, name: str, text: str, values: Mapping[str, float]) -> Metric:
+        family = Metric(self._prefix + name, text, "gauge")
+        for part, value in values.items():
+            family.add_sample(family.name, _labels(self._report.statistics_per, part), value)
+        return family
+
+
+def _labels(per: Per, name: str) -> dict[str, str]:
+    return {} if per == "model" else {per: name}

@@ -1,0 +1,112 @@
+"""Native histograms and statistics, the whole way to a real Prometheus and its answers."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import awaited
+from test_prometheus import prometheus
+
+from gangplank import NativeBuckets, TrainTestExporter, weights_histogram, weights_statistics
+
+FLAG = "--enable-feature=native-histograms"
+BUCKETS = NativeBuckets()
+
+
+@pytest.fixture
+def deep():
+    """A model with a layer that is frozen and one that turns NaN."""
+    layers = [keras.layers.Dense(30, name=name) for name in ("first", "still", "broken")]
+    model = keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(2, name="head")])
+    model.compile("sgd", "mse")
+    return model
+
+
+class Breaks(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            kernel, bias = self.model.get_layer("broken").get_weights()
+            kernel[3, 5] = np.nan
+            self.model.get_layer("broken").set_weights([kernel, bias])
+
+
+def values(variables):
+    return np.concatenate([np.ravel(np.asarray(each.value)) for each in variables])
+
+
+def assert_tells_of(query, name, weights):
+    """The native histogram of this name is that of `weights`, by all that PromQL can ask."""
+    (series, count), *others = query(f"histogram_count({name})")
+    assert not others
+    assert count == weights.size
+    ((_, total),) = query(f"histogram_sum({name})")
+    assert total == pytest.approx(weights.astype(np.float64).sum(), rel=1e-12)
+    for share in (0.05, 0.5, 0.95):
+        ((_, estimate),) = query(f"histogram_quantile({share}, {name})")
+        exact = np.quantile(weights, share, method="inverted_cdf")
+        assert estimate == pytest.approx(exact, rel=2 ** (1 / 8) - 1)
+    return series
+
+
+def test_model_layers_and_variables(gateway, model, data, tmp_path):
+    exporter = TrainTestExporter(
+        gateway,
+        "digits",
+        histogram_buckets=BUCKETS,
+        histogram_per="variable",
+        ignore_exceptions=False,
+    )
+    model.fit(*data, epochs=2, callbacks=[exporter], verbose=0)
+    with prometheus(gateway, tmp_path, FLAG) as query:
+        awaited(lambda: query("histogram_count(gangplank_train_model_weights)"))
+        whole = values(model.trainable_variables)
+        series = assert_tells_of(query, "gangplank_train_model_weights", whole)
+        assert series["job"] == "digits"
+        for variable in model.trainable_variables:
+            name = f'gangplank_train_variable_weights{{variable="{variable.path}"}}'
+            assert_tells_of(query, name, values([variable]))
+        ((_, added),) = query("histogram_count(sum(gangplank_train_variable_weights))")
+        assert added == whole.size
+
+
+def test_classic_and_native_buckets_at_once(gateway, model, data, tmp_path):
+    bounds = (-0.5, 0.0, 0.5)
+    exporter = TrainTestExporter(
+        gateway, "digits", histogram_buckets=(BUCKETS, bounds), ignore_exceptions=False
+    )
+    model.fit(*data, epochs=1, callbacks=[exporter], verbose=0)
+    with prometheus(gateway, tmp_path) as query:  # one that takes classic ones
+        awaited(lambda: query("gangplank_train_model_weights_count"))
+        buckets = query("gangplank_train_model_weights_bucket")
+        counts = sorted((float(series["le"]), count) for series, count in buckets)
+        assert counts == weights_histogram(model, bounds).samples()
+    (tmp_path / "native").mkdir()
+    with prometheus(gateway, tmp_path / "native", FLAG) as query:
+        awaited(lambda: query("histogram_count(gangplank_train_model_weights)"))
+        assert_tells_of(query, "gangplank_train_model_weights", values(model.trainable_variables))
+
+
+def test_a_layer_that_is_nan_or_stands_still_is_seen(real_gateway, deep, tmp_path):
+    deep.get_layer("still").trainable = False
+    deep.compile("sgd", "mse")
+    exporter = TrainTestExporter(
+        real_gateway,
+        "digits",
+        statistics="layer",
+        update_ratio=True,
+        weights="all",
+        histogram_freq=1,
+        ignore_exceptions=False,
+    )
+    x = np.random.default_rng(0).normal(size=(64, 4))
+    deep.fit(x, x[:, :2], epochs=2, callbacks=[Breaks(), exporter], verbose=0)
+    with prometheus(real_gateway, tmp_path) as query:
+        awaited(lambda: query("gangplank_train_weights_norm"))
+        sick = query("gangplank_train_weights_nan > 0 or gangplank_train_weights_update_ratio == 0")
+        found = {series["layer"].rpartition("/")[2]: value for series, value in sick}
+        assert found == {"broken": 1, "still": 0}
+        for path, expected in weights_statistics(deep, per="layer", weights="all").items():
+            ((_, norm),) = query(f'gangplank_train_weights_norm{{layer="{path}"}}')
+            assert norm == pytest.approx(expected.norm, rel=1e-15)
+        assert query("gangplank_train_learning_rate")[0][1] == pytest.approx(0.01)
+        assert query("gangplank_train_samples_per_second")[0][1] > 0
+        assert query("gangplank_train_epoch_time_seconds")[0][1] > 0
