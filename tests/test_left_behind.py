@@ -230,7 +230,7 @@ def test_weights_that_can_no_longer_be_counted(gateway, model, data, monkeypatch
 
     def act(epoch, _):
         seen.append(awaited(lambda: "model_weights_count" in names(gateway)))
-        monkeypatch.setattr("gangplank.weight_counter.weights_histogram", fail)
+        monkeypatch.setattr("gangplank.weights_watch.Parts", fail)
 
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: epoch or act(epoch, _))
     with pytest.warns(UserWarning, match="the device is gone"):

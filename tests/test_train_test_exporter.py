@@ -10,6 +10,7 @@ from samples import metrics_of
 
 import gangplank
 from gangplank import TrainTestExporter, weights_histogram
+from gangplank.weights import Parts
 
 BUCKETS = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
 OWN_GAUGES = {"elapsed_time_seconds", "model_parameters_count"}
@@ -82,9 +83,9 @@ def test_metrics_and_weights_of_an_epoch_are_shown_at_once(model, data, monkeypa
 
     def looking(*arguments, **options):
         seen.append(shown(exporter, "train"))
-        return weights_histogram(*arguments, **options)
+        return Parts(*arguments, **options)
 
-    monkeypatch.setattr("gangplank.weight_counter.weights_histogram", looking)
+    monkeypatch.setattr("gangplank.weights_watch.Parts", looking)
     fit(model, data, exporter)
     assert [set(each) & {"epochs_count", "model_weights_count"} for each in seen] == [
         set(),
@@ -286,7 +287,7 @@ def test_a_histogram_that_is_no_longer_true_is_not_shown(model, data, monkeypatc
     def fail(*_, **__):
         raise RuntimeError("the device is gone")
 
-    monkeypatch.setattr("gangplank.weight_counter.weights_histogram", fail)
+    monkeypatch.setattr("gangplank.weights_watch.Parts", fail)
     with pytest.warns(UserWarning, match="no histogram of the weights: the device is gone"):
         exporter.on_train_end()
     assert not any("weights" in name for name in shown(exporter, "train"))

@@ -3,8 +3,6 @@
 import time
 from typing import Any
 
-import numpy as np
-
 LEARNING_RATE = "learning_rate"
 EPOCH_GAUGES = {
     LEARNING_RATE: "The optimizer's learning rate at the end of the last epoch.",
@@ -59,7 +57,7 @@ def _samples(model: Any) -> float | None:
         if not type(model).train_step.__module__.startswith("keras."):
             return None
         loss = next(metric for metric in model.metrics if metric.name == "loss")
-        return float(np.asarray(_on_host(loss.count)))
+        return float(loss.count)
     # There is no model, it is not compiled, or its framework reads no value here.
     except Exception:
         return None
@@ -67,12 +65,6 @@ def _samples(model: Any) -> float | None:
 
 def _learning_rate(model: Any) -> float | None:
     try:
-        return float(np.asarray(_on_host(model.optimizer.learning_rate)))
+        return float(model.optimizer.learning_rate)
     except Exception:
         return None
-
-
-def _on_host(value: Any) -> Any:
-    from keras import ops
-
-    return ops.convert_to_numpy(value)
