@@ -41,7 +41,8 @@ def finite_bounds(buckets: Iterable[float], argument: str) -> tuple[float, ...]:
     if not bounds:
         raise invalid(
             "hold at least one finite upper bound.",
-            "Pass for instance gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3, or gangplank.NativeBuckets().",
+            "Pass for instance gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3, or "
+            "gangplank.NativeBuckets().",
         )
     for i, bound in enumerate(bounds):
         if not math.isfinite(bound):
