@@ -53,7 +53,7 @@ def test_statistics_of_the_model(model, data):
 def test_the_update_ratio(model, data):
     snapshots = [model.get_weights()]
     note = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: snapshots.append(model.get_weights())
+        on_epoch_end=lambda *_: snapshots.append(model.get_weights())
     )
     exporter = TrainTestExporter(None, statistics="model", update_ratio=True, histogram_freq=1)
     model.fit(*data, epochs=3, callbacks=[note, exporter], verbose=0)
