@@ -53,6 +53,6 @@ def count(
         row = tensor.detach().resolve_neg().reshape(-1).view(patterns.dtype)
         for block in row.split(BLOCK):
             np.add.at(totals, *its_edges.totals(count_slots(block, patterns).cpu().numpy()))
-            if moments is not None:
+            if moments is not None and block.numel():
                 moments.append(moments_of(block.view(tensor.dtype)))
     return totals[:-1], int(totals[-1])
