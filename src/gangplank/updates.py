@@ -29,8 +29,7 @@ class Updates:
 
     def begin(self, model: Any) -> None:
         """Remembers the weights of `model`. Raises as `gangplank.weights_histogram` does."""
-        arrays = self._arrays(model)
-        self._before = {name: [ops.copy(each) for each in part] for name, part in arrays.items()}
+        self._remember(self._arrays(model))
 
     def look(self, model: Any, norms: Mapping[str, float]) -> None:
         """Compares the weights with the last ones, and remembers them in their place.
@@ -48,7 +47,10 @@ class Updates:
         self.ratios = {
             name: _ratio(part, norms[name]) for name, part in zip(known, measured, strict=True)
         }
-        self.begin(model)
+        self._remember(arrays)
+
+    def _remember(self, arrays: Mapping[str, list[Any]]) -> None:
+        self._before = {name: [ops.copy(each) for each in part] for name, part in arrays.items()}
 
     def _arrays(self, model: Any) -> dict[str, list[Any]]:
         entries = list(weight_arrays(model, self._weights))

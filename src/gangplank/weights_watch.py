@@ -108,9 +108,9 @@ class WeightsWatch:
         statistics = parts.statistics(self._updates_per) if is_summed else {}
         if updates is not None and have_moved:
             updates.look(model, {name: each.norm for name, each in statistics.items()})
-        kinds: tuple[Per, ...] = ("model", self._per) if self._countings else ()
+        shown: tuple[Per, ...] = ("model", self._per) if self._countings else ()
         return WeightsReport(
-            {per: parts.histograms(per) for per in kinds},
+            {per: parts.histograms(per) for per in dict.fromkeys(shown)},
             statistics if self._statistics is not None else {},
             updates.ratios if updates is not None else {},
             self._updates_per,

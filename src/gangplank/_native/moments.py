@@ -9,9 +9,10 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
+
+from gangplank._native.edges import IEEE
 
 # So many float64 values stay in a second cache of 512 KiB.
 BLOCK = 1 << 15
@@ -37,9 +38,6 @@ class Moments(NamedTuple):
     """The sum of their squared distances from their mean."""
     minimum: float
     maximum: float
-
-
-_FLOATS = tuple(map(np.dtype, (np.float64, np.float32, np.float16, ml_dtypes.bfloat16)))
 
 
 def moments_of(values: NDArray[Any]) -> Rows:
@@ -71,7 +69,7 @@ def _of_block(block: NDArray[Any]) -> Moments:
 
 def _magnitudes(block: NDArray[Any]) -> NDArray[Any]:
     """What is zero where `block` is, also where a thread takes subnormals for zero."""
-    return block.view(f"u{block.itemsize}") << 1 if block.dtype in _FLOATS else block
+    return block.view(f"u{block.itemsize}") << 1 if block.dtype in IEEE else block
 
 
 def _in_lanes(values: NDArray[np.float64]) -> float:

@@ -3,7 +3,13 @@
 from gangplank.metrics.collected import Collected
 from gangplank.metrics.histogram_collector import HistogramCollector
 from gangplank.metrics.histogram_family import is_native, without_native
-from gangplank.metrics.metric_names import MetricNames, checked_metrics, is_label_name, number
+from gangplank.metrics.metric_names import (
+    MetricNames,
+    checked_metrics,
+    exposed_name,
+    is_label_name,
+    number,
+)
 from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_metrics import RESERVED, Run, RunMetrics
 from gangplank.metrics.run_status import Ending
@@ -24,6 +30,7 @@ __all__ = [
     "Runs",
     "WeightsReport",
     "checked_metrics",
+    "exposed_name",
     "is_label_name",
     "is_native",
     "number",

@@ -6,6 +6,7 @@ from typing import Any
 from prometheus_client.core import Metric
 from prometheus_client.samples import BucketSpan, NativeHistogram, Sample
 
+from gangplank.metrics.metric_names import exposed_name
 from gangplank.metrics.protobuf import MetricFamily
 
 # Types as prometheus_client has them, in the protobuf format.
@@ -29,8 +30,7 @@ def messages(families: Iterable[Metric]) -> Iterator[Any]:
         for sample in family.samples:
             suffix = sample.name.removeprefix(family.name)
             (apart.setdefault(sample.name, []) if suffix in _GAUGES else samples).append(sample)
-        name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
-        yield _message(name, family.documentation, _TYPES[family.type], samples)
+        yield _message(exposed_name(family), family.documentation, _TYPES[family.type], samples)
         for gauge, its_samples in apart.items():
             yield _message(gauge, family.documentation, "GAUGE", its_samples)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from prometheus_client.core import Metric
 
 from gangplank._native import dtype_name, is_array, is_countable
 
@@ -149,6 +150,11 @@ def _twin(key: str) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
+
+
+def exposed_name(family: Metric) -> str:
+    """The name that a family has on a Pushgateway."""
+    return family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
 
 
 def is_label_name(name: str) -> bool:

@@ -8,7 +8,7 @@ from urllib.error import HTTPError
 
 from prometheus_client.core import Metric
 
-from gangplank.metrics import RunMetrics
+from gangplank.metrics import RunMetrics, exposed_name
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
 
@@ -155,7 +155,7 @@ def _by_name(families: Iterable[Metric], *, all_created: bool = False) -> dict[s
     """
     named = {}
     for family in families:
-        name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+        name = exposed_name(family)
         named[name] = Metric(name, family.documentation, family.type)
         created = f"{family.name}_created"
         is_created = any(sample.name == created for sample in family.samples)

@@ -24,7 +24,7 @@ class Parts:
         weights: the same.
         per: the smallest parts that are wanted.
         countings: how to count.
-        has_moments: whether statistics are wanted.
+        has_moments: whether statistics are wanted, which the first pass then makes.
 
     Raises:
         ValueError, TypeError, RuntimeError: as `weight_arrays` and `gangplank._native.measure` do.
@@ -46,7 +46,8 @@ class Parts:
         groups = grouped(self._names, (array for _, array in entries))
         ways: list[tuple[_native.Bounds | None, bool]] = [(None, True)]
         if countings:
-            ways = [(each.bounds, each.has_moments or has_moments) for each in countings]
+            ways = [(each.bounds, each.has_moments) for each in countings]
+            ways[0] = (countings[0].bounds, countings[0].has_moments or has_moments)
         self._measured = [
             dict(
                 zip(
