@@ -34,12 +34,12 @@ def from_text(body: bytes) -> dict[str, Metric]:
             if family.type not in TYPES:
                 raise ValueError(f"unknown metric type {family.type!r}")
             _check_names(family)
-            first = families.setdefault(text_name(family), family)
+            first = families.setdefault(exposed_name(family), family)
             if first is family:
                 continue
             # Of untyped metrics the parser yields each sample by itself.
             if {first.type, family.type} != {"unknown"}:
-                raise ValueError(f"second TYPE line for metric name {text_name(family)!r}")
+                raise ValueError(f"second TYPE line for metric name {exposed_name(family)!r}")
             first.samples.extend(family.samples)
     # The parser raises whatever its handling of strings comes upon.
     except Exception as error:
@@ -57,14 +57,14 @@ def from_protobuf(body: bytes) -> dict[str, Metric]:
         for message in decoded(body):
             family = _from_message(message)
             _check_names(family)
-            families[text_name(family)] = family  # of two the last, as a Pushgateway has it
+            families[exposed_name(family)] = family  # of two the last, as a Pushgateway has it
     # A text that is not UTF-8 is bytes, and fails wherever it is used.
     except (ValueError, TypeError, AttributeError) as error:
         raise RefusedError(f"protobuf parsing error: {error}") from error
     return families
 
 
-def text_name(family: Metric) -> str:
+def exposed_name(family: Metric) -> str:
     """A family's name in the text format. prometheus_client keeps a counter's without _total."""
     return family.name + ("_total" if family.type == "counter" else "")
 
