@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from gangplank.metrics import is_label_name
+from gangplank.metrics import exposed_name, is_label_name
 
 TYPES = ("counter", "gauge", "summary", "unknown", "histogram")  # as protobuf numbers them
 
@@ -62,11 +62,6 @@ def from_protobuf(body: bytes) -> dict[str, Metric]:
     except (ValueError, TypeError, AttributeError) as error:
         raise RefusedError(f"protobuf parsing error: {error}") from error
     return families
-
-
-def exposed_name(family: Metric) -> str:
-    """A family's name in the text format. prometheus_client keeps a counter's without _total."""
-    return family.name + ("_total" if family.type == "counter" else "")
 
 
 def go_float(value: float) -> str:
