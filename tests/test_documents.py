@@ -14,24 +14,15 @@ import pytest
 import report
 import trustme
 from conftest import PASSWORD_CONFIG, fetched, pushgateway
+from documents import ROOT, blocks
 from faulty import answering, serving
 from samples import metrics_of, status_of
 
 import gangplank
 
-ROOT = Path(__file__).parents[1]
 GATEWAY = "127.0.0.1:9091"
 
-
-def blocks(document, languages):
-    """The code of a document's blocks; it has none in other languages, outputs apart."""
-    text = (ROOT / document).read_text()
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    assert {language for language, _ in found} - {"text"} == {*languages}
-    return [[code for name, code in found if name == language] for language in languages]
-
-
-PYTHON, SHELL = blocks("README.md", ["python", "sh"])
+PYTHON, SHELL, _ = blocks("README.md", ["python", "sh", "promql"])
 SCRIPT, EMBEDDED, HISTOGRAM, COLLECTOR, NATIVE = PYTHON
 DEMO, CURL, INSTALL, TEST = SHELL
 RECIPES, (SCRAPE_CONFIG, ALERTS), (QUERY,) = blocks("docs/recipes.md", ["python", "yaml", "promql"])

@@ -4,12 +4,14 @@ import keras
 import numpy as np
 import pytest
 from conftest import awaited
+from documents import blocks
 from test_prometheus import prometheus
 
 from gangplank import NativeBuckets, TrainTestExporter, weights_histogram, weights_statistics
 
 FLAG = "--enable-feature=native-histograms"
 BUCKETS = NativeBuckets()
+_, _, (SICK,) = blocks("README.md", ["python", "sh", "promql"])
 
 
 @pytest.fixture
@@ -101,8 +103,7 @@ def test_a_layer_that_is_nan_or_stands_still_is_seen(real_gateway, deep, tmp_pat
     deep.fit(x, x[:, :2], epochs=2, callbacks=[Breaks(), exporter], verbose=0)
     with prometheus(real_gateway, tmp_path) as query:
         awaited(lambda: query("gangplank_train_weights_norm"))
-        sick = query("gangplank_train_weights_nan > 0 or gangplank_train_weights_update_ratio == 0")
-        found = {series["layer"].rpartition("/")[2]: value for series, value in sick}
+        found = {series["layer"].rpartition("/")[2]: value for series, value in query(SICK.strip())}
         assert found == {"broken": 1, "still": 0}
         for path, expected in weights_statistics(deep, per="layer", weights="all").items():
             ((_, norm),) = query(f'gangplank_train_weights_norm{{layer="{path}"}}')
