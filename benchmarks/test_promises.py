@@ -7,13 +7,13 @@ import statistics
 import subprocess
 import sys
 import textwrap
-import time
 
 import keras
 import ml_dtypes
 import numpy as np
 import pytest
 from contestants import CONTESTANTS, read_once
+from timing import least_median, medians
 from weights import normal
 
 import gangplank
@@ -23,52 +23,10 @@ from gangplank._native.edges import Bounds
 
 PRESET = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
 PRESET_21 = gangplank.HISTOGRAM_WEIGHT_BUCKETS_1_0
-LARGE = 10**8
 
 
 def irregular(bound_count):
     return np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count))
-
-
-def medians(*functions, rounds=9):
-    """The median time of each function in seconds, taken in turns."""
-    times = [[] for _ in functions]
-    for function in functions:
-        function()
-    for _ in range(rounds):
-        for function, taken in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            taken.append(time.perf_counter() - start)
-    return [statistics.median(taken) for taken in times]
-
-
-def least_median(function, *, rounds):
-    """Of five medians the least, in seconds: a time alone tells of the neighbours as well."""
-    return min(medians(function, rounds=rounds)[0] for _ in range(5))
-
-
-@pytest.fixture
-def promise(benchmark, capsys):
-    """Keeps what was measured, prints it, and holds it against what is promised."""
-
-    def keep(what, measured, least, aim, unit=""):
-        is_at_most = least > aim
-        benchmark.group = "promises"
-        benchmark.extra_info.update(
-            promise=what, measured=measured, least=least, aim=aim, unit=unit
-        )
-        benchmark.pedantic(lambda: None)
-        with capsys.disabled():
-            print(f"\n{what}: {measured:.3g}{unit}, promised {least:g}{unit}, aim {aim:g}{unit}")
-        assert measured <= least if is_at_most else measured >= least
-
-    return keep
-
-
-@pytest.fixture(scope="module")
-def weights():
-    return normal(LARGE)
 
 
 def times_over_reading(weights, bounds):

@@ -23,6 +23,10 @@ import numba
 import numpy as np
 
 import gangplank
+from gangplank import _native
+from gangplank.metrics.histogram_family import histogram_family
+from gangplank.metrics.messages import messages
+from gangplank.metrics.protobuf import encoded
 
 PRESET = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
 
@@ -97,6 +101,35 @@ def on_the_same_array():
     yield report("float64, over reading", over, 2.5, 1.5)
 
 
+def what_weights_look_like():
+    weights = np.random.default_rng(10).standard_normal(10**8, np.float32)
+    weights *= np.float32(0.1)
+    native, reading = partial(count, [weights], gangplank.NativeBuckets()), partial(total, weights)
+    yield report("native schema 3, over reading", ratio(native, reading), 8, 4)
+    statistics_alone = partial(gangplank.weights_statistics, [weights])
+    yield report("statistics alone, over reading", ratio(statistics_alone, reading), 2.0, 1.2)
+    bounds = _native.Bounds.of(PRESET)
+    both = partial(_native.measure, [[weights]], bounds, has_moments=True)
+    over = ratio(both, partial(_native.measure, [[weights]], bounds))
+    yield report("13 bounds with statistics, over without", over, 1.6, 1.15)
+    layers = {f"{i}/kernel": part for i, part in enumerate(weights.reshape(100, 10**6))}
+    over = ratio(lambda: gangplank.weights_histograms(layers, PRESET), lambda: count(layers))
+    yield report("100 layers of 1e6, over the whole at once", over, 1.15, 1.02)
+
+
+def pushes_of_layers():
+    weights = np.random.default_rng(11).normal(0, 0.1, (1000, 10**4))
+    layers = {f"{i}/kernel": of_layer for i, of_layer in enumerate(weights)}
+    histograms = gangplank.weights_histograms(layers, gangplank.NativeBuckets())
+    series = [({"layer": layer}, [histogram]) for layer, histogram in histograms.items()]
+
+    def push():
+        return encoded(messages([histogram_family("layer_weights", "", series, 0)]))
+
+    yield report("a push of 1,000 layers, a layer", len(push()) / 1e6, 1.5, 0.7, " kB")
+    yield report("to serialize all", 1e3 * fastest(push, 15), 100, 20, " ms")
+
+
 def against_others():
     weights = np.random.default_rng(7).standard_normal(10**7, np.float32) * np.float32(0.1)
     speed = ratio(lambda: searched(weights, PRESET), lambda: count([weights]), 7)
@@ -125,6 +158,10 @@ def small_ones():
     variables = [keras.Variable(values, dtype="float32") for _ in range(5000)]
     taken = 1e6 * fastest(lambda: count(variables), 15) / 5000
     yield report("5,000 variables, each", taken, 25, 5, " µs")
+    for kind, buckets in (("13 bounds", PRESET), ("native", gangplank.NativeBuckets())):
+        apart = partial(gangplank.weights_histograms, variables, buckets, per="variable")
+        taken = 1e6 * fastest(apart, 15) / 5000
+        yield report(f"5,000 variables with histograms of their own, {kind}", taken, 40, 8, " µs")
 
 
 def peak_memory():
@@ -154,6 +191,9 @@ def first_calls():
 
 if __name__ == "__main__":
     count([np.zeros(10**7, np.float32)])
-    parts = (on_the_same_array, against_others, small_ones, peak_memory, first_calls)
+    parts = (
+        *(on_the_same_array, what_weights_look_like, pushes_of_layers, against_others),
+        *(small_ones, peak_memory, first_calls),
+    )
     outcomes = [kept for part in parts for kept in part()]
     sys.exit(not all(outcomes))
