@@ -57,12 +57,15 @@ def trained(model, gateway, train):
             push_from,
             histogram_buckets=BOUNDS,
             histogram_freq=1,
+            statistics="model",
+            update_ratio=True,
             ignore_exceptions=False,
             push_from=push_from,
         )
         train(model, [pushing, exporter])
     histogram = weights_histogram(model, BOUNDS)
-    return {"counts": histogram.counts.tolist(), "is_pushing": pushing.runs}
+    norm = gangplank.weights_statistics(model).norm
+    return {"counts": histogram.counts.tolist(), "norm": norm, "is_pushing": pushing.runs}
 
 
 def fit(model, callbacks):
@@ -82,6 +85,12 @@ def in_a_loop(step):
         hooks.on_train_end(logs)
 
     return train
+
+
+def expected(arrays):
+    """The same as NumPy says it of the whole arrays."""
+    norm = np.sqrt(sum(np.square(array.astype(np.float64)).sum() for array in arrays))
+    return {"expected": counted(arrays), "expected_norm": norm}
 
 
 def counted(arrays):
@@ -109,7 +118,7 @@ def jax_processes(index, port, gateway):
     model = compiled_model()
     said = trained(model, gateway, fit)
     values = [variable.value for variable in model.trainable_variables]
-    said["expected"] = counted([np.asarray(process_allgather(v, tiled=True)) for v in values])
+    said |= expected([np.asarray(process_allgather(v, tiled=True)) for v in values])
     said["whole_here"] = [value.is_fully_addressable for value in values]
 
     others = [device for device in jax.devices() if device.process_index != index]
@@ -130,7 +139,7 @@ def jax_devices(index, port, gateway):
     keras.distribution.set_distribution(keras.distribution.DataParallel())
     model = compiled_model()
     said = trained(model, gateway, fit)
-    said["expected"] = counted(model.get_weights()[:4] + model.get_weights()[6:])
+    said |= expected(model.get_weights()[:4] + model.get_weights()[6:])
 
     distribute(keras.distribution.list_devices())
     model = compiled_model()
@@ -159,7 +168,7 @@ def tensorflow_devices(index, port, gateway):
     with strategy.scope():
         model = compiled_model()
     said = trained(model, gateway, fit)
-    said["expected"] = counted([v.numpy() for v in model.trainable_variables])
+    said |= expected([v.numpy() for v in model.trainable_variables])
     said["replicas"] = len(model.trainable_variables[0].value.values)
     return said
 
@@ -189,7 +198,7 @@ def tensorflow_processes(index, port, gateway):
         return strategy.reduce("SUM", strategy.run(on_replica), axis=None)
 
     said = trained(model, gateway, in_a_loop(step))
-    said["expected"] = counted([v.numpy() for v in model.trainable_variables])
+    said |= expected([v.numpy() for v in model.trainable_variables])
     said["replicas"] = strategy.num_replicas_in_sync
     return said
 
@@ -215,7 +224,7 @@ def torch_processes(index, port, gateway):
         return loss.detach()
 
     said = trained(model, gateway, in_a_loop(step))
-    said["expected"] = counted([v.numpy() for v in model.trainable_variables])
+    said |= expected([v.numpy() for v in model.trainable_variables])
     torch.distributed.destroy_process_group()
     return said
 

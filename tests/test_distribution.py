@@ -71,9 +71,14 @@ def assert_all_is_right(answers, groups):
     for answer in answers:
         assert answer["counts"] == answer["expected"] == answers[0]["counts"]
         assert sum(answer["counts"]) == WEIGHTS
+        assert answer["norm"] == pytest.approx(answer["expected_norm"], rel=1e-12)
     for group in groups:
         assert group["gangplank_train_epochs_count"] == 2
         assert group["gangplank_train_model_weights_count"] == WEIGHTS
+    for group in groups[1:]:  # of the run that all pushed, whose weights are those of the answers
+        assert group["gangplank_train_weights_norm"] == answers[0]["norm"]
+        assert 0 < group["gangplank_train_weights_update_ratio"] < 1
+    assert len({group["gangplank_train_weights_update_ratio"] for group in groups[1:]}) == 1
 
 
 @only_on["jax"]

@@ -15,6 +15,7 @@ TYPES = ("counter", "gauge", "summary", "unknown", "histogram")  # as protobuf n
 _NAME = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
 # The parser would rename it.
 _COUNTER = re.compile(r"^# TYPE (\S+(?<!_total)) counter$", re.MULTILINE)
+_HISTOGRAM = re.compile(r"^# TYPE (\S+) histogram$", re.MULTILINE)
 
 
 class RefusedError(ValueError):
@@ -30,7 +31,7 @@ def from_text(body: bytes) -> dict[str, Metric]:
             raise ValueError("unexpected end of input")
         if counter := _COUNTER.search(text):
             raise ValueError(f"the name of counter {counter[1]!r} does not end in _total")
-        for family in text_string_to_metric_families(text):
+        for family in text_string_to_metric_families(_without_native(text)):
             if family.type not in TYPES:
                 raise ValueError(f"unknown metric type {family.type!r}")
             _check_names(family)
@@ -73,6 +74,17 @@ def go_float(value: float) -> str:
     first, whole, fraction = digits.groups()
     mantissa = f"{first}.{whole}{fraction}".rstrip("0").rstrip(".")
     return f"{mantissa}e+{len(whole):02}"
+
+
+def _without_native(text: str) -> str:
+    """The text without what prometheus_client writes of native histograms: their bare names.
+
+    A Pushgateway reads over these, and the parser would take what follows for untyped metrics.
+    """
+    if not (names := _HISTOGRAM.findall(text)):
+        return text
+    bare = re.compile(rf"^(?:{'|'.join(map(re.escape, names))})[ \t{{].*\n", re.MULTILINE)
+    return bare.sub("", text)
 
 
 def _check_names(family: Metric) -> None:

@@ -1,0 +1,102 @@
+"""Pushes that have native histograms: what handlers are given, and gateways that refuse them."""
+
+import numpy as np
+import prometheus_client
+import pytest
+from conftest import LATE, fetched, request
+from faulty import answering, serving
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import default_handler
+from samples import metrics_of
+from test_gateway_api import groups
+from test_retries import failing
+
+from gangplank import HistogramCollector, NativeBuckets, TrainTestExporter, weights_histogram
+from gangplank.metrics.messages import native_histogram
+from gangplank.metrics.protobuf import CONTENT_TYPE, decoded
+from gangplank.publishing import Pushgateway
+from gangplank.publishing.push_error import PushError
+
+OTHERS = {"gangplank_train_loss", "gangplank_train_epochs_count", "gangplank_train_status"}
+
+
+@pytest.fixture
+def registry():
+    registry = CollectorRegistry()
+    Gauge("loss", "The loss.", registry=registry).set(0.5)
+    histogram = weights_histogram(np.array([0.25, -0.5, 0.0]), NativeBuckets())
+    HistogramCollector("weights", "Weights.", registry).set(histogram)
+    return registry
+
+
+def pushed(address, registry):
+    Pushgateway(address, "job", None, None, 10.0).push(registry, LATE)
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "406 Not Acceptable", "415 Unsupported"])
+def test_a_gateway_that_takes_text_only(registry, status):
+    refusing = serving(answering(status, b"text format parsing error"))
+    with refusing as address, pytest.raises(PushError, match=f"it answered {status}") as caught:
+        pushed(address, registry)
+    assert "pass upper bounds as histogram_buckets in place of NativeBuckets()" in str(caught.value)
+
+
+def test_a_refusal_of_another_kind_does_not_speak_of_formats(registry):
+    with serving(answering("401 Unauthorized")) as address, pytest.raises(PushError) as caught:
+        pushed(address, registry)
+    assert "NativeBuckets" not in str(caught.value)
+
+
+def test_all_metrics_come_in_one_push_through_the_handler(gateway, model, data):
+    pushes = []
+
+    def handler(url, method, timeout, headers, data):
+        pushes.append((method, dict(headers), data))
+        return default_handler(url, method, timeout, headers, data)
+
+    exporter = TrainTestExporter(
+        gateway,
+        "digits",
+        handler=handler,
+        histogram_buckets=NativeBuckets(),
+        histogram_per="layer",
+        ignore_exceptions=False,
+    )
+    model.fit(*data, epochs=1, callbacks=[exporter], verbose=0)
+    method, headers, body = pushes[-1]
+    assert (method, headers) == ("POST", {"Content-Type": CONTENT_TYPE})
+    families = {family.name: family for family in decoded(body)}
+    assert families.keys() >= OTHERS
+    ((_, group),) = groups(gateway).items()
+    assert group.keys() >= families.keys() | {"gangplank_train_layer_weights"}
+    layers = [
+        native_histogram(metric.histogram)
+        for metric in families["gangplank_train_layer_weights"].metric
+    ]
+    assert sum(native.count_value for native in layers) == model.count_params()
+
+
+def test_what_may_pass_is_tried_again(gateway, model, data):
+    handler, _ = failing(2, "503 Unavailable")
+    exporter = TrainTestExporter(
+        gateway, "digits", handler=handler, histogram_buckets=NativeBuckets()
+    )
+    model.fit(*data, epochs=1, callbacks=[exporter], verbose=0)
+    metrics = metrics_of(gateway, "digits")
+    assert metrics["gangplank_train_push_failures_total"] == 2
+    assert metrics["gangplank_train_model_weights_count"] == model.count_params()
+
+
+def test_what_a_user_pushes_as_text(gateway, registry):
+    """prometheus_client's text has the native histogram's one bucket, for both gateways."""
+    prometheus_client.push_to_gateway(gateway, "job", registry)
+    assert 'weights_bucket{instance="",job="job",le="+Inf"} 3' in fetched(
+        f"http://{gateway}/metrics"
+    )
+
+
+def test_a_classic_histogram_in_the_place_of_a_native_one(gateway, registry):
+    pushed(gateway, registry)
+    text = b'# TYPE weights histogram\nweights_bucket{le="+Inf"} 1\nweights_count 1\n'
+    assert request(gateway, "POST", "/metrics/job/job", text) == (200, "")
+    assert metrics_of(gateway, "job")["weights_count"] == 1
