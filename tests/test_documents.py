@@ -25,7 +25,7 @@ GATEWAY = "127.0.0.1:9091"
 PYTHON, SHELL, _ = blocks("README.md", ["python", "sh", "promql"])
 SCRIPT, EMBEDDED, HISTOGRAM, COLLECTOR, NATIVE = PYTHON
 DEMO, CURL, INSTALL, TEST = SHELL
-RECIPES, (SCRAPE_CONFIG, ALERTS), (QUERY,) = blocks("docs/recipes.md", ["python", "yaml", "promql"])
+RECIPES, (SCRAPE_CONFIG, ALERTS), QUERIES = blocks("docs/recipes.md", ["python", "yaml", "promql"])
 LOOP, SEARCH, SCRAPED, SHARED = RECIPES
 ((PASSWORD, TOKEN, CERTIFICATE),) = blocks("docs/authentication.md", ["python"])
 
@@ -218,13 +218,14 @@ def test_scraping(run, port, monkeypatch):
         thread.join()
 
 
-def test_scrape_config_and_query(tmp_path):
+def test_scrape_config_and_queries(tmp_path):
     config = tmp_path / "prometheus.yml"
     config.write_text(SCRAPE_CONFIG)
     assert "SUCCESS" in shell(f"promtool check config {config}")
     rules = tmp_path / "rules.yml"
-    rules.write_text(f"groups: [{{name: a, rules: [{{record: a, expr: '{QUERY.strip()}'}}]}}]\n")
-    assert "SUCCESS: 1 rules" in shell(f"promtool check rules {rules}")
+    records = ", ".join(f"{{record: a{i}, expr: '{q.strip()}'}}" for i, q in enumerate(QUERIES))
+    rules.write_text(f"groups: [{{name: a, rules: [{records}]}}]\n")
+    assert "SUCCESS: 2 rules" in shell(f"promtool check rules {rules}")
     rules.write_text(ALERTS)
     assert "SUCCESS: 2 rules" in shell(f"promtool check rules {rules}")
 

@@ -11,6 +11,7 @@ from gangplank import NativeBuckets, TrainTestExporter, weights_histogram, weigh
 
 FLAG = "--enable-feature=native-histograms"
 BUCKETS = NativeBuckets()
+X = np.random.default_rng(0).normal(size=(64, 4))
 _, _, (SICK,) = blocks("README.md", ["python", "sh", "promql"])
 
 
@@ -37,8 +38,7 @@ def values(variables):
 
 def assert_tells_of(query, name, weights):
     """The native histogram of this name is that of `weights`, by all that PromQL can ask."""
-    (series, count), *others = query(f"histogram_count({name})")
-    assert not others
+    ((_, count),) = query(f"histogram_count({name})")
     assert count == weights.size
     ((_, total),) = query(f"histogram_sum({name})")
     assert total == pytest.approx(weights.astype(np.float64).sum(), rel=1e-12)
@@ -46,28 +46,29 @@ def assert_tells_of(query, name, weights):
         ((_, estimate),) = query(f"histogram_quantile({share}, {name})")
         exact = np.quantile(weights, share, method="inverted_cdf")
         assert estimate == pytest.approx(exact, rel=2 ** (1 / 8) - 1)
-    return series
 
 
-def test_model_layers_and_variables(gateway, model, data, tmp_path):
-    exporter = TrainTestExporter(
-        gateway,
-        "digits",
-        histogram_buckets=BUCKETS,
-        histogram_per="variable",
-        ignore_exceptions=False,
-    )
-    model.fit(*data, epochs=2, callbacks=[exporter], verbose=0)
+def test_model_layers_and_variables(gateway, deep, tmp_path):
+    exporters = [
+        TrainTestExporter(
+            gateway, per, histogram_buckets=BUCKETS, histogram_per=per, ignore_exceptions=False
+        )
+        for per in ("layer", "variable")
+    ]
+    deep.fit(X, X[:, :2], epochs=2, callbacks=exporters, verbose=0)
+    whole = values(deep.trainable_variables)
     with prometheus(gateway, tmp_path, FLAG) as query:
         awaited(lambda: query("histogram_count(gangplank_train_model_weights)"))
-        whole = values(model.trainable_variables)
-        series = assert_tells_of(query, "gangplank_train_model_weights", whole)
-        assert series["job"] == "digits"
-        for variable in model.trainable_variables:
+        for layer in deep.layers:
+            path = layer.kernel.path.removesuffix("/kernel")
+            name = f'gangplank_train_layer_weights{{layer="{path}"}}'
+            assert_tells_of(query, name, values(layer.trainable_variables))
+        for variable in deep.trainable_variables:
             name = f'gangplank_train_variable_weights{{variable="{variable.path}"}}'
             assert_tells_of(query, name, values([variable]))
-        ((_, added),) = query("histogram_count(sum(gangplank_train_variable_weights))")
-        assert added == whole.size
+        for per in ("layer", "variable"):
+            assert_tells_of(query, f'gangplank_train_model_weights{{job="{per}"}}', whole)
+            assert_tells_of(query, f"sum(gangplank_train_{per}_weights)", whole)
 
 
 def test_classic_and_native_buckets_at_once(gateway, model, data, tmp_path):
@@ -99,8 +100,7 @@ def test_a_layer_that_is_nan_or_stands_still_is_seen(real_gateway, deep, tmp_pat
         histogram_freq=1,
         ignore_exceptions=False,
     )
-    x = np.random.default_rng(0).normal(size=(64, 4))
-    deep.fit(x, x[:, :2], epochs=2, callbacks=[Breaks(), exporter], verbose=0)
+    deep.fit(X, X[:, :2], epochs=2, callbacks=[Breaks(), exporter], verbose=0)
     with prometheus(real_gateway, tmp_path) as query:
         awaited(lambda: query("gangplank_train_weights_norm"))
         found = {series["layer"].rpartition("/")[2]: value for series, value in query(SICK.strip())}
