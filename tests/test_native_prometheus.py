@@ -33,7 +33,7 @@ class Breaks(keras.callbacks.Callback):
 
 
 def values(variables):
-    return np.concatenate([np.ravel(np.asarray(each.value)) for each in variables])
+    return np.concatenate([np.ravel(each.numpy()) for each in variables])
 
 
 def assert_tells_of(query, name, weights):
