@@ -46,13 +46,17 @@ class Measured:
         self.add((buckets, counts[buckets]), None)
         self.rows += rows
 
-    def totals(self) -> list[tuple[int, int]]:
+    def totals(self) -> Totals:
         """The buckets that have values, ascending, and how many; of NaN that of B + 1."""
-        together: dict[int, int] = {}
-        for buckets, counts in self._totals:
-            for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
-                together[bucket] = together.get(bucket, 0) + count
-        return sorted(together.items())
+        if not self._totals:
+            return np.empty(0, np.intp), np.empty(0, np.int64)
+        buckets, counts = map(np.concatenate, zip(*self._totals, strict=True))
+        order = buckets.argsort(kind="stable")
+        buckets, counts = buckets[order], counts[order]
+        is_first = np.ones(buckets.size, np.bool_)
+        np.not_equal(buckets[1:], buckets[:-1], out=is_first[1:])
+        firsts = is_first.nonzero()[0]
+        return buckets[firsts], np.add.reduceat(counts, firsts)
 
     def counts(self, bounds: Bounds) -> tuple[NDArray[np.int64], int]:
         """Counts a bucket, int64, shape (B + 1,), and the number of NaN."""

@@ -1,7 +1,7 @@
 """Families of histograms whose counts are known, classic ones and native ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from operator import sub
 from typing import Protocol
 
 import prometheus_client
@@ -87,19 +87,20 @@ def _spans(side: Mapping[int, int]) -> tuple[list[BucketSpan], list[int]]:
     """Runs of buckets, each by its distance from the one before and its length; and their counts,
     each less the one before.
     """
-    spans: list[BucketSpan] = []
-    counts = [0]
-    end = 0  # of the last span
+    runs: list[tuple[int, int]] = []  # the distance of each, and how many counts come before it
+    counts: list[int] = []
+    end = 0  # of the last run
     for index, count in side.items():
         gap = index - end
-        if spans and gap <= _GAP:
+        if not counts or gap > _GAP:
+            runs.append((gap, len(counts)))
+        elif gap:
             counts += [0] * gap
-            spans[-1] = BucketSpan(spans[-1].offset, spans[-1].length + gap + 1)
-        else:
-            spans.append(BucketSpan(gap, 1))
         counts.append(count)
         end = index + 1
-    return spans, [count - before for before, count in pairwise(counts)]
+    ends = [begin for _, begin in runs[1:]] + [len(counts)]
+    spans = [BucketSpan(gap, stop - begin) for (gap, begin), stop in zip(runs, ends, strict=True)]
+    return spans, list(map(sub, counts, [0, *counts]))
 
 
 def _le(bound: float) -> str:

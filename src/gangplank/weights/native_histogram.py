@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -206,31 +207,33 @@ def native_histogram(
     buckets: NativeBuckets, bounds: Bounds, measured: Measured
 ) -> NativeWeightsHistogram:
     """The histogram of values that were counted by the `bounds` of `buckets`, and summed."""
-    middle = bounds.values.size // 2
-    totals = measured.totals()
-    counted = dict(totals)
-    offset = buckets.first_index - 1
-    positive = {offset + i - middle: n for i, n in totals if middle < i <= 2 * middle}
-    negative = {offset + middle - i: n for i, n in reversed(totals) if i < middle}
-    ends = ((math.inf, positive), (-math.inf, negative))
-    infinite = [end for end, side in ends if buckets.last_index in side]
+    last = buckets.last_index
+    size = bounds.values.size
+    places, counts = (each.tolist() for each in measured.totals())
+    below, above, end = (bisect_left(places, i) for i in (size // 2, size // 2 + 1, size + 1))
+    negative = dict(zip([last - i for i in places[:below]], counts, strict=False))
+    positive = dict(zip([last - size + i for i in places[above:end]], counts[above:], strict=False))
+    total = measured.moments().total
+    if last in positive:
+        total += math.inf
+    if last in negative:
+        total -= math.inf
     return _unchecked(
         schema=buckets.schema,
         zero_threshold=buckets.zero_threshold,
-        zero_count=counted.get(middle, 0),
+        zero_count=sum(counts[below:above]),
         positive=positive,
-        negative=negative,
-        nan_count=counted.get(2 * middle + 1, 0),
-        sum=sum([measured.moments().total, *infinite]) + 0.0,
+        negative=dict(reversed(negative.items())),
+        nan_count=sum(counts[end:]),
+        sum=total + 0.0,
     )
 
 
 def _unchecked(**values: Any) -> NativeWeightsHistogram:
     """A histogram of what is known to make one: to check thousands of buckets takes long."""
     histogram = object.__new__(NativeWeightsHistogram)
-    for name, value in values.items():
-        is_side = name in ("positive", "negative")
-        object.__setattr__(histogram, name, _Side(value) if is_side else value)
+    sides = {side: _Side(values[side]) for side in ("positive", "negative")}
+    vars(histogram).update(values, **sides)
     return histogram
 
 
