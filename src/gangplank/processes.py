@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import keras
 
+from gangplank.publishing import Pushgateway
+
 PROCESS = "process"
 """The label that tells which of them pushed."""
 
@@ -21,6 +23,24 @@ def checked_push_from(push_from: Any, grouping_key: Any) -> Literal["first", "al
             "sets it itself."
         )
     return push_from  # type: ignore[no-any-return]
+
+
+def gateway_of_process(
+    gateway: Pushgateway, push_from: Literal["first", "all"], model: Any
+) -> Pushgateway | None:
+    """Where this process pushes to, if it does, of a run that has begun: before, nobody can tell.
+
+    Arguments:
+        gateway: that of all processes.
+        push_from: which of them push.
+        model: what they train together.
+    """
+    if gateway.address is None:
+        return None
+    index = process_index(model)
+    if push_from == "all":
+        return gateway.in_group({PROCESS: str(index)})
+    return gateway if index == 0 else None
 
 
 def process_index(model: Any) -> int:

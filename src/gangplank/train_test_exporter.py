@@ -1,6 +1,5 @@
 """The Keras callback."""
 
-import math
 import threading
 import warnings
 from collections.abc import Iterable, Mapping
@@ -17,10 +16,10 @@ from gangplank.metrics import (
     RunMetrics,
     Runs,
     checked_metrics,
-    number,
+    ending_of_training,
     register,
 )
-from gangplank.processes import PROCESS, checked_push_from, process_index
+from gangplank.processes import checked_push_from, gateway_of_process
 from gangplank.publishing import Handler, Pushgateway, RunsPublisher
 from gangplank.schedule import Schedule
 from gangplank.weights import NativeBuckets
@@ -231,7 +230,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._names.warn_of_missing(logs or {}, validation=True)
         self._look_at_weights(run)
         run.show({})
-        self._end(run, "failed" if self._was_terminated(logs or {}) else "completed")
+        self._end(run, ending_of_training(self._model, logs or {}))
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if not self._is_validation():
@@ -261,7 +260,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             if self._runs is before:
                 self._publisher.begin_inside(phase)
             else:
-                self._publisher.begin(self._gateway_of_process(), phase, self._runs)
+                gateway = gateway_of_process(self._gateway, self._push_from, self._model)
+                self._publisher.begin(gateway, phase, self._runs)
         if self._runs.are_of_several_threads() and not self._is_told_of_threads:
             self._is_told_of_threads = True
             warnings.warn(
@@ -282,15 +282,6 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._model = run.model
         return run
 
-    def _gateway_of_process(self) -> Pushgateway | None:
-        """Where this process pushes to, if it does. Known only now that the run has begun."""
-        if self._gateway.address is None:
-            return None
-        index = process_index(self._model)
-        if self._push_from == "all":
-            return self._gateway.in_group({PROCESS: str(index)})
-        return self._gateway if index == 0 else None
-
     def _end(self, run: Run, ending: Ending, *, is_unwinding: bool = False) -> None:
         run.status.end(ending)
         run.updates = None  # which hold a copy of the weights
@@ -299,12 +290,6 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             self._publisher.push()
         else:
             self._publisher.end(is_completed=ending == "completed", is_unwinding=is_unwinding)
-
-    def _was_terminated(self, logs: Mapping[str, Any]) -> bool:
-        # TerminateOnNaN has no other way of telling than that of EarlyStopping.
-        loss = number(logs.get("loss"))
-        stopped = getattr(self._model, "stop_training", False)
-        return bool(stopped) and loss is not None and not math.isfinite(loss)
 
     def _show(self, run: Run, logs: Mapping[str, Any] | None, **own: float) -> None:
         if run.parameters is not None:

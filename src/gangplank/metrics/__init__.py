@@ -12,7 +12,7 @@ from gangplank.metrics.metric_names import (
 )
 from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_metrics import RESERVED, Run, RunMetrics
-from gangplank.metrics.run_status import Ending
+from gangplank.metrics.run_status import Ending, ending_of_training
 from gangplank.metrics.runs import Runs
 from gangplank.metrics.shared_registry import register
 from gangplank.metrics.weights_metrics import STATISTICS, WeightsReport
@@ -30,6 +30,7 @@ __all__ = [
     "Runs",
     "WeightsReport",
     "checked_metrics",
+    "ending_of_training",
     "exposed_name",
     "is_label_name",
     "is_native",

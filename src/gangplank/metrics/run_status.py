@@ -1,12 +1,25 @@
 """Whether a run is going on, is completed or has failed."""
 
+import math
 import sys
 import time
+from collections.abc import Mapping
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
+
+from gangplank.metrics.metric_names import number
 
 Ending = Literal["completed", "failed"]
 STATUSES = ("running", "completed", "failed")
+
+
+def ending_of_training(model: Any, logs: Mapping[str, Any]) -> Ending:
+    """How a training ended that no exception did: TerminateOnNaN stops it with its last `logs`."""
+    # It has no other way of telling than that of EarlyStopping.
+    is_stopped = getattr(model, "stop_training", False)
+    loss = number(logs.get("loss"))
+    has_lost = loss is not None and not math.isfinite(loss)
+    return "failed" if is_stopped and has_lost else "completed"
 
 
 class KerasCall:
