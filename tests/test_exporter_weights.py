@@ -97,7 +97,7 @@ def test_arguments_that_are_refused(arguments, message):
 
 def test_very_many_series_are_warned_of_once(model, data):
     bounds = np.linspace(-1, 1, 6000)
-    with pytest.warns(UserWarning, match=r"make [0-9,]+ time series: 6,?003 for each") as warned:
+    with pytest.warns(UserWarning, match=r"make [0-9,]+ time series: 6,?004 for each") as warned:
         trained(
             model, data, epochs=2, histogram_buckets=bounds, histogram_per="layer", histogram_freq=1
         )
@@ -111,7 +111,7 @@ def native_of(values):
 def test_a_message_and_its_way_back():
     histogram = native_of([0.0, 1e-3, 0.1, 0.1, -0.5, 7.0, np.inf])
     family = histogram_family("w", "W.", [({"layer": "a"}, [histogram])], 1.0)
-    (message, _) = decoded(encoded(messages([family])))
+    (message,) = decoded(encoded(messages([family])))
     (metric,) = message.metric
     assert [(pair.name, pair.value) for pair in metric.label] == [("layer", "a")]
     assert metric.histogram.sample_count == 7

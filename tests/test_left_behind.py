@@ -351,7 +351,7 @@ def test_each_group_is_cleaned_by_itself_where_the_process_s_index_changes(
 ):
     exporter = TrainTestExporter(gateway, "digits", push_from="all")
     fit(model, data, exporter, validation_split=0.2)
-    monkeypatch.setattr("gangplank.train_test_exporter.process_index", lambda _: 1)
+    monkeypatch.setattr("gangplank.processes.process_index", lambda _: 1)
     fit(model, data, exporter)
     assert "val_loss" in names(gateway, process="0")
     assert names(gateway, process="1") == OWN | {"loss", "accuracy"}

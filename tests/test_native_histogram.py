@@ -206,7 +206,7 @@ def test_repr():
         ({"positive": {}, "nan_count": None}, "nan_count must be an integer of 0 or more"),
         ({"positive": {}, "schema": 9}, "schema must be an integer from -4"),
         ({"positive": {}, "zero_threshold": -1.0}, "zero_threshold must be a finite number"),
-        ({"positive": {}, "sum": "3"}, "sum must be a number. Received '3'"),
+        ({"positive": {}, "sum": "3"}, "sum must be a float64 number. Received '3'"),
         ({"positive": {1026: 1}}, "positive has no bucket of the index 1026: .* to 1025"),
         ({"positive": {-(10**9): 1}}, "positive has no bucket of the index -1000000000"),
         ({"positive": {-5: 1}, "zero_threshold": 1.0}, "no bucket of the index -5: .* from 1 to"),

@@ -2,13 +2,13 @@
 
 import contextlib
 import math
-import numbers
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from gangplank.metrics import Run
+from gangplank.weights import is_integer
 
 _BETWEEN_BATCHES = 1.0  # seconds, at least, between two batches that are shown
 
@@ -76,5 +76,4 @@ class Schedule:
 
 
 def _is_count(number: Any) -> bool:
-    is_integer = isinstance(number, numbers.Integral) and not isinstance(number, bool)
-    return is_integer and number >= 1
+    return is_integer(number) and number >= 1

@@ -220,9 +220,10 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         run = self._current(self._train)
+        gauges = run.end_epoch()
         if self._schedule.is_of_weights(epoch):
             self._look_at_weights(run)
-        self._show(run, logs, epochs_count=epoch + 1, **run.end_epoch())
+        self._show(run, logs, epochs_count=epoch + 1, **gauges)
         self._publisher.push()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:

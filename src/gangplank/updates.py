@@ -1,5 +1,6 @@
 """How far the weights of a run move from one look at them to the next."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,8 +18,8 @@ class Updates:
         per: what is compared: "model", each "layer" or each "variable".
 
     Attributes:
-        ratios: ‖w - w before‖ / ‖w‖ by the name of the part, as last found. NaN where a weight is
-            not finite, or all are zero and were.
+        ratios: ‖w - w before‖ / ‖w‖ by the name of the part, as last found; 0 where nothing moved.
+            NaN where a weight is or was not finite.
     """
 
     def __init__(self, weights: str, per: Per) -> None:
@@ -54,7 +55,7 @@ class Updates:
 
     def _arrays(self, model: Any) -> dict[str, list[Any]]:
         entries = list(weight_arrays(model, self._weights))
-        names = part_names([path for path, _ in entries], self._per)
+        names = part_names([place for place, _ in entries], self._per)
         return grouped(names, (ops.stop_gradient(array) for _, array in entries))
 
 
@@ -72,5 +73,7 @@ def _changes(now: list[Any], before: list[Any]) -> Iterator[Any]:
 def _ratio(changes: _native.Measured, norm: float) -> float:
     change = statistics_of(changes)
     if change.nan_count or change.infinite_count:
-        return float("nan")
-    return change.norm / norm if norm else change.norm * float("inf")
+        return math.nan
+    if not change.norm:
+        return 0.0
+    return change.norm / norm if norm else math.inf

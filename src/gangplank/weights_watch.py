@@ -122,9 +122,9 @@ class WeightsWatch:
         if counted < (there_are := weights_count(model)) / 2:
             self._warn(
                 "trainable",
-                f"The histogram has {counted:,} of the {there_are:,} weights of the model, since "
+                f"Only {counted:,} of the {there_are:,} weights of the model are looked at, since "
                 "those of frozen and of quantized layers are not trainable. Pass weights='all' to "
-                "count them too.",
+                "look at them too.",
             )
 
     def _warn_of_many(self, report: WeightsReport) -> None:

@@ -44,7 +44,7 @@ Count = Callable[[Iterable[Any], Bounds, list[Rows] | None], tuple[NDArray[np.in
 
 
 # What the implementations for devices count with where only moments are wanted.
-_NO_BOUNDS = Bounds.of([])
+_ANY_BOUNDS = Bounds.of([0.0])
 
 
 def count(arrays: Iterable[Any], bounds: Bounds) -> tuple[NDArray[np.int64], int]:
@@ -85,7 +85,7 @@ def measure(
         count_here: Count = import_module(f"{__name__}.{implementation}").count
         rows: list[Rows] | None = [] if has_moments else None
         try:
-            counts, nan_count = count_here(arrays, bounds or _NO_BOUNDS, rows)
+            counts, nan_count = count_here(arrays, bounds or _ANY_BOUNDS, rows)
         # Each framework has errors of its own.
         except Exception as error:
             raise _unreadable(arrays, error) from error

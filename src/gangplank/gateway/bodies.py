@@ -101,10 +101,10 @@ def _from_message(message: Any) -> Metric:
     kind = TYPES[message.type]
     if kind == "counter" and not message.name.endswith("_total"):
         raise ValueError(f"the name of counter {message.name!r} does not end in _total")
+    from gangplank.metrics.messages import native_histogram  # as above
+
     name = message.name.removesuffix("_total") if kind == "counter" else message.name
     family = Metric(name, message.help, kind)
-    from gangplank.metrics.messages import native_histogram
-
     field = "untyped" if kind == "unknown" else kind
     for metric in message.metric:
         if not metric.HasField(field):

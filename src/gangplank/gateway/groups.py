@@ -195,14 +195,16 @@ def _value(sample: Sample) -> float:
 
 def _missing_totals(family: Metric, seen: dict[tuple[str, Labels], Sample]) -> Iterator[Sample]:
     """What a Pushgateway adds: ``_sum`` and ``_count`` of 0, and a bucket of +Inf."""
-    for series in {
-        frozenset((label, value) for label, value in labels if label not in ("le", "quantile"))
-        for _, labels in seen
-    }:
-        count = seen.get((f"{family.name}_count", series))
+    series: dict[Labels, dict[str, str]] = {}
+    for sample in seen.values():
+        labels = {k: v for k, v in sample.labels.items() if k not in ("le", "quantile")}
+        series[frozenset(labels.items())] = labels
+    for key, labels in series.items():
+        count = seen.get((f"{family.name}_count", key))
         for total in (f"{family.name}_sum", f"{family.name}_count"):
-            if (total, series) not in seen:
-                yield Sample(total, dict(series), 0)
-        infinite = f"{family.name}_bucket", series | {("le", "+Inf")}
-        if family.type == "histogram" and infinite not in seen:
-            yield Sample(infinite[0], dict(infinite[1]), count.value if count else 0)
+            if (total, key) not in seen:
+                yield Sample(total, labels, 0)
+        infinite = {**labels, "le": "+Inf"}
+        bucket = f"{family.name}_bucket"
+        if family.type == "histogram" and (bucket, frozenset(infinite.items())) not in seen:
+            yield Sample(bucket, infinite, count.value if count else 0)

@@ -11,6 +11,9 @@ EPOCH_GAUGES = {
     "its validation.",
 }
 
+# Keras counts them in float32, which then no longer grows by one.
+_MOST_SAMPLES = 2**24
+
 
 class Epoch:
     """The epoch of a run that goes on, if any."""
@@ -57,14 +60,26 @@ def _samples(model: Any) -> float | None:
         if not type(model).train_step.__module__.startswith("keras."):
             return None
         loss = next(metric for metric in model.metrics if metric.name == "loss")
-        return float(loss.count)
+        samples = _number(loss.count)
     # There is no model, it is not compiled, or its framework reads no value here.
     except Exception:
         return None
+    return samples if samples < _MOST_SAMPLES else None
 
 
 def _learning_rate(model: Any) -> float | None:
+    if getattr(model, "optimizer", None) is None:
+        return None
     try:
-        return float(model.optimizer.learning_rate)
+        return _number(model.optimizer.learning_rate)
+    # The run matters more than this gauge, and a schedule may be anybody's.
     except Exception:
         return None
+
+
+def _number(variable: Any) -> float:
+    # Here, since a gateway has metrics and no Keras. Of a variable that is mirrored or summed over
+    # devices only Keras makes a number.
+    from keras import ops
+
+    return float(ops.convert_to_numpy(variable))

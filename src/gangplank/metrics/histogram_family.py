@@ -50,7 +50,7 @@ def histogram_family(
         family.add_sample(f"{name}_count", dict(labels), buckets[-1][1])
         if native is not None and buckets[0][0] >= 0:
             family.add_sample(f"{name}_sum", dict(labels), native.sum)
-        if _exposes_created():
+        if _exposes_created() and classic is not native:
             family.add_sample(f"{name}_created", dict(labels), created)
     return family
 
@@ -98,7 +98,7 @@ def _spans(side: Mapping[int, int]) -> tuple[list[BucketSpan], list[int]]:
             counts += [0] * gap
         counts.append(count)
         end = index + 1
-    ends = [begin for _, begin in runs[1:]] + [len(counts)]
+    ends = [*(begin for _, begin in runs), len(counts)][1:]
     spans = [BucketSpan(gap, stop - begin) for (gap, begin), stop in zip(runs, ends, strict=True)]
     return spans, list(map(sub, counts, [0, *counts]))
 

@@ -1,4 +1,4 @@
-"""Metrics as messages of Prometheus's protobuf format, as their text says the same."""
+"""Metrics as messages of Prometheus's protobuf format, as their text says the same, and back."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -44,10 +44,10 @@ def _message(name: str, documentation: str, kind: str, samples: list[Sample]) ->
     message = MetricFamily(name=name, help=documentation, type=kind)
     parts = {"HISTOGRAM": "le", "SUMMARY": "quantile"}
     part = parts.get(kind, "")
-    metrics: dict[tuple[tuple[str, str], ...], Any] = {}
+    metrics: dict[frozenset[tuple[str, str]] | int, Any] = {}
     for sample in samples:
-        labels = tuple(label for label in sample.labels.items() if label[0] != part)
-        key = labels if part else (*labels, ("", str(len(metrics))))
+        labels = [label for label in sample.labels.items() if label[0] != part]
+        key = frozenset(labels) if part else len(metrics)
         metric = metrics.get(key)
         if metric is None:
             pairs = [{"name": label, "value": value} for label, value in labels]
@@ -76,9 +76,15 @@ def _add(message: Any, sample: Sample, part: str) -> None:
 
 
 def native_histogram(histogram: Any) -> NativeHistogram | None:
-    """The native buckets of a message of a histogram, where it has such."""
+    """The native buckets of a message of a histogram, where it has such.
+
+    Raises:
+        ValueError: their counts are no integers.
+    """
     if not histogram.HasField("schema"):
         return None
+    if histogram.HasField("sample_count_float"):
+        raise ValueError("native histograms with counts that are no integers are not taken")
     positive, negative = (
         [BucketSpan(span.offset, span.length) for span in spans]
         for spans in (histogram.positive_span, histogram.negative_span)
@@ -102,6 +108,8 @@ def _add_native(message: Any, native: NativeHistogram) -> None:
     message.schema = native.schema
     message.zero_threshold = native.zero_threshold
     message.zero_count = int(native.zero_count)
+    if not (native.zero_threshold or native.pos_spans or native.neg_spans):
+        message.positive_span.add(offset=0, length=0)  # else Prometheus takes it for a classic one
     for spans, its_spans in (
         (message.positive_span, native.pos_spans),
         (message.negative_span, native.neg_spans),

@@ -128,7 +128,7 @@ class Run:
         shown: what was last shown of it.
         next_batch: the number of batches after which it is shown next.
         updates: what compares its weights with those of the last report, if anything.
-        has_trained: whether an epoch has begun since that.
+        has_trained: whether an epoch has begun or ended since that.
     """
 
     def __init__(self, phase: RunMetrics, model: Any) -> None:
@@ -179,14 +179,15 @@ class Run:
 
     def end_epoch(self) -> dict[str, float]:
         """The epoch ends now: its gauges, those that are known."""
+        self.has_trained = True  # also where a loop of one's own tells of no begin
         return self._epoch.end(self.model)
 
     def set_weights(self, report: WeightsReport | None) -> None:
         """Sets what was found of the weights, if anything, for the next `show`."""
-        self.has_trained = False
         self._weights = None
         self._gauges.pop("model_nan_weights", None)
         if report is not None:
+            self.has_trained = False
             self._weights = WeightsMetrics(self.phase.prefix, report)
             if report.nan_count is not None:
                 self._gauges["model_nan_weights"] = report.nan_count

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gangplank.weights.native_buckets import NativeBuckets
+
 HISTOGRAM_WEIGHT_BUCKETS_1_0: tuple[float, ...] = tuple(i / 10 for i in range(-10, 11))
 """-1.0 to 1.0 by 0.1: 21 bounds."""
 
@@ -34,7 +36,9 @@ def finite_bounds(buckets: Iterable[float], argument: str) -> tuple[float, ...]:
     try:
         elements = list(buckets)
     except TypeError:
-        raise invalid("be a sequence of numbers, such as [-0.1, 0.0, 0.1].") from None
+        advice = "Pass NativeBuckets(), with parentheses." if isinstance(buckets, type) else ""
+        problem = "be a sequence of numbers, such as [-0.1, 0.0, 0.1]."
+        raise invalid(problem, advice) from None
     bounds = [_number(element, i, invalid) for i, element in enumerate(elements)]
     if bounds and bounds[-1] == math.inf:
         bounds.pop()
@@ -69,10 +73,16 @@ def _number(element: Any, i: int, invalid: Callable[[str, str], ValueError]) -> 
             ) from None
         # No bucket tells -0.0 from 0.0.
         return bound if _order(bound) else 0.0
+    advice = "Pass for instance [-0.1, 0.0, 0.1]."
+    if isinstance(element, NativeBuckets):
+        advice = (
+            "Pass NativeBuckets() by itself, or to the callback as (NativeBuckets(), bounds), to "
+            "have both kinds."
+        )
     raise invalid(
         f"be a flat sequence of numbers, but element {i} is {_shortened(element)}, of type "
         f"{type(element).__name__}.",
-        "Pass for instance [-0.1, 0.0, 0.1].",
+        advice,
     )
 
 

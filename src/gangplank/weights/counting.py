@@ -36,5 +36,5 @@ def counting(buckets: Iterable[float] | NativeBuckets, argument: str = "buckets"
     def histogram(measured: _native.Measured) -> WeightsHistogram:
         return unchecked_histogram(bounds, *measured.counts(packed))
 
-    # The buckets, that of +inf among them, the sum and the count.
-    return Counting(packed, False, histogram, series=len(bounds) + 3)
+    # The buckets, that of +inf among them, the sum, the count and the time of creation.
+    return Counting(packed, False, histogram, series=len(bounds) + 4)

@@ -1,7 +1,6 @@
 """A histogram of weights by upper bounds: `WeightsHistogram`."""
 
 import math
-import numbers
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank.weights.buckets import finite_bounds
+from gangplank.weights.checked_numbers import checked_count
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,13 +40,11 @@ class WeightsHistogram:
             )
         if counts.min() < 0:
             raise ValueError(f"counts must be 0 or more. Received {counts.min()} among them.")
-        if not isinstance(self.nan_count, numbers.Integral) or self.nan_count < 0:
-            raise ValueError(f"nan_count must be 0 or more. Received {self.nan_count!r}.")
         counts = counts.astype(np.int64)
         counts.flags.writeable = False
         object.__setattr__(self, "bounds", bounds)
         object.__setattr__(self, "counts", counts)
-        object.__setattr__(self, "nan_count", int(self.nan_count))
+        object.__setattr__(self, "nan_count", checked_count("nan_count", self.nan_count))
 
     @property
     def cumulative(self) -> NDArray[np.int64]:

@@ -1,7 +1,6 @@
 """Prometheus's native buckets, which nobody has to choose: their bounds are powers of one base."""
 
 import math
-import numbers
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank import _native
+from gangplank.weights.checked_numbers import as_float, is_integer
 
 LOWEST_SCHEMA, HIGHEST_SCHEMA = -4, 8
 
@@ -57,7 +57,7 @@ class NativeBuckets:
                 f"schema must be an integer from {LOWEST_SCHEMA} (coarse) to {HIGHEST_SCHEMA} "
                 f"(fine). Received {schema!r}."
             )
-        if not 0 <= threshold < math.inf:
+        if threshold is None or not 0 <= threshold < math.inf:
             raise ValueError(
                 "zero_threshold must be a finite number of at least 0. "
                 f"Received {self.zero_threshold!r}."
@@ -118,18 +118,3 @@ def _fractions(schema: int) -> list[float]:
     for second in _SECOND_BOUNDS[: max(schema, 0)]:
         fractions = [bound for first in fractions for bound in (first, first * (2 * second))]
     return fractions
-
-
-def is_integer(value: object) -> bool:
-    """Whether `value` is an integer, and no truth value."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def as_float(value: object) -> float:
-    """`value` as a float64 number; NaN if it is no real number, or beyond them."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.nan

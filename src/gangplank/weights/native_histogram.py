@@ -1,18 +1,18 @@
 """A histogram of weights in native buckets: sparse, exact, and of any resolution."""
 
 import math
-import numbers
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from gangplank._native import Bounds, Measured
 from gangplank.weights.buckets import finite_bounds
+from gangplank.weights.checked_numbers import as_float, checked_count, is_integer
 from gangplank.weights.histogram import WeightsHistogram
-from gangplank.weights.native_buckets import NativeBuckets, as_float, is_integer
+from gangplank.weights.native_buckets import NativeBuckets
 
 
 class _Side(dict[int, int]):
@@ -33,7 +33,8 @@ class NativeWeightsHistogram:
     """How many weights lie in each of Prometheus's native buckets. An immutable value.
 
     Two of them add up. Of two schemas the finer one is merged into the coarser one's buckets, and
-    of two zero thresholds the smaller one is widened, as Prometheus does it.
+    of two zero thresholds the smaller one is widened, as Prometheus does it: to where it parts no
+    bucket, so that of unlike thresholds the order of adding may tell.
 
     Attributes:
         schema: how fine the buckets are, as `NativeBuckets` has it.
@@ -59,16 +60,17 @@ class NativeWeightsHistogram:
 
     def __post_init__(self) -> None:
         buckets = NativeBuckets(self.schema, self.zero_threshold)
-        if not isinstance(self.sum, numbers.Real):
-            raise ValueError(f"sum must be a number. Received {self.sum!r}.")
+        total = as_float(self.sum)
+        if total is None:
+            raise ValueError(f"sum must be a float64 number. Received {self.sum!r}.")
         values = {
             "schema": buckets.schema,
             "zero_threshold": buckets.zero_threshold,
-            "zero_count": _checked_count("zero_count", self.zero_count),
+            "zero_count": checked_count("zero_count", self.zero_count),
             "positive": _checked_side("positive", self.positive, buckets),
             "negative": _checked_side("negative", self.negative, buckets),
-            "nan_count": _checked_count("nan_count", self.nan_count),
-            "sum": as_float(self.sum) + 0.0,  # -0.0 equals 0.0
+            "nan_count": checked_count("nan_count", self.nan_count),
+            "sum": total + 0.0,  # -0.0 equals 0.0
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -99,6 +101,7 @@ class NativeWeightsHistogram:
     def __add__(self, other: object) -> "NativeWeightsHistogram":
         """The histogram of both's weights."""
         if not isinstance(other, NativeWeightsHistogram):
+            _refuse_bounds(other)
             return NotImplemented
         one, two = self, other
         # Before buckets are merged: a threshold parts coarse ones more often than fine ones.
@@ -119,6 +122,7 @@ class NativeWeightsHistogram:
 
     def __radd__(self, other: object) -> "NativeWeightsHistogram":
         """The histogram itself where `other` is the 0 with which `sum` begins."""
+        _refuse_bounds(other)
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __eq__(self, other: object) -> bool:
@@ -130,7 +134,8 @@ class NativeWeightsHistogram:
         return hash(self._key())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return NativeWeightsHistogram, tuple(vars(self).values())
+        values = (getattr(self, field.name) for field in fields(self))
+        return NativeWeightsHistogram, tuple(values)
 
     def __repr__(self) -> str:
         return (
@@ -237,6 +242,14 @@ def _unchecked(**values: Any) -> NativeWeightsHistogram:
     return histogram
 
 
+def _refuse_bounds(other: object) -> None:
+    if isinstance(other, WeightsHistogram):
+        raise TypeError(
+            "A histogram of native buckets and one of upper bounds do not add up. Count both with "
+            "the same buckets, or turn the native one into the other's with to_bounds(bounds)."
+        )
+
+
 def _count_at_most(bound: float, ranges: list[tuple[float, float, int]]) -> int:
     """How many weights are at most `bound`. Raises ValueError where the ranges do not tell."""
     at_most = 0
@@ -268,15 +281,9 @@ def _checked_side(name: str, side: object, buckets: NativeBuckets) -> dict[int, 
                 f"a zero threshold of {buckets.zero_threshold:g} there are those from "
                 f"{buckets.first_index} to {buckets.last_index}."
             )
-        if count := _checked_count(f"a count of {name}", count):
+        if count := checked_count(f"a count of {name}", count):
             checked[int(index)] = count
     return _Side(sorted(checked.items()))
-
-
-def _checked_count(name: str, count: Any) -> int:
-    if not is_integer(count) or count < 0:
-        raise ValueError(f"{name} must be an integer of 0 or more. Received {count!r}.")
-    return int(count)
 
 
 def _shortened(side: dict[int, int]) -> str:

@@ -1,23 +1,26 @@
 """The weights of a model by layer or by variable, each under a name of its own."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 from gangplank import _native
 from gangplank.weights.counting import Counting
 from gangplank.weights.statistics import WeightsStatistics, statistics_of
-from gangplank.weights.variables import weight_arrays
+from gangplank.weights.variables import Place, weight_arrays
 
 T = TypeVar("T")
 
 PER = ("model", "layer", "variable")
+"""From the largest parts to the smallest."""
 
 Per = Literal["model", "layer", "variable"]
 
 
 class Parts:
     """What is known of the parts of a model, from one pass over its weights for each counting.
+
+    Statistics take no pass of their own where there is a counting.
 
     Arguments:
         model: as `weight_arrays` takes it.
@@ -40,14 +43,14 @@ class Parts:
         has_moments: bool = False,
     ) -> None:
         entries = list(weight_arrays(model, weights))
-        self._paths = [path for path, _ in entries]
-        self._names = part_names(self._paths, per)
+        self._places = [place for place, _ in entries]
+        self._names = part_names(self._places, per)
         self._countings = countings
         groups = grouped(self._names, (array for _, array in entries))
-        ways: list[tuple[_native.Bounds | None, bool]] = [(None, True)]
-        if countings:
-            ways = [(each.bounds, each.has_moments) for each in countings]
-            ways[0] = (countings[0].bounds, countings[0].has_moments or has_moments)
+        ways: list[tuple[_native.Bounds | None, bool]]
+        ways = [(each.bounds, each.has_moments) for each in countings]
+        if has_moments:
+            ways[:1] = [(ways[0][0] if ways else None, True)]
         self._measured = [
             dict(
                 zip(
@@ -76,7 +79,7 @@ class Parts:
     def _by(self, per: Per, measured: dict[str, _native.Measured]) -> dict[str, _native.Measured]:
         if per == "model":
             return {"": _native.Measured.together(measured.values())}
-        smaller = grouped(part_names(self._paths, per), self._names)
+        smaller = grouped(part_names(self._places, per), self._names)
         return {
             name: _native.Measured.together(measured[part] for part in dict.fromkeys(parts))
             for name, parts in smaller.items()
@@ -91,21 +94,27 @@ def grouped(names: Iterable[str], values: Iterable[T]) -> dict[str, list[T]]:
     return groups
 
 
-def part_names(paths: Sequence[str], per: Per) -> list[str]:
-    """The name of the part that each variable is of, from the paths of all.
+def part_names(places: Sequence[Place], per: Per) -> list[str]:
+    """The name of the part that each variable is of, from the places of all.
 
     A layer has the path that Keras gives its variables, without the name of the variable. Where
     several have the same path, the second one is called ``path_2``, and so on.
     """
     if per == "model":
-        return [""] * len(paths)
+        return [""] * len(places)
     met: Counter[str] = Counter()
-    parts = []
-    for path in paths:
+    layers: dict[int, tuple[str, Hashable]] = {}
+    parts: list[tuple[str, Hashable]] = []
+    for path, layer in places:
         met[path] += 1
-        parts.append((_layer(path) if per == "layer" else path, met[path]))
+        if per == "variable":
+            parts.append((path, met[path]))
+        elif layer is None:  # one of the same path is of another layer
+            parts.append((_layer(path), met[path]))
+        else:
+            parts.append(layers.setdefault(layer, (_layer(path), f"layer {layer}")))
     distinct = dict.fromkeys(parts)
-    names = dict(zip(distinct, _names(distinct), strict=True))
+    names = dict(zip(distinct, _told_apart([path for path, _ in distinct]), strict=True))
     return [names[part] for part in parts]
 
 
@@ -118,19 +127,20 @@ def checked_per(per: object, choices: tuple[str, ...], argument: str = "per") ->
 
 
 def _layer(path: str) -> str:
-    # Of Keras's own paths; of the keys of a state_dict, where dots stand between the names.
-    for separator in "/.":
-        if separator in path:
-            return path.rpartition(separator)[0]
-    return path
+    # Slashes stand in Keras's own paths and between the keys of mappings, dots in the keys of a
+    # state_dict.
+    end = max(path.rfind("/"), path.rfind("."))
+    return path[:end] if end > 0 else path
 
 
-def _names(parts: Collection[tuple[str, int]]) -> Iterator[str]:
-    taken = {path for path, occurrence in parts if occurrence == 1}
-    for path, occurrence in parts:
-        name = path
-        while occurrence > 1 and name in taken:
-            name = f"{path}_{occurrence}"
-            occurrence += 1
+def _told_apart(paths: list[str]) -> Iterator[str]:
+    taken = {*paths}
+    met: Counter[str] = Counter()
+    for path in paths:
+        met[path] += 1
+        name, number = path, met[path]
+        while number > 1 and name in taken:
+            name = f"{path}_{number}"
+            number += 1
         taken.add(name)
         yield name

@@ -4,7 +4,7 @@ import math
 import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gangplank import _native
 from gangplank.weights.advice import is_refused, what_to_pass_for
@@ -13,11 +13,21 @@ from gangplank.weights.advice import is_refused, what_to_pass_for
 SEED_STATE = "seed_generator_state"
 
 
-def weight_arrays(model: Any, weights: str) -> Iterator[tuple[str, Any]]:
-    """The weights of `model` as arrays of their framework, where they lie, with their paths.
+class Place(NamedTuple):
+    """Where in a model an array stands.
 
-    A variable has the path that Keras gives it, an array in mappings their keys, with slashes
-    between them, and one in an iterable its place there.
+    Attributes:
+        path: of a variable, what Keras calls it; of an array in mappings their keys, with slashes
+            between them; of one in an iterable its place there.
+        layer: what tells the layer that it is of from all others, where that is known.
+    """
+
+    path: str
+    layer: int | None = None
+
+
+def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
+    """The weights of `model` as arrays of their framework, where they lie, with their places.
 
     Arguments:
         model: a Keras layer or model, a variable or array, a mapping of names to these, or an
@@ -30,13 +40,13 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[str, Any]]:
         RuntimeError: an array cannot be read, or not by this process.
     """
     keras_variable = _of_keras("Variable")
-    for path, name, variable in _variables(model, weights):
+    for place, name, variable in _variables(model, weights):
         array = variable
         if isinstance(variable, keras_variable):
             if not _is_weight(variable):
                 continue
-            path = variable.path
-            name = f"the variable {path!r}"
+            place = place._replace(path=variable.path)
+            name = f"the variable {variable.path!r}"
             array = _value(variable, name)
         if not _native.is_array(array):
             raise _no_array(array, name)
@@ -48,7 +58,7 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[str, Any]]:
             )
         if reason := _native.unreadable(array):
             raise RuntimeError(f"{name} cannot be counted: {reason}")
-        yield path, array
+        yield place, array
 
 
 def checked_weights(weights: Any) -> Literal["trainable", "all"]:
@@ -63,19 +73,20 @@ def weights_count(model: Any) -> int:
     return sum(math.prod(variable.shape) for variable in model.weights if _is_weight(variable))
 
 
-def _variables(model: Any, weights: str) -> Iterator[tuple[str, str, Any]]:
-    """The variables and arrays in `model`, each with its path and what a message calls it."""
+def _variables(model: Any, weights: str) -> Iterator[tuple[Place, str, Any]]:
+    """The variables and arrays in `model`, each with its place and what a message calls it."""
     checked_weights(weights)
     layer, keras_variable = _of_keras("Layer"), _of_keras("Variable")
     # Those of layers, which may share some, while Keras counts each once.
     met: dict[int, Any] = {}
 
-    def inside(part: Any, path: str, name: str) -> Iterator[tuple[str, str, Any]]:
+    def inside(part: Any, path: str, name: str) -> Iterator[tuple[Place, str, Any]]:
         if isinstance(part, layer):
+            owners = _layers_of_variables(part)
             for variable in _variables_of_layer(part, weights):
                 if id(variable) not in met:
                     met[id(variable)] = variable
-                    yield path, name, variable
+                    yield Place(path, owners.get(id(variable))), name, variable
         elif isinstance(part, Mapping):
             # The file that Keras saves weights to has the state of the optimizer beside them.
             left_out = ("optimizer",) if "layers" in part and "optimizer" in part else ()
@@ -84,14 +95,14 @@ def _variables(model: Any, weights: str) -> Iterator[tuple[str, str, Any]]:
                     below = f"{path}/{key}" if path else str(key)
                     yield from inside(value, below, f"{name}[{key!r}]")
         else:
-            yield path or "0", name, part
+            yield Place(path or "0"), name, part
 
     if isinstance(model, (layer, Mapping, keras_variable)) or _native.is_array(model):
         yield from inside(model, "", "model")
     elif isinstance(model, Iterable) and not is_refused(model):
         for i, part in enumerate(model):
             if isinstance(part, keras_variable):  # as most are, and without more ado
-                yield "", "", part
+                yield Place(""), "", part
             else:
                 yield from inside(part, str(i), f"element {i}")
     else:
@@ -106,6 +117,16 @@ def _variables_of_layer(layer: Any, weights: str) -> list[Any]:
             "Call its build(input_shape), or fit it, first."
         )
     return layer.trainable_variables if weights == "trainable" else layer.weights  # type: ignore[no-any-return]
+
+
+def _layers_of_variables(layer: Any) -> dict[int, int]:
+    """By the id of each variable that of the layer inside of `layer` that has it first."""
+    # Paths do not tell: two layers may have the same one. Keras has no public way to ask.
+    owners: dict[int, int] = {}
+    for part in layer._flatten_layers():
+        for variable in (*part._trainable_variables, *part._non_trainable_variables):
+            owners.setdefault(id(variable), id(part))
+    return owners
 
 
 def _is_weight(variable: Any) -> bool:

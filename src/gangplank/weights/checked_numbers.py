@@ -1,0 +1,26 @@
+"""Numbers as users pass them: which of them are integers, counts or float64 numbers."""
+
+import numbers
+from typing import Any
+
+
+def is_integer(value: object) -> bool:
+    """Whether `value` is an integer, and no truth value."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def checked_count(name: str, count: Any) -> int:
+    """`count` as given under `name`. Raises ValueError if it is no integer of 0 or more."""
+    if not is_integer(count) or count < 0:
+        raise ValueError(f"{name} must be an integer of 0 or more. Received {count!r}.")
+    return int(count)
+
+
+def as_float(value: object) -> float | None:
+    """`value` as a float64 number; None if it is no real number, or beyond them."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
