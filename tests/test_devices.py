@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gangplank import weights_histogram
+from gangplank import NativeBuckets, weights_histogram, weights_histograms, weights_statistics
 from gangplank._native import devices
 
 BOUNDS = (-0.1, 0.0, 0.1)
@@ -67,6 +67,22 @@ def test_arrays_on_a_device_and_in_host_memory_add_up(on_device, monkeypatch):
     assert histogram.counts.tolist() == [3, 0, 3, 3]
     assert histogram.nan_count == 3
     assert [each is there for each in counted] == [True]
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float16", "bfloat16", "int8", "uint8", "int16", "int32", "uint32"]
+)
+def test_statistics_of_what_is_on_a_device(on_device, dtype):
+    values = np.array([[0, 3, 100], [7, 0, 5]])
+    there = {"a/w": keras.ops.convert_to_tensor(values, dtype), "b/w": np.ones(3, np.float32)}
+    expected = weights_statistics({"a/w": values, "b/w": np.ones(3)}, per="layer")
+    for layer, found in weights_statistics(there, per="layer").items():
+        assert vars(found) == pytest.approx(vars(expected[layer]), rel=1e-14)
+    found = weights_statistics(there)
+    assert vars(found) == pytest.approx(vars(weights_statistics([values, np.ones(3)])), rel=1e-14)
+    for buckets in (BOUNDS, NativeBuckets()):
+        histograms = weights_histograms(there, buckets)
+        assert histograms["a"] == weights_histogram([values], buckets)
 
 
 def test_a_framework_that_fails_on_the_device(on_device, monkeypatch):

@@ -75,6 +75,7 @@ def assert_all_is_right(answers, groups):
     for group in groups:
         assert group["gangplank_train_epochs_count"] == 2
         assert group["gangplank_train_model_weights_count"] == WEIGHTS
+        assert group["gangplank_train_learning_rate"] == pytest.approx(0.01)
     for group in groups[1:]:  # of the run that all pushed, whose weights are those of the answers
         assert group["gangplank_train_weights_norm"] == answers[0]["norm"]
         assert 0 < group["gangplank_train_weights_update_ratio"] < 1

@@ -128,9 +128,11 @@ def test_a_threshold_beside_fine_buckets_that_would_part_a_coarse_one():
 
 
 def test_what_does_not_add_up():
-    with pytest.raises(TypeError):
-        weights_histogram([WEIGHTS], NativeBuckets()) + weights_histogram([WEIGHTS], [0.0])
-    with pytest.raises(TypeError):
+    native, classic = (weights_histogram([WEIGHTS], b) for b in (NativeBuckets(), [0.0]))
+    for one, two in ((native, classic), (classic, native)):
+        with pytest.raises(TypeError, match=r"Count both with the same buckets, or turn the"):
+            one + two
+    with pytest.raises(TypeError, match="unsupported operand"):
         made({}) + 1
 
 
@@ -207,6 +209,8 @@ def test_repr():
         ({"positive": {}, "schema": 9}, "schema must be an integer from -4"),
         ({"positive": {}, "zero_threshold": -1.0}, "zero_threshold must be a finite number"),
         ({"positive": {}, "sum": "3"}, "sum must be a float64 number. Received '3'"),
+        ({"positive": {}, "sum": 10**400}, "sum must be a float64 number"),
+        ({"positive": {}, "sum": True}, "sum must be a float64 number. Received True"),
         ({"positive": {1026: 1}}, "positive has no bucket of the index 1026: .* to 1025"),
         ({"positive": {-(10**9): 1}}, "positive has no bucket of the index -1000000000"),
         ({"positive": {-5: 1}, "zero_threshold": 1.0}, "no bucket of the index -5: .* from 1 to"),

@@ -111,3 +111,39 @@ def test_per_that_is_none(nested, per):
 def test_bad_buckets_are_refused_before_anything_is_counted():
     with pytest.raises(ValueError, match="buckets must"):
         weights_histograms(None, [])
+
+
+def test_layers_of_the_same_path_are_told_apart_whatever_their_variables_are_called():
+    def inner(layer):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, layer(inputs))
+
+    inputs = keras.Input((4,))
+    norm = inner(keras.layers.LayerNormalization(name="x"))
+    outputs = norm(inner(keras.layers.Dense(4, name="x"))(inputs))
+    histograms = weights_histograms(keras.Model(inputs, outputs), BOUNDS)
+    assert {name: each.count for name, each in histograms.items()} == {"x": 20, "x_2": 8}
+
+
+def test_variables_of_the_same_name_are_of_their_layer():
+    class Three(keras.layers.Layer):
+        def build(self, _):
+            self.all = [self.add_weight(shape=(n,), name="w") for n in (1, 2, 3)]
+
+    layer = Three(name="three")
+    layer.build(None)
+    assert {name: each.count for name, each in weights_histograms(layer, BOUNDS).items()} == {
+        "three": 6
+    }
+    by_variable = weights_histograms(layer, BOUNDS, per="variable")
+    assert list(by_variable) == ["three/w", "three/w_2", "three/w_3"]
+
+
+def test_the_keys_of_a_state_dict_inside_of_others():
+    arrays = {"blocks.0.weight": np.ones(2), "blocks.0.bias": np.ones(3), "head": np.ones(4)}
+    for weights, prefix in ((arrays, ""), ({"model": arrays}, "model/"), ([arrays], "0/")):
+        counts = {name: each.count for name, each in weights_histograms(weights, BOUNDS).items()}
+        assert counts == {
+            f"{prefix}blocks.0": 5,
+            (prefix.rstrip("/") or "head"): 4,
+        }

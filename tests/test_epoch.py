@@ -1,0 +1,92 @@
+"""What is told of an epoch: its time, its rate, and the optimizer's learning rate."""
+
+import time
+
+import keras
+import pytest
+from runs import At, fit
+
+from gangplank import TrainTestExporter
+
+
+class Sleeps(keras.callbacks.Callback):
+    """Makes the training of an epoch, or its validation, take some time longer."""
+
+    def __init__(self, training=0.0, validation=0.0):
+        super().__init__()
+        self.training, self.validation = training, validation
+
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(self.training if batch == 0 else 0)
+
+    def on_test_batch_begin(self, batch, logs=None):
+        time.sleep(self.validation if batch == 0 else 0)
+
+
+@pytest.fixture
+def exporter():
+    return TrainTestExporter(None)
+
+
+def gauge(exporter, name):
+    return exporter.registry.get_sample_value(f"gangplank_train_{name}")
+
+
+def test_samples_over_the_time_of_training_without_validation(exporter, model, data):
+    fit(model, data, epochs=1)  # which compiles
+    samples = len(data[0])
+    fit(model, data, Sleeps(0.4, 0.8), exporter, epochs=2, validation_data=data)
+    assert gauge(exporter, "epoch_time_seconds") >= 1.2
+    trained = samples / gauge(exporter, "samples_per_second")
+    assert 0.4 <= trained <= gauge(exporter, "epoch_time_seconds") - 0.8
+
+
+def test_each_epoch_has_its_own(exporter, model, data):
+    rates = []
+    note = At(0, lambda: rates.append(gauge(exporter, "samples_per_second")))
+
+    class SleepsLater(Sleeps):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.training = 0.5 * epoch
+
+    fit(model, data, SleepsLater(), exporter, note, epochs=2)
+    assert gauge(exporter, "epoch_time_seconds") >= 0.5
+    assert gauge(exporter, "samples_per_second") <= len(data[0]) / 0.5
+    assert len(rates) == 1
+
+
+def test_the_rate_of_a_schedule(exporter, model, data):
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, decay_steps=1, decay_rate=0.5)
+    model.compile(keras.optimizers.SGD(schedule), "sparse_categorical_crossentropy")
+    fit(model, data, exporter, epochs=3, batch_size=len(data[0]))
+    assert gauge(exporter, "learning_rate") == pytest.approx(0.5**4)
+
+
+def test_the_rate_that_a_callback_sets(exporter, model, data):
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
+    fit(model, data, scheduler, exporter, epochs=4)
+    assert gauge(exporter, "learning_rate") == pytest.approx(0.025)
+
+
+def test_a_train_step_of_one_s_own_tells_no_samples(exporter, data):
+    class Own(keras.Sequential):
+        def train_step(self, *arguments):
+            return super().train_step(*arguments)
+
+    model = Own([keras.Input((8,)), keras.layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    fit(model, data, exporter)
+    assert gauge(exporter, "samples_per_second") is None
+    assert gauge(exporter, "epoch_time_seconds") > 0
+    assert gauge(exporter, "learning_rate") == pytest.approx(0.01)
+
+
+def test_a_loop_without_an_optimizer(exporter, model):
+    exporter.set_model(model)
+    model.optimizer = None
+    exporter.on_train_begin()
+    exporter.on_epoch_end(0, {"loss": 1.0})
+    assert gauge(exporter, "loss") == 1
+    for name in ("learning_rate", "samples_per_second", "epoch_time_seconds"):
+        assert gauge(exporter, name) is None
+    exporter.on_train_end()
