@@ -87,11 +87,14 @@ def _exact(row: Any) -> tuple[Any, Any]:
     if row.dtype.name not in ("float64", "float32", "float16", "bfloat16"):
         return exact, exact == 0
     limits = jnp.finfo(row.dtype)
+    if limits.bits == 64:
+        # LLVM would make a comparison of floats of one of all the bits.
+        low, high = jnp.moveaxis(lax.bitcast_convert_type(row, jnp.uint32), -1, 0)
+        return exact, (low | high << 1) == 0
     bits = lax.bitcast_convert_type(row, f"int{limits.bits}").astype(jnp.int64)
     magnitudes = bits & ((1 << (limits.bits - 1)) - 1)
-    if limits.bits < 64:
-        tiny = jnp.copysign(magnitudes * 2.0 ** (limits.minexp - limits.nmant), bits)
-        exact = jnp.where(magnitudes < 1 << limits.nmant, tiny, exact)
+    tiny = jnp.copysign(magnitudes * 2.0 ** (limits.minexp - limits.nmant), bits)
+    exact = jnp.where(magnitudes < 1 << limits.nmant, tiny, exact)
     return exact, magnitudes == 0
 
 
