@@ -71,19 +71,19 @@ def test_model_layers_and_variables(gateway, deep, tmp_path):
             assert_tells_of(query, f"sum(gangplank_train_{per}_weights)", whole)
 
 
-def test_classic_and_native_buckets_at_once(gateway, model, data, tmp_path):
+def test_classic_and_native_buckets_at_once(real_gateway, model, data, tmp_path):
     bounds = (-0.5, 0.0, 0.5)
     exporter = TrainTestExporter(
-        gateway, "digits", histogram_buckets=(BUCKETS, bounds), ignore_exceptions=False
+        real_gateway, "digits", histogram_buckets=(BUCKETS, bounds), ignore_exceptions=False
     )
     model.fit(*data, epochs=1, callbacks=[exporter], verbose=0)
-    with prometheus(gateway, tmp_path) as query:  # one that takes classic ones
+    with prometheus(real_gateway, tmp_path) as query:  # one that takes classic ones
         awaited(lambda: query("gangplank_train_model_weights_count"))
         buckets = query("gangplank_train_model_weights_bucket")
         counts = sorted((float(series["le"]), count) for series, count in buckets)
         assert counts == weights_histogram(model, bounds).samples()
     (tmp_path / "native").mkdir()
-    with prometheus(gateway, tmp_path / "native", FLAG) as query:
+    with prometheus(real_gateway, tmp_path / "native", FLAG) as query:
         awaited(lambda: query("histogram_count(gangplank_train_model_weights)"))
         assert_tells_of(query, "gangplank_train_model_weights", values(model.trainable_variables))
 

@@ -137,7 +137,7 @@ def _in_five_places(
 
 
 def _metrics_table(exporter: TrainTestExporter) -> Table:
-    table = Table("metric", "value", title=f"RunRegistry to the gateway, job {JOB!r}")
+    table = Table("metric", "value", title=f"Pushed to the gateway, job {JOB!r}")
     table.columns[1].justify = "right"
     for metric in exporter.registry.collect():
         for sample in metric.samples:
