@@ -11,13 +11,24 @@ import gangplank
 from gangplank import NativeBuckets, _native, weights_histogram, weights_histograms
 from gangplank.metrics.histogram_family import histogram_family
 from gangplank.metrics.messages import messages
-from gangplank.metrics.protobuf import encoded
+from gangplank.metrics.protobuf import decoded, encoded
 
 PRESET = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
 
 
+def by_logarithm(magnitudes):
+    """Counts a native bucket of schema 3, where none of the values is a bound."""
+    indices = np.ceil(8 * np.log2(magnitudes.astype(np.float64))).astype(int)
+    return dict(
+        zip(*(each.tolist() for each in np.unique(indices, return_counts=True)), strict=True)
+    )
+
+
 def test_native_buckets(promise, weights):
-    assert weights_histogram([weights], NativeBuckets()).count == weights.size
+    some = weights[:100_000]
+    histogram = weights_histogram([some], NativeBuckets())
+    assert histogram.positive == by_logarithm(some[some > 0])
+    assert histogram.negative == by_logarithm(-some[some < 0])
     reading, counting = medians(
         lambda: read_once(weights), lambda: weights_histogram([weights], NativeBuckets())
     )
@@ -26,6 +37,11 @@ def test_native_buckets(promise, weights):
 
 def test_counts_with_statistics(promise, weights):
     bounds = _native.Bounds.of(PRESET)
+    (measured,) = _native.measure([[weights]], bounds, has_moments=True)
+    assert (
+        measured.counts(bounds)[0].tolist() == weights_histogram([weights], PRESET).counts.tolist()
+    )
+    assert measured.moments().total == pytest.approx(weights.sum(dtype=np.float64), rel=1e-12)
     counting, both = medians(
         lambda: _native.measure([[weights]], bounds),
         lambda: _native.measure([[weights]], bounds, has_moments=True),
@@ -58,6 +74,9 @@ def test_layers(promise, weights):
 )
 def test_variables(promise, buckets, kind):
     variables = [keras.Variable(part) for part in np.split(normal(10**6), 5000)]
+    histograms = weights_histograms(variables, buckets, per="variable")
+    assert sum(histograms.values()).count == 10**6
+    assert list(histograms.values())[7] == weights_histogram(variables[7], buckets)
     taken = least_median(lambda: weights_histograms(variables, buckets, per="variable"), rounds=7)
     what = f"5,000 Keras variables of 200 weights, one histogram each, {kind}, a variable"
     promise(what, 1e6 * taken / 5000, 40, 8, " µs")
@@ -75,6 +94,8 @@ def pushed():
 
 
 def test_bytes_of_a_push(promise, pushed):
+    (family,) = decoded(pushed())
+    assert sum(metric.histogram.sample_count for metric in family.metric) == 10**7
     what = "a push of 1,000 layers of 1e4 weights, native schema 3, bytes a layer"
     promise(what, len(pushed()) / 1e6, 1.5, 0.7, " kB")
 

@@ -104,8 +104,19 @@ def on_the_same_array():
 def what_weights_look_like():
     weights = np.random.default_rng(10).standard_normal(10**8, np.float32)
     weights *= np.float32(0.1)
+    some = weights[: 10**5]
+    indices = np.ceil(8 * np.log2(some[some > 0].astype(np.float64)))
+    assert [*count([some], gangplank.NativeBuckets()).positive.values()] == [
+        *np.unique(indices, return_counts=True)[1]
+    ]
     native, reading = partial(count, [weights], gangplank.NativeBuckets()), partial(total, weights)
     yield report("native schema 3, over reading", ratio(native, reading), 8, 4)
+    found, wide = gangplank.weights_statistics([some]), some.astype(np.float64)
+    np.testing.assert_allclose(
+        [found.mean, found.standard_deviation, found.norm, found.minimum],
+        [wide.mean(), wide.std(), np.linalg.norm(wide), wide.min()],
+        rtol=1e-10,
+    )
     statistics_alone = partial(gangplank.weights_statistics, [weights])
     yield report("statistics alone, over reading", ratio(statistics_alone, reading), 2.0, 1.2)
     bounds = _native.Bounds.of(PRESET)

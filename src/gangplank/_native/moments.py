@@ -9,10 +9,25 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native.edges import IEEE
+
+# All that float32 holds exactly. The squares of such values are exact in float64, so that a
+# processor which multiplies and adds in one step makes the same bits as one that does not.
+NARROW = tuple(
+    np.dtype(getattr(ml_dtypes, name, name))
+    for name in (
+        *("float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
+        *("int8", "uint8"),
+    )
+)
+
+# Of the sum of the squares, what the mean may make up: where it is more, the squared distances
+# from the mean are summed by themselves, since the difference would have lost too many bits.
+MOST_OF_MEAN = 63 / 64
 
 # So many float64 values stay in a second cache of 512 KiB.
 BLOCK = 1 << 15
@@ -61,10 +76,15 @@ def _of_block(block: NDArray[Any]) -> Moments:
         counts = values.size, nan_count, infinite_count, zero_count
         if not values.size:
             return Moments(*counts, 0.0, 0.0, math.inf, -math.inf)
-        minimum, maximum = float(values.min()), float(values.max())
-        values -= total / values.size
+        extremes = float(values.min()), float(values.max())
+        mean = total / values.size
+        if block.dtype in NARROW:
+            squares = _in_lanes(values * values)
+            if total * mean <= MOST_OF_MEAN * squares:
+                return Moments(*counts, total, squares - total * mean, *extremes)
+        values -= mean
         squares = _in_lanes(np.square(values, out=values))
-    return Moments(*counts, total, squares, minimum, maximum)
+    return Moments(*counts, total, squares, *extremes)
 
 
 def _magnitudes(block: NDArray[Any]) -> NDArray[Any]:

@@ -4,10 +4,9 @@ NumPy takes several times as long (benchmarks/test_kernels.py), and LLVM makes n
 scalar loop of these sums, whose order it has to keep. Both give the same bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -15,18 +14,22 @@ from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 from gangplank._native.jit import compiled, read_only
-from gangplank._native.moments import BLOCK, LANES, Moments, Rows, moments_of
+from gangplank._native.moments import (
+    BLOCK,
+    LANES,
+    MOST_OF_MEAN,
+    NARROW,
+    Moments,
+    Rows,
+    moments_of,
+)
 from gangplank._native.vectors import BLOCK_BYTES, I64, constant, fetch_block, loaded, splat
 
 # Of AVX2. Extremes are kept of two vectors by turns, so that none waits for the one before.
 VECTOR_BYTES = 32
 TURNS = 2
 
-# All that float32 holds exactly; what it does not is taken as float64.
-_NARROW = tuple(
-    np.dtype(getattr(ml_dtypes, name, name))
-    for name in ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8", "uint8")
-)
+SUMS = ir.VectorType(ir.DoubleType(), LANES)
 
 
 def compiled_moments_of(values: NDArray[Any]) -> Rows:
@@ -34,7 +37,7 @@ def compiled_moments_of(values: NDArray[Any]) -> Rows:
     rows = np.empty((-(-values.size // BLOCK), len(Moments._fields)))
     if values.dtype not in (np.float32, np.float64):
         with np.errstate(invalid="ignore"):  # which a signalling NaN would report
-            values = values.astype(np.float32 if values.dtype in _NARROW else np.float64)
+            values = values.astype(np.float32 if values.dtype in NARROW else np.float64)
     bits = values.view(f"u{values.itemsize}")
     _fill(rows, read_only(values), read_only(bits), (1 << (8 * values.itemsize - 1)) - 1)
     for i in (~np.isfinite(rows[:, 4])).nonzero()[0]:
@@ -46,38 +49,43 @@ def compiled_moments_of(values: NDArray[Any]) -> Rows:
 def _fill(rows: Rows, values: NDArray[Any], bits: NDArray[Any], magnitude: int) -> None:
     """The moments of each block; without meaning where the total is not finite."""
     step = BLOCK_BYTES // values.itemsize
-    lanes = np.zeros(LANES)
+    is_narrow = values.itemsize == 4
+    lanes, squares = np.zeros(LANES), np.zeros(LANES)
     least = np.zeros(TURNS * VECTOR_BYTES // values.itemsize, values.dtype)
     greatest, zeros = least.copy(), np.zeros(least.size, bits.dtype)
     for row in range(rows.shape[0]):
         first, end = row * BLOCK, min((row + 1) * BLOCK, values.size)
         last = end - (end - first) % step
-        lanes[:] = 0.0
+        lanes[:] = squares[:] = 0.0
         least[:] = greatest[:] = values[first]
         zeros[:] = 0
         for start in range(first, last, step):
             fetch_block(values, start)
-            _add(values, start, 0.0, lanes)
+            _add(values, start, lanes, squares)
             _add_extremes(values, start, least, greatest)
             _add_zeros(bits, start, bits.dtype.type(magnitude), zeros)
         for i in range(last, end):
-            lanes[(i - last) % LANES] += values[i]
+            exact = np.float64(values[i])
+            lanes[(i - last) % LANES] += exact
+            squares[(i - last) % LANES] += exact * exact
             least[0] = min(least[0], values[i])
             greatest[0] = max(greatest[0], values[i])
             zeros[0] += (bits[i] & magnitude) == 0
         total = _added(lanes)
         mean = total / (end - first)
-        lanes[:] = 0.0
-        for start in range(first, last, step):
-            _add_squares(values, start, mean, lanes)
-        for i in range(last, end):
-            distance = values[i] - mean
-            lanes[(i - last) % LANES] += distance * distance
+        distances = _added(squares) - total * mean
+        if not (is_narrow and total * mean <= MOST_OF_MEAN * _added(squares)):
+            lanes[:] = 0.0
+            for start in range(first, last, step):
+                _add_squares(values, start, mean, lanes)
+            for i in range(last, end):
+                lanes[(i - last) % LANES] += (values[i] - mean) * (values[i] - mean)
+            distances = _added(lanes)
         rows[row, 0] = end - first
         rows[row, 1] = rows[row, 2] = 0.0
         rows[row, 3] = zeros.sum()
         rows[row, 4] = total
-        rows[row, 5] = _added(lanes)
+        rows[row, 5] = distances
         rows[row, 6] = least.min()
         rows[row, 7] = greatest.max()
 
@@ -90,46 +98,55 @@ def _added(lanes: NDArray[Any]) -> float:
     return total
 
 
-def _adding(term: Callable[[Any, Any, Any], Any]) -> Any:
-    """What adds a term of each value of the block at `start` to the lanes, in their order."""
+@intrinsic  # type: ignore[untyped-decorator]
+def _add(typing: Any, values: Any, start: Any, lanes: Any, squares: Any) -> Any:
+    """Adds each value of the block at `start`, and its square, to the lanes, in their order."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def add(typing: Any, values: Any, start: Any, mean: Any, lanes: Any) -> Any:
-        width = values.dtype.bitwidth
-        sums = ir.VectorType(ir.DoubleType(), LANES)
-
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            block, row = (
-                context.make_array(signature.args[k])(context, builder, arguments[k]).data
-                for k in (0, 3)
-            )
-            part = ir.VectorType(block.type.pointee, LANES)
-            block = builder.bitcast(builder.gep(block, [arguments[1]]), part.as_pointer())
-            row = builder.bitcast(row, sums.as_pointer())
-            center, total = splat(builder, arguments[2], sums), builder.load(row, align=8)
-            for k in range(8 * BLOCK_BYTES // width // LANES):
-                part = loaded(builder, builder.gep(block, [I64(k)]), width)
-                exact = builder.fpext(part, sums) if width == 32 else part
-                total = builder.fadd(total, term(builder, exact, center))
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows = [_lanes(context, builder, signature, arguments, k) for k in (2, 3)]
+        totals = [builder.load(row, align=8) for row in rows]
+        for exact in _exact(context, builder, signature, arguments):
+            totals[0] = builder.fadd(totals[0], exact)
+            square = builder.fmul(exact, exact, flags=["contract"])
+            totals[1] = builder.fadd(totals[1], square, flags=["contract"])
+        for total, row in zip(totals, rows, strict=True):
             builder.store(total, row, align=8)
-            return context.get_dummy_value()
+        return context.get_dummy_value()
 
-        return types.void(values, start, mean, lanes), emit
-
-    return add
+    return types.void(values, start, lanes, squares), emit
 
 
-def _value(builder: Any, values: Any, mean: Any) -> Any:
-    return values
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_squares(typing: Any, values: Any, start: Any, mean: Any, lanes: Any) -> Any:
+    """Adds the squared distance from `mean` of each value of the block at `start` to the lanes."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        row = _lanes(context, builder, signature, arguments, 3)
+        center, total = splat(builder, arguments[2], SUMS), builder.load(row, align=8)
+        for exact in _exact(context, builder, signature, arguments):
+            distances = builder.fsub(exact, center)
+            total = builder.fadd(total, builder.fmul(distances, distances))
+        builder.store(total, row, align=8)
+        return context.get_dummy_value()
+
+    return types.void(values, start, mean, lanes), emit
 
 
-def _square(builder: Any, values: Any, mean: Any) -> Any:
-    distances = builder.fsub(values, mean)
-    return builder.fmul(distances, distances)
+def _lanes(context: Any, builder: Any, signature: Any, arguments: Any, k: int) -> Any:
+    """The address of the lanes that the argument `k` is."""
+    array = context.make_array(signature.args[k])(context, builder, arguments[k])
+    return builder.bitcast(array.data, SUMS.as_pointer())
 
 
-_add = _adding(_value)
-_add_squares = _adding(_square)
+def _exact(context: Any, builder: Any, signature: Any, arguments: Any) -> Iterator[Any]:
+    """The values of the block at `start` as float64, a value for each lane at a time."""
+    width = signature.args[0].dtype.bitwidth
+    block = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+    part = ir.VectorType(block.type.pointee, LANES)
+    block = builder.bitcast(builder.gep(block, [arguments[1]]), part.as_pointer())
+    for k in range(8 * BLOCK_BYTES // width // LANES):
+        values = loaded(builder, builder.gep(block, [I64(k)]), width)
+        yield builder.fpext(values, SUMS) if width == 32 else values
 
 
 @intrinsic  # type: ignore[untyped-decorator]
