@@ -44,6 +44,7 @@ class Parts:
     ) -> None:
         entries = list(weight_arrays(model, weights))
         self._places = [place for place, _ in entries]
+        self._per = per
         self._names = part_names(self._places, per)
         self._countings = countings
         groups = grouped(self._names, (array for _, array in entries))
@@ -77,8 +78,10 @@ class Parts:
         }
 
     def _by(self, per: Per, measured: dict[str, _native.Measured]) -> dict[str, _native.Measured]:
-        if per == "model":
+        if per == "model":  # also one without weights
             return {"": _native.Measured.together(measured.values())}
+        if per == self._per:
+            return measured
         smaller = grouped(part_names(self._places, per), self._names)
         return {
             name: _native.Measured.together(measured[part] for part in dict.fromkeys(parts))
