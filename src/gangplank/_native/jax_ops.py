@@ -98,16 +98,16 @@ def _exact(row: Any) -> tuple[Any, Any]:
     return exact, magnitudes == 0
 
 
-Measured = tuple[Any, Any]
+Found = tuple[Any, Any]
 """`slots` and, as float64, `moments_of`, which are of shape (0,) where they are not wanted."""
 
 
-def _measured(row: Any, size: Any, patterns: Any, has_moments: bool) -> Measured:
+def _measured(row: Any, size: Any, patterns: Any, has_moments: bool) -> Found:
     return slots(row, patterns), moments_of(row, size) if has_moments else jnp.zeros(0)
 
 
-def measured_rows(rows: Sequence[Any], patterns: Any, has_moments: bool) -> Measured:
-    """`Measured` of P batches of the values of `rows`: shapes (P, E + 1) and (P, 8 or 0)."""
+def measured_rows(rows: Sequence[Any], patterns: Any, has_moments: bool) -> Found:
+    """`Found` of P batches of the values of `rows`: shapes (P, E + 1) and (P, 8 or 0)."""
     alike: dict[int, list[list[Any]]] = {}
     joined: list[list[Any]] = [[]]
     size = 0
@@ -129,8 +129,8 @@ def measured_rows(rows: Sequence[Any], patterns: Any, has_moments: bool) -> Meas
 
 def _measured_in_a_loop(
     batches: Sequence[Sequence[Any]], patterns: Any, has_moments: bool
-) -> Measured:
-    """`Measured` of each batch.
+) -> Found:
+    """`Found` of each batch.
 
     XLA takes 50 ms and more to compile them, on a CPU, so they are compiled once for all batches.
     That costs a copy of a batch at a time, unless there is only one.
@@ -159,7 +159,7 @@ def measured_all(
     patterns: dict[str, Any],
     specs: Sequence[PartitionSpec],
     has_moments: bool,
-) -> dict[str, Measured]:
+) -> dict[str, Found]:
     """`measured_rows` by the name of the dtype, of what a device holds of arrays of `specs`.
 
     The lower and the upper halves of the counts, uint32, shape (2, P, E + 1), so that they can be
@@ -170,7 +170,7 @@ def measured_all(
     for array, spec in zip(arrays, specs, strict=True):
         name = _dtype(array).name
         groups.setdefault((name, _axes(spec)), []).append(array.astype(name).ravel())
-    measured: dict[str, list[Measured]] = {name: [] for name in patterns}
+    measured: dict[str, list[Found]] = {name: [] for name in patterns}
     for (name, axes), rows in groups.items():
         counts, moments = measured_rows(rows, patterns[name], has_moments)
         halves = lax.psum(jnp.stack([counts & 0xFFFF, counts >> 16]), axes)
