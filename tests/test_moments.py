@@ -119,6 +119,16 @@ def test_a_deviation_that_is_small_beside_the_mean(name):
     assert_close(moments(WAYS[name], values), exact(values))
 
 
+@pytest.mark.parametrize("mean", [0.0, 0.1, 0.26, 0.27, 1.0, 30.0])
+@pytest.mark.parametrize("name", WAYS)
+def test_a_mean_beside_the_deviation(name, mean):
+    """Whether the mean makes up little or most of the squares, which are summed in two ways."""
+    values = np.random.default_rng(1).normal(mean, 0.1, 2 * BLOCK + 77).astype(np.float32)
+    found, expected = moments(WAYS[name], values), exact(values)
+    assert found.total == pytest.approx(expected.total, rel=1e-12, abs=1e-12 * 2 * BLOCK * 0.1)
+    assert found.squares == pytest.approx(expected.squares, rel=1e-12)
+
+
 @pytest.fixture(scope="module")
 def many():
     """Values whose sums depend on how they are parted."""

@@ -26,8 +26,8 @@ NARROW = tuple(
 )
 
 # Of the sum of the squares, what the mean may make up: where it is more, the squared distances
-# from the mean are summed by themselves, since the difference would have lost too many bits.
-MOST_OF_MEAN = 63 / 64
+# from the mean are summed by themselves, since the difference would have lost three bits.
+MOST_OF_MEAN = 7 / 8
 
 # So many float64 values stay in a second cache of 512 KiB.
 BLOCK = 1 << 15
