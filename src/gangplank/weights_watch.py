@@ -120,11 +120,12 @@ class WeightsWatch:
         if self._weights == "all" or (counted := report.size) is None:
             return
         if counted < (there_are := weights_count(model)) / 2:
+            what = "histogram has" if self._countings else "statistics have"
             self._warn(
                 "trainable",
-                f"Only {counted:,} of the {there_are:,} weights of the model are looked at, since "
+                f"The {what} {counted:,} of the {there_are:,} weights of the model, since "
                 "those of frozen and of quantized layers are not trainable. Pass weights='all' to "
-                "look at them too.",
+                "count them too.",
             )
 
     def _warn_of_many(self, report: WeightsReport) -> None:
