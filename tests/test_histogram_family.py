@@ -50,9 +50,9 @@ def test_weights_of_one_sign_and_none(weights):
 
 def test_one_without_weights_and_threshold_is_still_native():
     (message,) = decoded(encoded(messages([family(native({}))])))
-    assert [(span.offset, span.length) for span in message.metric[0].histogram.positive_span] == [
-        (0, 0)
-    ]
+    histogram = message.metric[0].histogram
+    assert [(span.offset, span.length) for span in histogram.positive_span] == [(0, 1)]
+    assert list(histogram.positive_delta) == [0]
 
 
 def test_a_native_histogram_is_one_series():

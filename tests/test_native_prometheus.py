@@ -5,9 +5,17 @@ import numpy as np
 import pytest
 from conftest import awaited
 from documents import blocks
+from prometheus_client import CollectorRegistry
 from test_prometheus import prometheus
 
-from gangplank import NativeBuckets, TrainTestExporter, weights_histogram, weights_statistics
+from gangplank import (
+    HistogramCollector,
+    NativeBuckets,
+    TrainTestExporter,
+    weights_histogram,
+    weights_statistics,
+)
+from gangplank.publishing import Pushgateway
 
 FLAG = "--enable-feature=native-histograms"
 BUCKETS = NativeBuckets()
@@ -57,8 +65,13 @@ def test_model_layers_and_variables(gateway, deep, tmp_path):
     ]
     deep.fit(X, X[:, :2], epochs=2, callbacks=exporters, verbose=0)
     whole = values(deep.trainable_variables)
+    nothing = CollectorRegistry()
+    empty = weights_histogram([], NativeBuckets(zero_threshold=0.0))
+    HistogramCollector("empty", "No weights.", nothing).set(empty)
+    Pushgateway(gateway, "empty", None, None, 10.0).push(nothing, 10.0)
     with prometheus(gateway, tmp_path, FLAG) as query:
         awaited(lambda: query("histogram_count(gangplank_train_model_weights)"))
+        assert [count for _, count in query("histogram_count(empty)")] == [0]
         for layer in deep.layers:
             path = layer.kernel.path.removesuffix("/kernel")
             name = f'gangplank_train_layer_weights{{layer="{path}"}}'

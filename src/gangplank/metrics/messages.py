@@ -109,7 +109,9 @@ def _add_native(message: Any, native: NativeHistogram) -> None:
     message.zero_threshold = native.zero_threshold
     message.zero_count = int(native.zero_count)
     if not (native.zero_threshold or native.pos_spans or native.neg_spans):
-        message.positive_span.add(offset=0, length=0)  # else Prometheus takes it for a classic one
+        # A bucket without values, else Prometheus takes it for a classic histogram.
+        message.positive_span.add(offset=0, length=1)
+        message.positive_delta.append(0)
     for spans, its_spans in (
         (message.positive_span, native.pos_spans),
         (message.negative_span, native.neg_spans),
