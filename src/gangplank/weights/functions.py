@@ -152,7 +152,7 @@ def weights_statistics(
     Of weights in host memory they have the same bits whatever the number of threads. Of float32
     weights the error of the mean is less than 1e-12 of their mean magnitude. A sum, or a sum of
     squares, that exceeds the greatest float64 number is infinite, or makes NaN; squares below the
-    least are 0. On a device, whose framework may take them for 0, `zero_count` alone tells subnormal
+    least are 0. On a device, whose framework may take them for 0, only `zero_count` tells subnormal
     float64 weights from zero.
 
     Arguments:
