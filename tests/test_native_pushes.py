@@ -12,11 +12,13 @@ from test_gateway_api import groups
 from test_retries import failing
 
 from gangplank import HistogramCollector, NativeBuckets, TrainTestExporter, weights_histogram
+from gangplank.gateway import Gateway
 from gangplank.metrics.messages import native_histogram
-from gangplank.metrics.protobuf import CONTENT_TYPE, decoded
+from gangplank.metrics.protobuf import CONTENT_TYPE, MetricFamily, decoded, encoded
 from gangplank.publishing import Pushgateway
 from gangplank.publishing.push_error import PushError
 
+HEADERS = {"Content-Type": CONTENT_TYPE}
 OTHERS = {"gangplank_train_loss", "gangplank_train_epochs_count", "gangplank_train_status"}
 
 
@@ -64,7 +66,7 @@ def test_all_metrics_come_in_one_push_through_the_handler(gateway, model, data):
     )
     model.fit(*data, epochs=1, callbacks=[exporter], verbose=0)
     method, headers, body = pushes[-1]
-    assert (method, headers) == ("POST", {"Content-Type": CONTENT_TYPE})
+    assert (method, headers) == ("POST", HEADERS)
     families = {family.name: family for family in decoded(body)}
     assert families.keys() >= OTHERS
     ((_, group),) = groups(gateway).items()
@@ -100,3 +102,15 @@ def test_a_classic_histogram_in_the_place_of_a_native_one(gateway, registry):
     text = b'# TYPE weights histogram\nweights_bucket{le="+Inf"} 1\nweights_count 1\n'
     assert request(gateway, "POST", "/metrics/job/job", text) == (200, "")
     assert metrics_of(gateway, "job")["weights_count"] == 1
+
+
+def test_counts_that_are_no_integers_are_refused():
+    family = MetricFamily(name="weights", type="HISTOGRAM")
+    histogram = family.metric.add().histogram
+    histogram.schema, histogram.zero_threshold, histogram.sample_count_float = 3, 0.1, 1.5
+    with Gateway() as gateway:
+        body = encoded([family])
+        answer = request(gateway.address, "POST", "/metrics/job/a", body, **HEADERS)
+        assert answer[0] == 400
+        assert "counts that are no integers are not taken" in answer[1]
+        assert groups(gateway.address) == {}
