@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import gangplank
+from gangplank import NativeBuckets, weights_histogram
 from gangplank.weights.buckets import finite_bounds
 
 
@@ -83,3 +84,11 @@ def test_a_long_list_is_shortened_in_the_message():
     with pytest.raises(ValueError, match="strictly increasing") as refusal:
         finite_bounds(list(range(10_000, 0, -1)), "buckets")
     assert len(str(refusal.value)) < 500
+
+
+def test_native_buckets_among_bounds_and_their_class():
+    for buckets in ([NativeBuckets()], (NativeBuckets(), [0.0])):
+        with pytest.raises(ValueError, match=r"Pass NativeBuckets\(\) by itself, or to the callb"):
+            weights_histogram([np.ones(3)], buckets)
+    with pytest.raises(ValueError, match=r"Pass NativeBuckets\(\), with parentheses"):
+        weights_histogram([np.ones(3)], NativeBuckets)

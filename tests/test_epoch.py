@@ -90,3 +90,17 @@ def test_a_loop_without_an_optimizer(exporter, model):
     for name in ("learning_rate", "samples_per_second", "epoch_time_seconds"):
         assert gauge(exporter, name) is None
     exporter.on_train_end()
+
+
+def test_more_samples_than_keras_counts_tell_no_rate(exporter, model, data):
+    exporter.set_model(model)
+    fit(model, data)
+    (loss,) = (metric for metric in model.metrics if metric.name == "loss")
+    for count, is_told in ((2**24 - 1, True), (2**24, False)):
+        loss.count.assign(0)
+        exporter.on_train_begin()
+        exporter.on_epoch_begin(0)
+        loss.count.assign(count)
+        exporter.on_epoch_end(0, {"loss": 1.0})
+        assert (gauge(exporter, "samples_per_second") is not None) == is_told
+        exporter.on_train_end()
