@@ -71,10 +71,10 @@ def _fill(rows: Rows, values: NDArray[Any], bits: NDArray[Any], magnitude: int) 
             least[0] = min(least[0], values[i])
             greatest[0] = max(greatest[0], values[i])
             zeros[0] += (bits[i] & magnitude) == 0
-        total = _added(lanes)
+        total, around_zero = _added(lanes), _added(squares)
         mean = total / (end - first)
-        distances = _added(squares) - total * mean
-        if not (is_narrow and total * mean <= MOST_OF_MEAN * _added(squares)):
+        distances = around_zero - total * mean
+        if not (is_narrow and total * mean <= MOST_OF_MEAN * around_zero):
             lanes[:] = 0.0
             for start in range(first, last, step):
                 _add_squares(values, start, mean, lanes)

@@ -45,7 +45,7 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
         if isinstance(variable, keras_variable):
             if not _is_weight(variable):
                 continue
-            place = place._replace(path=variable.path)
+            place = Place(variable.path, place.layer)
             name = f"the variable {variable.path!r}"
             array = _value(variable, name)
         if not _native.is_array(array):
