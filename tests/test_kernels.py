@@ -80,8 +80,9 @@ def test_nothing_is_read_beyond_the_end_of_an_array(name):
 @pytest.mark.parametrize("name", KERNELS)
 def test_numbers_of_bounds(name, bound_count):
     bounds = Bounds.of(np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count)))
-    values = VALUES[:2000]
-    assert counted(KERNELS[name], values, bounds) == expected(values, bounds)
+    for size in (2000, 2 * bound_count + 3 if name == "table" else 0):
+        values = VALUES[:size]
+        assert counted(KERNELS[name], values, bounds) == expected(values, bounds)
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -94,11 +95,34 @@ def test_bounds_that_are_neighbours(name):
     )
 
 
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
+def test_cells_with_as_many_edges_as_there_are_bounds(dtype):
+    """As where few leading bits tell the bounds apart, and a table leads to a search."""
+    values = np.random.default_rng(0).integers(0, 256, 1 << 16, np.uint8).view(dtype)
+    for bound_count in (2, 3, 700, 6000):
+        bounds = Bounds.of(np.linspace(1.0, 1.0 + 2.0**-10, bound_count))
+        assert counted(KERNELS["table"], values, bounds) == expected(values, bounds)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_rows_of_counts_add_up(dtype):
+    values = np.full(4_000_001, 0.1, dtype)
+    bounds = Bounds.of(np.arange(-300, 300) / 1000)
+    assert counted(KERNELS["table"], values, bounds) == expected(values, bounds)
+
+
 @pytest.mark.parametrize(
-    ("module", "compiled"),
-    [(compare_kernel, "_compare"), (lane_kernel, "_count_lanes"), (table_kernel, "_look_up")],
+    ("module", "compiled", "size"),
+    [
+        (compare_kernel, "_compare", VALUES.size),
+        (lane_kernel, "_count_lanes", VALUES.size),
+        (table_kernel, "_count", VALUES.size),
+        (table_kernel, "_count_few", 5),
+    ],
 )
-def test_read_only_and_writable_arrays_share_one_compiled_kernel(module, compiled, monkeypatch):
+def test_read_only_and_writable_arrays_share_one_compiled_kernel(
+    module, compiled, size, monkeypatch
+):
     given = []
     kernel = getattr(module, compiled)
 
@@ -109,11 +133,13 @@ def test_read_only_and_writable_arrays_share_one_compiled_kernel(module, compile
         return kernel(*arguments)
 
     monkeypatch.setattr(module, compiled, noting)
-    read_only = VALUES.view()
+    writable = VALUES[:size]
+    read_only = writable.view()
     read_only.flags.writeable = False
-    for values in (read_only, VALUES):
+    for values in (read_only, writable):
         name = module.__name__.rpartition(".")[2]
         assert counted(getattr(module, name), values, BOUNDS) == expected(values, BOUNDS)
+    assert given
     assert all(flags == given[0] for flags in given)
 
 
@@ -129,18 +155,18 @@ def test_more_values_in_one_bucket_than_a_counter_of_their_width_holds(dtype, va
     ("bound_count", "dtype", "avx512", "chosen"),
     [
         (13, "f4", True, "compare_kernel"),
-        (39, "f4", True, "compare_kernel"),
-        (40, "f4", True, "table_kernel"),
-        (79, "f2", True, "compare_kernel"),
-        (80, "f2", True, "table_kernel"),
-        (21, "f8", True, "table_kernel"),
+        (23, "f4", True, "compare_kernel"),
+        (24, "f4", True, "table_kernel"),
+        (47, "f2", True, "compare_kernel"),
+        (48, "f2", True, "table_kernel"),
+        (12, "f8", True, "table_kernel"),
         (13, "f4", False, "lane_kernel"),
-        (41, "f4", False, "lane_kernel"),
-        (42, "f4", False, "table_kernel"),
-        (85, "f2", False, "lane_kernel"),
-        (86, "f2", False, "table_kernel"),
-        (13, "f8", False, "lane_kernel"),
-        (20, "f8", False, "table_kernel"),
+        (23, "f4", False, "lane_kernel"),
+        (24, "f4", False, "table_kernel"),
+        (49, "f2", False, "lane_kernel"),
+        (50, "f2", False, "table_kernel"),
+        (10, "f8", False, "lane_kernel"),
+        (11, "f8", False, "table_kernel"),
     ],
 )
 def test_the_fastest_kernel_is_chosen_by_the_bytes_of_the_edges(
@@ -201,16 +227,14 @@ import numpy as np
 from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
 from gangplank._native import cpu, reference
 from gangplank._native.edges import Bounds
-from gangplank._native.table_kernel import table_kernel
 assert numba.config.DISABLE_JIT
 for bounds in map(Bounds.of, BOUNDS.values()):
     for dtype in FLOATS + INTEGERS:
         values = [hard_values(dtype, bounds.values)]
         expected_counts, expected_nan_count = reference.count(values, bounds)
-        for kernel in (None, table_kernel):
-            counts, nan_count = cpu.count(values, bounds, kernel=kernel)
-            assert counts.tolist() == expected_counts.tolist(), (bounds, dtype)
-            assert nan_count == expected_nan_count
+        counts, nan_count = cpu.count(values, bounds)
+        assert counts.tolist() == expected_counts.tolist(), (bounds, dtype)
+        assert nan_count == expected_nan_count
 print(numba.config.DISABLE_JIT)
 """
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": "tests"}

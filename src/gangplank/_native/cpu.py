@@ -38,10 +38,10 @@ VALUES_A_THREAD = 2_000_000
 # NumPy counts so many values in 0.02 s. Whoever counts more is likely to go on counting.
 LOAD_NUMBA_AFTER = 5_000_000
 
-# Comparing is faster up to some 40 magnitudes or edges of 4 bytes, 80 of 2 and so on, above that
+# Comparing is faster up to some 25 magnitudes or edges of 4 bytes, 50 of 2 and so on, above that
 # looking up (benchmarks/test_kernels.py).
-MAGNITUDES_UP_TO_BYTES = 160
-EDGES_UP_TO_BYTES = 176
+MAGNITUDES_UP_TO_BYTES = 96
+EDGES_UP_TO_BYTES = 104
 
 # Arrays of fewer values are copied together: to copy them takes 5 µs, to call a kernel 10 µs.
 SMALL = 1 << 15
