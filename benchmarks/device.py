@@ -112,8 +112,8 @@ def median(function, rounds, argument):
 def rows(framework, size, rounds):
     import gangplank
     from gangplank._native import cpu
-    from gangplank._native.arrays import host_view
     from gangplank._native.edges import Bounds
+    from gangplank._native.host_memory import host_view
 
     float32 = framework.normal(size, "float32")
     size = float32.shape[0]

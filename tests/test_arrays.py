@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from corpus import FLOATS, INTEGERS, hard_values
 
-from gangplank import _native, weights_histogram
-from gangplank._native import arrays, reference
+from gangplank import _native, weights_histogram, weights_histograms
+from gangplank._native import arrays, host_memory, reference
 from gangplank._native.edges import Bounds
 
 BOUNDS = Bounds.of([-0.1, 0.0, 0.1])
@@ -29,13 +29,37 @@ def backend_array(values):
     return tf.constant(values)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")
+@pytest.mark.parametrize("is_known", [True, False])
+def test_small_variables_of_tensorflow_are_read_together(is_known, monkeypatch):
+    read_each, read = [], host_memory._read
+    monkeypatch.setattr(host_memory, "_read", lambda each: read_each.append(each) or read(each))
+    if not is_known:
+        monkeypatch.setattr(host_memory, "READ_TOGETHER", b"NoSuchOp")
+    values = {
+        f"{dtype} {i}": hard_values(dtype, BOUNDS.values)[i:]
+        for i in range(40)
+        for dtype in FLOATS + INTEGERS
+    }
+    variables = {name: tf.Variable(each) for name, each in values.items()}
+    counted = weights_histograms(variables, BOUNDS.values, per="variable")
+    assert len(counted) == len(values) > host_memory.VARIABLES_TOGETHER
+    for name, histogram in counted.items():
+        expected, nan_count = reference.count([values[name]], BOUNDS)
+        assert histogram.counts.tolist() == expected.tolist(), name
+        assert histogram.nan_count == nan_count
+    of_ml_dtypes = [each for each in read_each if each.dtype.name in host_memory._OF_ML_DTYPES]
+    assert of_ml_dtypes
+    assert len(read_each) == (len(of_ml_dtypes) if is_known else len(values))
+
+
 NARROW = [dtype for dtype in FLOATS + INTEGERS if dtype.itemsize < 8]
 
 
 @pytest.mark.parametrize("dtype", NARROW, ids=str)
 def test_an_array_of_the_backend_is_seen_bit_by_bit(dtype):
     values = hard_values(dtype, BOUNDS.values)
-    view = arrays.host_view(backend_array(values))
+    view = host_memory.host_view(backend_array(values))
     assert view.dtype == dtype
     np.testing.assert_array_equal(
         view.view(f"u{dtype.itemsize}"), values.view(f"u{dtype.itemsize}")
@@ -50,14 +74,14 @@ def address(array):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_keras_variable_is_not_copied(dtype):
     variable = keras.Variable(np.ones(100_000), dtype=dtype)
-    first, second = arrays.host_view(variable.value), arrays.host_view(variable.value)
+    first, second = host_memory.host_view(variable.value), host_memory.host_view(variable.value)
     assert first.dtype.name == dtype
     assert address(first) == address(second)
 
 
 def test_an_array_of_numpy_is_not_copied():
     values = np.ones(10)
-    assert address(arrays.host_view(values)) == address(values)
+    assert address(host_memory.host_view(values)) == address(values)
 
 
 @pytest.mark.parametrize(
@@ -120,12 +144,12 @@ def hdf5_file():
 
 @pytest.mark.parametrize("dtype", [">f4", "<f8", "f2", "i4", "u1"])
 def test_datasets_of_every_shape_are_read_in_blocks(dtype, hdf5_file, monkeypatch):
-    monkeypatch.setattr(arrays, "BLOCK", 20)
+    monkeypatch.setattr(host_memory, "BLOCK", 20)
     flat, nested = [(), (0,), (1,), (20,), (21,), (99,)], [(3, 7), (2, 3, 4), (2, 99), (2, 3, 30)]
     for shape in (*flat, *nested, (9, 0)):
         values = np.random.default_rng(0).normal(0, 3, shape).astype(dtype)
         hdf5_file[str(shape)] = values
-        blocks = list(arrays.blocks(hdf5_file[str(shape)]))
+        blocks = list(host_memory.blocks(hdf5_file[str(shape)]))
         assert max(block.size for block in blocks) <= 20
         joined = np.concatenate([block.ravel() for block in blocks])
         np.testing.assert_array_equal(joined, values.ravel())

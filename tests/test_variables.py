@@ -213,3 +213,45 @@ def test_a_module_of_another_framework_is_refused_with_what_to_pass():
 def test_weights_is_one_of_two_words(model):
     with pytest.raises(ValueError, match=r"must be 'trainable' or 'all'. Received 'frozen'"):
         count(model, weights="frozen")
+
+
+def _trained(model):
+    model.compile("adam", "mse")
+    model.fit(np.ones((8, 4)), np.zeros((8, 3)), verbose=0)
+
+
+def _with_lora(model):
+    model.layers[0].enable_lora(2)
+    model.layers[0].lora_kernel_b.assign(np.full((2, 3), 0.2))
+
+
+def _with_one_more_layer(model):
+    model.add(keras.layers.Dense(2))
+    model.build((None, 4))
+
+
+CHANGES = {
+    "assigned": lambda model: model.set_weights([each + 0.1 for each in model.get_weights()]),
+    "trained": _trained,
+    "frozen": lambda model: setattr(model.layers[0], "trainable", False),
+    "with LoRA": _with_lora,
+    "with one more layer": _with_one_more_layer,
+    "with one layer less": lambda model: model.pop(),
+    "quantized": lambda model: model.layers[0].quantize("int8"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_model_that_changes_between_two_counts(change):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(3)])
+    counts = []
+    for weights in ("trainable", "all"):
+        weights_histogram(model, BOUNDS, weights=weights)
+    change(model)
+    for weights in ("trainable", "all"):
+        variables = model.trainable_variables if weights == "trainable" else model.weights
+        arrays = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        histogram = weights_histogram(model, BOUNDS, weights=weights)
+        assert histogram == weights_histogram(arrays, BOUNDS)
+        counts.append(histogram.count)
+    assert counts[1] >= counts[0] > 0

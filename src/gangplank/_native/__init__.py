@@ -10,7 +10,8 @@
 - `vectors`: what the kernels of explicit vectors share;
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on the devices where they live;
 - `devices`: which of these counts an array;
-- `arrays`: arrays of each framework as NumPy sees them.
+- `host_memory`: arrays of each framework as NumPy sees them;
+- `arrays`: whose arrays they are, and of which dtype.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native import cpu
-from gangplank._native.arrays import blocks, dtype_name, is_array, is_countable
-from gangplank._native.devices import WHEN_JAX_TRAINS, placed, traced_by_tensorflow, unreadable
+from gangplank._native.arrays import dtype_name, is_array, is_countable
+from gangplank._native.devices import WHEN_JAX_TRAINS, placed, read_error, unreadable
 from gangplank._native.edges import Bounds
+from gangplank._native.host_memory import host_views
 from gangplank._native.measured import Measured
 from gangplank._native.moments import Moments, Rows
 
@@ -80,7 +82,7 @@ def measure(
     measured: list[Measured] = []
     on_device: dict[tuple[int, str], list[Any]] = {}
     in_host_memory = _in_host_memory(groups, measured, on_device)
-    cpu.measure(in_host_memory, bounds, measured, has_moments=has_moments)
+    cpu.measure(host_views(in_host_memory), bounds, measured, has_moments=has_moments)
     for (number, implementation), arrays in on_device.items():
         count_here: Count = import_module(f"{__name__}.{implementation}").count
         rows: list[Rows] | None = [] if has_moments else None
@@ -88,7 +90,7 @@ def measure(
             counts, nan_count = count_here(arrays, bounds or _ANY_BOUNDS, rows)
         # Each framework has errors of its own.
         except Exception as error:
-            raise _unreadable(arrays, error) from error
+            raise read_error(arrays, error) from error
         measured[number].add_counts(counts, nan_count, rows or [])
     return measured
 
@@ -97,8 +99,8 @@ def _in_host_memory(
     groups: Iterable[Iterable[Any]],
     measured: list[Measured],
     on_device: dict[tuple[int, str], list[Any]],
-) -> Iterator[cpu.Piece]:
-    """Views of those that lie there, with the numbers of their groups, each of which is begun.
+) -> Iterator[tuple[int, Any]]:
+    """Those that lie there, with the numbers of their groups, each of which is begun.
 
     The others go into `on_device`, by the group and what counts them.
     """
@@ -107,19 +109,9 @@ def _in_host_memory(
         for array in arrays:
             try:
                 implementation, there = placed(array)
-                if implementation == "cpu":
-                    yield number, there
-                elif implementation == "h5py":
-                    for block in blocks(there):
-                        yield number, block
-                else:
-                    on_device.setdefault((number, implementation), []).append(there)
             except Exception as error:
-                raise _unreadable([array], error) from error
-
-
-def _unreadable(arrays: list[Any], error: Exception) -> RuntimeError:
-    if reason := traced_by_tensorflow():
-        return RuntimeError(f"Weights cannot be counted: {reason}")
-    devices = sorted({str(getattr(array, "device", "the host")) for array in arrays})
-    return RuntimeError(f"Weights on {', '.join(devices)} cannot be read there: {error}")
+                raise read_error([array], error) from error
+            if implementation == "cpu":
+                yield number, there
+            else:
+                on_device.setdefault((number, implementation), []).append(there)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges, Totals
+from gangplank._native.host_memory import Piece
 from gangplank._native.measured import Measured
 from gangplank._native.moments import BLOCK, Rows, moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
@@ -24,9 +25,6 @@ from gangplank._native.numpy_kernel import numpy_kernel
 Kernel = Callable[[Edges], Count]
 
 Sums = Callable[[NDArray[Any]], Rows]
-
-Piece = tuple[int, NDArray[Any]]
-"""The number of a group, and some values of it."""
 
 CORES = os.cpu_count() or 1
 

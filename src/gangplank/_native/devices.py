@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from gangplank._native.arrays import framework, host_view
+from gangplank._native.arrays import framework
 
 WHEN_JAX_TRAINS = (
     "Count when Keras has the new weights: in on_epoch_end, on_train_end or after fit; in a hook "
@@ -17,15 +17,13 @@ _TRACED = (
 
 
 def placed(array: Any) -> tuple[str, Any]:
-    """What counts `array`, and what that is given: a view, a tensor, one copy of it, a dataset."""
+    """What counts `array`, and what that is given: the same, or one copy of it."""
     owner = framework(array)
     if owner == "jax" and len(array.sharding.device_set) > 1:
         return (
             placed(array.addressable_data(0)) if array.is_fully_replicated else ("jax_ops", array)
         )
-    if _is_on_accelerator(owner, array):
-        return f"{owner}_ops", array
-    return ("h5py", array) if owner == "h5py" else ("cpu", host_view(array))
+    return (f"{owner}_ops" if _is_on_accelerator(owner, array) else "cpu"), array
 
 
 def unreadable(array: Any) -> str | None:
@@ -38,8 +36,16 @@ def unreadable(array: Any) -> str | None:
     return None
 
 
-def traced_by_tensorflow() -> str | None:
-    """The same of all its tensors and variables, which the caller only asks when one fails."""
+def read_error(arrays: list[Any], error: Exception) -> RuntimeError:
+    """What to raise where a framework's `error` came of reading `arrays`."""
+    if reason := _traced_by_tensorflow():
+        return RuntimeError(f"Weights cannot be counted: {reason}")
+    devices = sorted({str(getattr(array, "device", "the host")) for array in arrays})
+    return RuntimeError(f"Weights on {', '.join(devices)} cannot be read there: {error}")
+
+
+def _traced_by_tensorflow() -> str | None:
+    # The same of all its tensors and variables, so one asks only when one of them fails.
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None or tensorflow.executing_eagerly():
         return None
