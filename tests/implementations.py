@@ -19,11 +19,17 @@ def _on_tensorflow(count, arrays, bounds, moments=None):
     return count(map(tf.convert_to_tensor, native), bounds, moments)
 
 
-def _tensorflow(slots_for):
-    return partial(_on_tensorflow, partial(tensorflow_ops.count, slots_for=slots_for))
+def _tensorflow(program_for):
+    return partial(_on_tensorflow, partial(tensorflow_ops.count, program_for=program_for))
 
 
-_UNDER_XLA = tf.function(tensorflow_ops.slots, jit_compile=True)
+def _without_xla(device, *arguments):
+    return tensorflow_ops.traced(*arguments, under_xla=False)
+
+
+def _eager(device, dtype, edge_count, has_moments):
+    return partial(tensorflow_ops.found_in, has_moments=has_moments, under_xla=False)
+
 
 IMPLEMENTATIONS = {
     "reference": reference.count,
@@ -38,9 +44,9 @@ IMPLEMENTATIONS = {
 # What counts on devices, here on the CPU device of the framework that Keras uses.
 if keras.backend.backend() == "tensorflow":
     IMPLEMENTATIONS |= {
-        "tensorflow": _tensorflow(tensorflow_ops.traced_slots),
-        "tensorflow-eager": _tensorflow(lambda _: tensorflow_ops.slots),
-        "tensorflow-xla": _tensorflow(lambda _: _UNDER_XLA),
+        "tensorflow": _tensorflow(_without_xla),
+        "tensorflow-eager": _tensorflow(_eager),
+        "tensorflow-xla": _tensorflow(tensorflow_ops.fastest),
     }
 elif keras.backend.backend() == "jax":
     import on_jax

@@ -16,7 +16,7 @@ def compiled(arrays, bounds, moments=None):
 
 def eager(arrays, bounds, moments=None):
     def program_for(mesh, specs, has_moments):
-        return partial(jax_ops.measured_all, specs=specs, has_moments=has_moments)
+        return partial(jax_ops.found_in_all, specs=specs, has_moments=has_moments)
 
     with jax.disable_jit():
         arrays = list(map(jax_array, arrays))

@@ -23,7 +23,7 @@ VALUES = np.random.default_rng(0).normal(0, 0.5, (6, 10, 100)).astype(np.float32
 
 @pytest.fixture(autouse=True)
 def no_program():
-    jax_ops.compiled_measured_all.cache_clear()
+    jax_ops.compiled_for.cache_clear()
 
 
 def assert_exact(values, bounds=BOUNDS):
@@ -32,9 +32,9 @@ def assert_exact(values, bounds=BOUNDS):
     assert nan_count == 0
 
 
-def compiled(array_count):
+def compiled(array_count, has_moments=False):
     mesh = jax_ops.mesh_of(jax.numpy.ones(1))
-    return jax_ops.compiled_measured_all(mesh, (PartitionSpec(),) * array_count, False)
+    return jax_ops.compiled_for(mesh, (PartitionSpec(),) * array_count, has_moments)
 
 
 def test_one_compilation_for_all_weights_of_a_model():
@@ -50,7 +50,7 @@ def test_one_compilation_for_all_weights_of_a_model():
 @pytest.mark.parametrize("most", [10_000, 6000, 999])
 def test_what_32_bits_cannot_count_is_counted_in_parts(bound_count, most, monkeypatch):
     monkeypatch.setattr(jax_ops, "MOST", most)
-    monkeypatch.setattr(jax_ops, "LONG", 10)
+    monkeypatch.setattr(devices, "SMALL", 10)
     for values in (VALUES, VALUES[0, 0], VALUES[:1, :1, :2]):
         assert_exact(values, Bounds.of(np.linspace(-1, 1, bound_count)))
 
@@ -58,7 +58,8 @@ def test_what_32_bits_cannot_count_is_counted_in_parts(bound_count, most, monkey
 @pytest.mark.parametrize("bound_count", [13, 300])
 @pytest.mark.parametrize("longest", [10_000, 1000, 700, 100, 1])
 def test_rows_are_joined_and_counted_in_loops(bound_count, longest, monkeypatch):
-    monkeypatch.setattr(jax_ops, "LONG", longest)
+    monkeypatch.setattr(devices, "SMALL", longest)
+    monkeypatch.setattr(devices, "TOGETHER", 2 * longest)
     rows = [VALUES[0, 0], VALUES[1], VALUES[2], VALUES[3, 1], VALUES[4, :3], VALUES[5, :0]]
     rows += [np.array([-0.0, np.nan, np.inf], np.float32), VALUES.astype(np.float16)]
     bounds = Bounds.of(np.linspace(-1, 1, bound_count))
@@ -86,20 +87,37 @@ def test_weights_of_4_bits(name):
     assert jax_ops.count([values], bounds)[0].tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("has_moments", [False, True])
 @pytest.mark.parametrize("bound_count", [13, 60, 1024])
 @pytest.mark.parametrize(
-    "shapes", [[(1 << 30,)], [(1000, 1000)] * 200, [(60_000,)] * 1000], ids=len
+    "shapes",
+    [[(1 << 30,)], [(1 << 15, 1 << 15)], [(60_000,)] * 70],
+    ids=["a row", "a matrix", "small ones"],
 )
-def test_no_temporary_grows_with_the_weights(bound_count, shapes):
+def test_no_temporary_grows_with_the_weights(bound_count, shapes, has_moments):
     arrays = [jax.ShapeDtypeStruct(shape, "float32") for shape in shapes]
     patterns = {"float32": np.arange(bound_count, dtype=np.uint32)}
-    program = compiled(len(arrays)).lower(arrays, patterns).compile()
-    assert program.memory_analysis().temp_size_in_bytes <= 24 * jax_ops.LONG
+    with jax.enable_x64(has_moments):
+        program = compiled(len(arrays), has_moments).lower(arrays, patterns).compile()
+    assert program.memory_analysis().temp_size_in_bytes <= 24 * devices.TOGETHER
+
+
+@pytest.mark.parametrize("has_moments", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int8"])
+def test_each_weight_is_read_once(dtype, has_moments):
+    array = jax.ShapeDtypeStruct((1 << 24,), dtype)
+    unsigned = f"uint{8 * array.dtype.itemsize}"
+    patterns = {dtype: np.arange(61, dtype=unsigned)}
+    with jax.enable_x64(has_moments):
+        program = compiled(1, has_moments).lower([array], patterns).compile()
+    moved = program.cost_analysis()["bytes accessed"] / array.size
+    # XLA counts both branches of the moments, of which one is taken.
+    assert moved == pytest.approx((1 + has_moments) * array.dtype.itemsize, rel=0.01)
 
 
 def test_where_a_mesh_is_set():
-    devices = np.array(jax.devices())
-    mesh, other = Mesh(devices, "x"), Mesh(devices[::-1].reshape(2, -1), ("x", "y"))
+    there = np.array(jax.devices())
+    mesh, other = Mesh(there, "x"), Mesh(there[::-1].reshape(2, -1), ("x", "y"))
     sharded = jax.device_put(VALUES[0, :8], NamedSharding(mesh, PartitionSpec("x")))
     single = jax.device_put(VALUES[1], jax.devices()[1])
     bounds = Bounds.of(np.linspace(-1, 1, 13))

@@ -1,28 +1,107 @@
-"""TensorFlow's ops: traced once, and in blocks."""
+"""TensorFlow's ops: what XLA makes of them, where there is no XLA, and in parts."""
+
+import re
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from gangplank._native import reference, tensorflow_ops
+from gangplank._native import devices, reference, tensorflow_ops
 from gangplank._native.edges import Bounds
 
 VALUES = np.random.default_rng(0).normal(0, 0.2, 1000).astype(np.float32)
+BOUNDS = Bounds.of(np.linspace(-1, 1, 13))
 
 
-def test_one_trace_serves_every_shape_and_number_of_bounds():
-    tensorflow_ops.traced_slots.cache_clear()
-    for size, bound_count in [(1, 1), (10, 13), (1000, 21), (999, 300)]:
-        tensor, bounds = tf.constant(VALUES[:size]), Bounds.of(np.linspace(-1, 1, bound_count))
-        counts, _ = tensorflow_ops.count([tensor], bounds)
-        assert counts.tolist() == reference.count([VALUES[:size]], bounds)[0].tolist()
-    traced = tensorflow_ops.traced_slots(tf.float32)
-    assert tensorflow_ops.traced_slots.cache_info().currsize == 1
+@pytest.fixture(autouse=True)
+def anew():
+    tensorflow_ops.traced.cache_clear()
+    tensorflow_ops._without_xla.clear()
+
+
+def assert_exact(arrays, bounds=BOUNDS):
+    counts, nan_count = tensorflow_ops.count(map(tf.constant, arrays), bounds, [])
+    expected, expected_nan_count = reference.count(arrays, bounds)
+    assert counts.tolist() == expected.tolist()
+    assert nan_count == expected_nan_count
+
+
+def test_one_trace_serves_every_shape_and_all_bounds_of_a_number():
+    for size in (1, 10, 1000, 999):
+        assert_exact([VALUES[:size]], Bounds.of(BOUNDS.values / size))
+    assert tensorflow_ops.traced.cache_info().currsize == 2  # with XLA and without
+    traced = tensorflow_ops.traced(tf.float32, 16, True, True)
     assert traced.experimental_get_tracing_count() == 1
 
 
-def test_large_tensors_are_counted_in_blocks(monkeypatch):
+@pytest.mark.parametrize("has_moments", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("edge_count", [4, 16, 64])
+def test_each_weight_is_read_once(edge_count, dtype, has_moments):
+    program = tensorflow_ops.traced(tf.as_dtype(dtype), edge_count, has_moments, True)
+    values, patterns = tf.zeros([123_457], dtype), tf.range(edge_count, dtype=tf.int64)
+    text = program.experimental_get_compiler_ir(values, patterns)(stage="optimized_hlo")
+    (entry,) = text.split("ENTRY ")[1:]
+    lines = [line for line in entry.splitlines()[1:] if line.startswith("  ")]
+    made = [line for line in lines if "[123457]" in line.split("(")[0]]
+    assert ["parameter(0)" in line for line in made] == [True], made
+    assert len(re.findall(r"[( ]%arg0\.1[,)]", entry)) == 1
+
+
+@pytest.mark.parametrize("bound_count", [13, 300])
+def test_large_tensors_are_counted_in_parts(bound_count, monkeypatch):
     monkeypatch.setattr(tensorflow_ops, "BLOCK", 300)
-    bounds = Bounds.of(np.linspace(-1, 1, 13))
-    counts, nan_count = tensorflow_ops.count([tf.constant(VALUES.reshape(10, 100))], bounds)
-    assert counts.tolist() == reference.count([VALUES], bounds)[0].tolist()
-    assert nan_count == 0
+    monkeypatch.setattr(tensorflow_ops, "MOST", 400)
+    assert_exact([VALUES.reshape(10, 100)], Bounds.of(np.linspace(-1, 1, bound_count)))
+
+
+@pytest.mark.parametrize("small", [1, 100, 10_000])
+def test_small_tensors_are_joined(small, monkeypatch):
+    monkeypatch.setattr(devices, "SMALL", small)
+    monkeypatch.setattr(devices, "TOGETHER", 2 * small)
+    arrays = [*np.split(VALUES, [7, 7, 150, 300]), VALUES.astype(np.float16), VALUES[:0]]
+    assert_exact([*arrays, np.array([np.nan, -0.0, np.inf], np.float32)])
+
+
+@pytest.mark.parametrize("bound_count", [13, 300])
+def test_where_there_is_no_xla(bound_count, monkeypatch):
+    asked = []
+
+    def fails(reductions):
+        asked.append(reductions)
+        raise tf.errors.UnimplementedError(None, None, "no XLA here")
+
+    monkeypatch.setattr(tensorflow_ops, "_reduced", fails)
+    for _ in range(2):
+        assert_exact([VALUES], Bounds.of(np.linspace(-1, 1, bound_count)))
+    assert len(asked) == 1
+    assert tensorflow_ops._without_xla == {"CPU"}
+
+
+def test_memory_that_runs_out_is_no_lack_of_xla(monkeypatch):
+    def fails(reductions):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+    monkeypatch.setattr(tensorflow_ops, "_reduced", fails)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        tensorflow_ops.count([tf.constant(VALUES)], BOUNDS)
+    assert not tensorflow_ops._without_xla
+
+
+def test_where_operations_have_to_be_deterministic():
+    script = """
+import numpy as np
+import tensorflow as tf
+from gangplank._native import tensorflow_ops
+from gangplank._native.edges import Bounds
+tf.config.experimental.enable_op_determinism()
+for bound_count in (13, 300):
+    bounds = Bounds.of(np.linspace(-1, 1, bound_count))
+    print(tensorflow_ops.count([tf.ones(1000)], bounds)[0].sum())
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["1000", "1000"]

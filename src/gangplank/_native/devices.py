@@ -1,9 +1,18 @@
 """Where each array is counted: in host memory, or on the devices where it lives."""
 
 import sys
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from gangplank._native.arrays import framework
+
+Place = TypeVar("Place", bound=Hashable)
+
+# Arrays of fewer values are joined on their device, up to so many: to copy them takes less than a
+# call each.
+SMALL = 1 << 16
+TOGETHER = 1 << 22
 
 WHEN_JAX_TRAINS = (
     "Count when Keras has the new weights: in on_epoch_end, on_train_end or after fit; in a hook "
@@ -24,6 +33,25 @@ def placed(array: Any) -> tuple[str, Any]:
             placed(array.addressable_data(0)) if array.is_fully_replicated else ("jax_ops", array)
         )
     return (f"{owner}_ops" if _is_on_accelerator(owner, array) else "cpu"), array
+
+
+def batches(
+    arrays: Iterable[Any], place_of: Callable[[Any], Place], size_of: Callable[[Any], int]
+) -> Iterator[tuple[Place, list[Any]]]:
+    """Large arrays one by one, the small ones of a place together."""
+    small: dict[Place, list[Any]] = {}
+    sizes: Counter[Place] = Counter()
+    for array in arrays:
+        place, size = place_of(array), size_of(array)
+        if size >= SMALL:
+            yield place, [array]
+            continue
+        small.setdefault(place, []).append(array)
+        sizes[place] += size
+        if sizes[place] >= TOGETHER:
+            yield place, small.pop(place)
+            sizes[place] = 0
+    yield from small.items()
 
 
 def unreadable(array: Any) -> str | None:
