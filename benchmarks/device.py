@@ -5,11 +5,13 @@
 Takes each of TensorFlow, JAX and PyTorch that is installed and has an accelerator, each in a
 process of its own, asserts that what it counts there is what the CPU core counts, and writes
 `results/device.md`. JAX shards the weights over all its devices. `--on-cpu` tries it on the CPU
-devices, and JAX on eight virtual ones as well.
+devices, and JAX on eight virtual ones as well, and says how many bytes of memory the programs move
+that XLA has made for the CPU.
 """
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -22,6 +24,9 @@ import ml_dtypes  # noqa: F401  # by which NumPy knows bfloat16
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
+
+# So many values are in the arrays of which programs are looked at.
+PROBED = 1 << 24
 
 ON_CPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
 EIGHT_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
@@ -48,6 +53,15 @@ class TensorFlow:
     def not_on_host(self, values):
         return values
 
+    def moved(self, edges, has_moments):
+        from gangplank._native import tensorflow_ops
+
+        program = tensorflow_ops.traced(self.tf.float32, edges, has_moments, True)
+        compiled = program.experimental_get_compiler_ir(
+            self.tf.zeros([PROBED]), self.tf.range(edges, dtype="int64")
+        )
+        return bytes_accessed(compiled(stage="optimized_hlo")) / PROBED
+
 
 class Jax:
     def __init__(self):
@@ -73,6 +87,17 @@ class Jax:
         # JAX keeps what it has copied to the host.
         return values.copy().block_until_ready()
 
+    def moved(self, edges, has_moments):
+        from gangplank._native import jax_ops
+
+        mesh = jax_ops.mesh_of(self.jax.numpy.ones(1))
+        program = jax_ops.compiled_for(mesh, (self.jax.sharding.PartitionSpec(),), has_moments)
+        patterns = {"float32": np.arange(edges, dtype=np.uint32)}
+        values = self.jax.ShapeDtypeStruct((PROBED,), "float32")
+        with self.jax.enable_x64(has_moments):
+            compiled = program.lower([values], patterns).compile()
+        return compiled.cost_analysis()["bytes accessed"] / PROBED
+
 
 class PyTorch:
     def __init__(self):
@@ -93,6 +118,9 @@ class PyTorch:
     def not_on_host(self, values):
         return values
 
+    def moved(self, edges, has_moments):
+        return None  # Triton's programs are for CUDA
+
 
 FRAMEWORKS = {"tensorflow": TensorFlow, "jax": Jax, "torch": PyTorch}
 
@@ -109,41 +137,85 @@ def median(function, rounds, argument):
     return statistics.median(times)
 
 
-def rows(framework, size, rounds):
-    import gangplank
-    from gangplank._native import cpu
+def bytes_accessed(program):
+    """What the instructions of a program of XLA read and write, of what has `PROBED` values."""
+    entry = program.split("ENTRY ")[1]
+    made = re.compile(rf"^  (?:ROOT )?(%\S+) = [a-z]+(\d+)\[{PROBED}\]", re.MULTILINE)
+    sizes = {name: int(bits) // 8 * PROBED for name, bits in made.findall(entry)}
+    moved = 0
+    for line in entry.splitlines()[1:]:
+        name, _, operation = line.strip().removeprefix("ROOT ").partition(" = ")
+        if not re.search(r"\b(parameter|bitcast|get-tuple-element|tuple)\(", operation):
+            read = {each for each in re.findall(r"%[\w.-]+", operation) if each in sizes}
+            moved += sizes.get(name, 0) + sum(sizes[each] for each in read)
+    return moved
+
+
+def buckets():
+    """What values are counted into, with what it is called, and whether they are summed as well."""
+    from gangplank import HISTOGRAM_WEIGHT_BUCKETS_0_3, HISTOGRAM_WEIGHT_BUCKETS_1_0, NativeBuckets
     from gangplank._native.edges import Bounds
+    from gangplank.weights.native_buckets import native_bounds
+
+    irregular = np.sort(np.random.default_rng(1).normal(0, 0.2, 1024))
+    yield "13 bounds", Bounds.of(HISTOGRAM_WEIGHT_BUCKETS_0_3), False
+    yield "13 bounds and statistics", Bounds.of(HISTOGRAM_WEIGHT_BUCKETS_0_3), True
+    yield "21 bounds", Bounds.of(HISTOGRAM_WEIGHT_BUCKETS_1_0), False
+    yield "1,024 bounds", Bounds.of(irregular), False
+    yield "native, schema 3", native_bounds(NativeBuckets()), True
+
+
+def rows(framework, size, rounds):
+    from gangplank._native import cpu
     from gangplank._native.host_memory import host_view
 
     float32 = framework.normal(size, "float32")
     size = float32.shape[0]
     bandwidth = 4 * size / median(framework.read, rounds, lambda: float32) / 1e9
-    for dtype in ("float32", "bfloat16"):
-        values = framework.normal(size, dtype)
-        gigabytes = size * np.dtype(dtype).itemsize / 1e9
-        for upper_bounds in (
-            gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3,
-            gangplank.HISTOGRAM_WEIGHT_BUCKETS_1_0,
-            np.sort(np.random.default_rng(1).normal(0, 0.2, 1024)),
-        ):
-            bounds = Bounds.of(upper_bounds)
+    parts = [framework.normal(size // 1000, "float32") for _ in range(1000)]
+    arrays = {
+        "float32": [float32],
+        "bfloat16": [framework.normal(size, "bfloat16")],
+        "float32, in 1,000 arrays": parts,
+    }
+    for what, values in arrays.items():
+        gigabytes = sum(each.shape[0] * np.dtype(dtype_of(each)).itemsize for each in values)
+        for into, bounds, has_moments in buckets():
 
-            def on_device(values, bounds=bounds):
-                return framework.count([values], bounds)
+            def on_device(values, bounds=bounds, has_moments=has_moments):
+                return framework.count(values, bounds, [] if has_moments else None)
 
-            def on_host(values, bounds=bounds):
-                return cpu.count([host_view(values)], bounds)
+            def on_host(values, bounds=bounds, has_moments=has_moments):
+                views = [host_view(each) for each in values]
+                return cpu.count(views, bounds, [] if has_moments else None)
 
             (counts, nan_count), (expected, expected_nan_count) = on_device(values), on_host(values)
             assert counts.tolist() == expected.tolist(), "the counts differ"
             assert nan_count == expected_nan_count, "the numbers of NaN differ"
             here = median(on_device, rounds, lambda v=values: v)
-            host = median(on_host, 3, lambda v=values: framework.not_on_host(v))
-            reached = gigabytes / here
+            host = median(on_host, 3, lambda v=values: [framework.not_on_host(each) for each in v])
+            reached = gigabytes / here / 1e9
             yield (
-                f"| {dtype} | {bounds.values.size:,} | {milliseconds(here)} | {reached:,.1f} | "
+                f"| {what} | {into} | {milliseconds(here)} | {reached:,.1f} | "
                 f"{bandwidth:,.1f} | {reached / bandwidth:.1%} | {milliseconds(host)} |"
             )
+
+
+def programs(framework):
+    """How many bytes XLA's programs for few and for many bounds move for a float32."""
+    for into, bounds, has_moments in buckets():
+        from gangplank._native.edges import edges_of
+
+        edges = edges_of(bounds, np.dtype(np.float32)).patterns.size
+        moved = framework.moved(edges, has_moments)
+        if moved is not None:
+            yield f"| {into} | {moved:.1f} |"
+
+
+def dtype_of(array):
+    from gangplank._native.arrays import dtype_name
+
+    return dtype_name(array)
 
 
 def milliseconds(seconds):
@@ -163,11 +235,16 @@ def measured(name, arguments):
     yield f"{name} {version(name)} on {devices}, {int(arguments.values):,} values:"
     yield ""
     yield (
-        "| dtype | bounds | counting | GB/s | its maximum of float32, GB/s | share | on the host, "
+        "| dtype | into | counting | GB/s | its maximum of float32, GB/s | share | on the host, "
         "copied there |"
     )
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     yield from rows(framework, int(arguments.values), arguments.rounds)
+    if arguments.on_cpu and "XLA_FLAGS" not in os.environ:
+        moved = list(programs(framework))
+        if moved:
+            yield from ("", "| into | bytes that XLA's program for the CPU moves for a float32 |")
+            yield from ("| --- | --- |", *moved)
 
 
 def main():

@@ -1,5 +1,6 @@
 """Every way of counting, under a name: what is tested here is what is timed in benchmarks/."""
 
+import os
 from functools import partial
 
 import keras
@@ -59,4 +60,6 @@ elif keras.backend.backend() == "jax":
 else:
     import on_torch
 
-    IMPLEMENTATIONS |= {"torch": on_torch.eager, "torch-compiled": on_torch.compiled}
+    IMPLEMENTATIONS |= {"torch": on_torch.operations, "torch-compiled": on_torch.compiled}
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        IMPLEMENTATIONS["torch-triton"] = on_torch.triton

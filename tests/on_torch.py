@@ -1,6 +1,7 @@
 """Counting NumPy arrays by PyTorch, on its CPU device."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,12 +18,24 @@ torch._dynamo.config.recompile_limit = 64
 SLOTS = torch.compile(torch_ops.slots, backend=BACKEND, dynamic=True, fullgraph=True)
 
 
-def eager(arrays, bounds, moments=None):
+def operations(arrays, bounds, moments=None):
     return torch_ops.count(map(tensor, arrays), bounds, moments)
 
 
 def compiled(arrays, bounds, moments=None):
-    return torch_ops.count(map(tensor, arrays), bounds, moments, count_slots=SLOTS)
+    find = partial(torch_ops.by_operations, count_slots=SLOTS)
+    return torch_ops.count(map(tensor, arrays), bounds, moments, find=find)
+
+
+def triton(arrays, bounds, moments=None):
+    """By Triton's interpreter, which is asked for by TRITON_INTERPRET=1."""
+    return torch_ops.count(map(tensor, arrays), bounds, moments, find=_by_triton)
+
+
+def _by_triton(values, patterns, has_moments):
+    is_for_triton = patterns.numel() < torch_ops.MOST_SLOTS
+    find = torch_ops.by_triton if is_for_triton else torch_ops.by_operations
+    return find(values, patterns, has_moments)
 
 
 def tensor(array):
