@@ -32,7 +32,7 @@ def test_native_buckets(promise, weights):
     reading, counting = medians(
         lambda: read_once(weights), lambda: weights_histogram([weights], NativeBuckets())
     )
-    promise("1e8 float32, native schema 3, over reading once", counting / reading, 8, 4)
+    promise("1e8 float32, native schema 3, over reading once", counting / reading, 5, 3)
 
 
 def test_counts_with_statistics(promise, weights):
