@@ -115,6 +115,17 @@ def test_each_weight_is_read_once(dtype, has_moments):
     assert moved == pytest.approx((1 + has_moments) * array.dtype.itemsize, rel=0.01)
 
 
+def test_many_sharded_arrays_do_not_wait_for_one_another():
+    mesh = Mesh(np.array(jax.devices()), "x")
+    sharding = NamedSharding(mesh, PartitionSpec("x"))
+    values = VALUES.ravel()[: 6000 // len(jax.devices()) * len(jax.devices())]
+    large = np.resize(values, 8 * devices.SMALL)
+    arrays = [jax.device_put(each, sharding) for each in [large] * 40 + [values] * 20]
+    counts, _ = jax_ops.count(arrays, BOUNDS)
+    expected = 40 * reference.count([large], BOUNDS)[0] + 20 * reference.count([values], BOUNDS)[0]
+    assert counts.tolist() == expected.tolist()
+
+
 def test_where_a_mesh_is_set():
     there = np.array(jax.devices())
     mesh, other = Mesh(there, "x"), Mesh(there[::-1].reshape(2, -1), ("x", "y"))

@@ -216,7 +216,10 @@ def count(
         # Else JAX would halve the patterns of arrays that were made where it has 64 bits.
         with jax.set_mesh(mesh), jax.enable_x64(True) if is_wide else nullcontext():
             running.append(program_for(mesh, specs, has_moments)(batch, patterns))
-    # Devices are at work until their results are wanted.
+        # A device is at work until its results are wanted. But several CPU devices with two
+        # programs under way would wait for one another for ever.
+        if mesh.size > 1:
+            jax.block_until_ready(running[-1])
     for found in running:
         for name, (halves, its_moments) in found.items():
             lower, upper = np.asarray(halves).sum(axis=1, dtype=np.int64)
