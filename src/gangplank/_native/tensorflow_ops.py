@@ -229,7 +229,8 @@ def count(
     for (device, dtype), batch in batches(map(tf.convert_to_tensor, tensors), _place, _size):
         # Else TensorFlow would bring it to the first of several accelerators.
         with tf.device(device):
-            row = tf.concat([tf.reshape(tensor, [-1]) for tensor in batch], 0)
+            rows = [tf.reshape(tensor, [-1]) for tensor in batch]
+            row = tf.concat(rows, 0) if len(rows) > 1 else rows[0]
             if dtype.name in _CAST_FIRST:
                 row = tf.cast(row, tf.float32)
             its_edges = signed(row.dtype.as_numpy_dtype)
