@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any
 
 import gangplank
 
@@ -10,11 +11,34 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command that `arguments` name, those of the process by default.
 
     Returns:
-        The exit status: 0, or 1 where the demo could not run.
+        The exit status: 0, or 1 where the command could not do its work.
     """
     parser = argparse.ArgumentParser("gangplank", description=gangplank.__doc__)
     parser.add_argument("--version", action="version", version=gangplank.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo(commands)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, gangplank.PushError, _MissingError) as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        return _fail("interrupted")
+    return 0
+
+
+class _MissingError(Exception):
+    """A package is not installed that a command needs."""
+
+
+def _missing(error: ModuleNotFoundError, extra: str) -> _MissingError:
+    return _MissingError(
+        f"{error}. Install what the {extra} needs: pip install 'gangplank[{extra}]' (in a clone of "
+        f"gangplank: pip install '.[{extra}]')"
+    )
+
+
+def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
         help="train a convnet on handwritten digits and push its metrics",
@@ -28,21 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
     where.add_argument(
         "--serve", action="store_true", help="keep the embedded gateway up until Ctrl-C"
     )
-    options = parser.parse_args(arguments)
+    demo.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> None:
     try:
-        from gangplank.commands import demo as demonstration
+        from gangplank.commands import demo
     except ModuleNotFoundError as error:
-        return _fail(
-            f"{error}. Install what the demo needs: pip install 'gangplank[demo]' (in a clone of "
-            "gangplank: pip install '.[demo]')"
-        )
-    try:
-        demonstration.run(options.gateway, serve=options.serve)
-    except (ValueError, gangplank.PushError) as error:
-        return _fail(error)
-    except KeyboardInterrupt:
-        return _fail("interrupted")
-    return 0
+        raise _missing(error, "demo") from error
+    demo.run(options.gateway, serve=options.serve)
 
 
 def _fail(reason: object) -> int:
