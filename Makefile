@@ -18,7 +18,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-backends soak bench faults format servers clean
+.PHONY: help demo test test-backends soak bench faults docs format servers clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: .venv/bench  ## race the other histograms, and write the README's table a
 
 faults: .venv/dev servers  ## measure what a run costs whatever its gateway does (half an hour)
 	@$(BIN)/python benchmarks/faults.py
+
+docs: .venv/dev  ## build the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: .venv/dev  ## format the code
 	$(BIN)/ruff check --fix

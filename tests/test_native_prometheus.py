@@ -20,7 +20,7 @@ from gangplank.publishing import Pushgateway
 FLAG = "--enable-feature=native-histograms"
 BUCKETS = NativeBuckets()
 X = np.random.default_rng(0).normal(size=(64, 4))
-_, _, (SICK,) = blocks("README.md", ["python", "sh", "promql"])
+_, (SICK,) = blocks("docs/weights.md", ["python", "promql"])
 
 
 @pytest.fixture
