@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from matplotlib import pyplot, rcParams
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.transforms import Affine2D, Bbox
 
@@ -31,11 +31,9 @@ def draw(counted: Counted, ax: Axes | None) -> Axes:
         ax = pyplot.gca()
     scale = _scale_beside(ax, scale_of([counted]))
     bars = bars_of(counted, scale)
-    if not (counted.count or ax.has_data()):
-        ax.set_ylim(0, 1, auto=None)
     _set_axis(ax, bars, scale)
     words = in_words(counted)
-    _draw_bars(ax, bars).set_label(words)
+    _draw_bars(ax, bars, label=words)
     ax.set_ylabel(scale.height_label)
     # What stands there is the user's, or of another histogram.
     ax.set_title("\n".join(filter(None, [ax.get_title(), words])))
@@ -84,11 +82,11 @@ def _current_axes(rows: int) -> Axes:
     return pyplot.figure(figsize=(6.4, height), layout="constrained").gca()
 
 
-def _draw_bars(
-    ax: Axes, bars: Sequence[Bar], bottom: float = 0, color: str | None = None
-) -> BarContainer:
+def _draw_bars(ax: Axes, bars: Sequence[Bar], bottom: float = 0, **style: Any) -> None:
     # A legend shows the first one.
     drawn = sorted((bar for bar in bars if bar.count), key=lambda bar: bar.is_open)
+    if not drawn:
+        return
     container = ax.bar(
         [bar.left for bar in drawn],
         [bar.height for bar in drawn],
@@ -96,14 +94,13 @@ def _draw_bars(
         bottom,
         align="edge",
         alpha=0.6,
-        color=color,
+        **style,
     )
     for bar, patch in zip(drawn, container.patches, strict=True):
         # bar() adds and takes away the first one's value, beside which others are too small.
         patch.set(x=bar.left, width=bar.right - bar.left)
         if bar.is_open:
             patch.set(hatch="////", fill=False, edgecolor=patch.get_facecolor(), linewidth=0)
-    return container
 
 
 def _set_axis(ax: Axes, bars: Sequence[Bar], scale: Scale) -> None:
@@ -142,6 +139,6 @@ def _in_font(text: str) -> str:
     return "".join(
         character
         if character.isprintable() and any(font.get_char_index(ord(character)) for font in fonts)
-        else character.encode("ascii", "backslashreplace").decode()
+        else character.encode("unicode_escape").decode()
         for character in text
     )

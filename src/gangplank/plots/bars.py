@@ -13,7 +13,7 @@ from gangplank.plots.counted import Counted
 from gangplank.plots.scales import Scale
 
 # Of the axis: about a pixel.
-_NARROWEST = 0.003
+_NARROWEST = 0.004
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# A value some octaves beyond these is a float64 number still, and matplotlib draws no axis that is
-# shorter than about 2^-950.
-_LEAST, _GREATEST = 2.0**-900, 2.0**1000
+# The bars of open buckets, which are drawn beyond the others, end at float64 numbers, too. And no
+# axis that is shorter than about 2^-950 is drawn by matplotlib.
+_LEAST, _GREATEST = 2.0**-900, 2.0**750
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Counted:
     def drawable(self) -> dict[tuple[float, float], int]:
         """The counts by bounds between which something can be drawn.
 
-        What lies beyond 2^1000 is in the open bucket; a bucket of zero reaches up to 2^-900.
+        What lies beyond 2^750 is in the open bucket; a bucket of zero reaches up to 2^-900.
         """
         drawn: dict[tuple[float, float], int] = {}
         for lower, upper, count in self.buckets:

@@ -54,14 +54,14 @@ class Linear:
         return replace(self, bottom=bottom, top=top)
 
     def candidates(self) -> list[float]:
-        """The values at which there may be ticks."""
+        """The values at which there may be ticks, those first that should be there."""
         span = self.top - self.bottom
         if not span:
             return [self.bottom]
         step = nice_step(span / 6)
         first = math.ceil(self.bottom / step)
         last = math.floor(self.top / step * (1 + 1e-12))
-        return [i * step for i in range(first, min(last, first + 20) + 1)]
+        return sorted((i * step for i in range(first, last + 1)), key=abs)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Symlog:
         return replace(self, zero=zero, least=least, bottom=bottom, top=top)
 
     def candidates(self) -> list[float]:
-        """The values at which there may be ticks."""
+        """The values at which there may be ticks, those first that should be there."""
         greatest = max(-self.bottom, self.top)
         first, last = math.log10(self.least), math.log10(greatest)
         if last - first >= 1.5:
@@ -157,7 +157,7 @@ def scale_of(all_counted: Sequence[Counted]) -> Scale:
     zero = min(abs(edge) for edge in edges if edge)
     besides = [edge for pair in closed if pair[0] != -pair[1] for edge in map(abs, pair) if edge]
     least = min(besides, default=zero)
-    octaves = sum(math.log2(end / least) if end > least else 0.0 for end in (-bottom, top))
+    octaves = sum(math.log2(end) - math.log2(least) for end in (-bottom, top) if end > least)
     return Symlog(zero, least, max(0.5, octaves / 100), bottom, top)
 
 

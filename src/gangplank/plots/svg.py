@@ -13,7 +13,7 @@ _MOST_ROWS = 50
 
 _WIDTH, _HEIGHT = 600, 230
 _LETTER = 7
-_ROW_WIDTH, _ROW_HEIGHT, _ROW_MARGIN = 360, 36, 26
+_ROW_WIDTH, _ROW_HEIGHT, _ROW_MARGIN = 360, 36, 34
 
 # The colour is that of the text around it, on a light page as on a dark one.
 _BAR = 'fill="currentColor" fill-opacity="0.6" shape-rendering="crispEdges"'
@@ -29,7 +29,7 @@ def html(counted: Counted) -> str:
     """What is counted in words, and the bars of one histogram."""
     scale = scale_of([counted])
     bars = bars_of(counted, scale)
-    frame = _Frame(bars, scale, left=56, right=_WIDTH - 30, top=26, bottom=_HEIGHT - 24)
+    frame = _Frame(bars, scale, left=56, right=_WIDTH - 34, top=26, bottom=_HEIGHT - 24)
     words = in_words(counted)
     if counted.total is not None:
         words += f", sum {counted.total:.6g}"
