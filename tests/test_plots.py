@@ -185,6 +185,13 @@ def test_axes():
     assert HISTOGRAMS["native"].plot(ax=first) is first
 
 
+@pytest.mark.parametrize("ax", [[], "first", 0, np.array([])], ids=repr)
+def test_what_is_no_axes(ax):
+    for what in (HISTOGRAMS["0.3"], layers(1, NativeBuckets())):
+        with pytest.raises(TypeError, match="ax must be matplotlib's Axes, one of them. Received"):
+            what.plot(ax)
+
+
 def test_a_second_histogram_is_drawn_as_the_first_one_is():
     ax = pyplot.figure().gca()
     ax.set_title("before and after")
@@ -264,7 +271,8 @@ def test_layers_of_all_kinds():
 
 
 def test_matplotlib_is_missing(monkeypatch):
-    monkeypatch.delitem(sys.modules, "gangplank.plots.axes")
+    monkeypatch.delitem(sys.modules, "gangplank.plots.axes", raising=False)
+    monkeypatch.delattr("gangplank.plots.axes", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for what in (HISTOGRAMS["0.3"], layers(1, NativeBuckets())):
         with pytest.raises(ModuleNotFoundError, match=r"pip install 'gangplank\[plot\]'"):

@@ -27,8 +27,7 @@ _scales: WeakKeyDictionary[Axes, Scale] = WeakKeyDictionary()
 
 def draw(counted: Counted, ax: Axes | None) -> Axes:
     """Draws one histogram."""
-    if ax is None:
-        ax = pyplot.gca()
+    ax = pyplot.gca() if ax is None else _checked(ax)
     scale = _scale_beside(ax, scale_of([counted]))
     bars = bars_of(counted, scale)
     _set_axis(ax, bars, scale)
@@ -43,8 +42,7 @@ def draw(counted: Counted, ax: Axes | None) -> Axes:
 def draw_all(all_counted: Iterator[tuple[str, Counted]], total: int, ax: Axes | None) -> Axes:
     """Draws a ridgeline: a row a histogram, the first of `total` on top, by their names."""
     shown = dict(islice(all_counted, _MOST_ROWS))
-    if ax is None:
-        ax = _current_axes(len(shown))
+    ax = _current_axes(len(shown)) if ax is None else _checked(ax)
     if not shown:
         return ax
     scale = scale_of(list(shown.values()))
@@ -63,6 +61,12 @@ def draw_all(all_counted: Iterator[tuple[str, Counted]], total: int, ax: Axes | 
     if left_out := total - len(shown):
         words = f"the first {len(shown)}; {left_out:,} more are left out"
         ax.set_title("\n".join(filter(None, [ax.get_title(), words])))
+    return ax
+
+
+def _checked(ax: object) -> Axes:
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax must be matplotlib's Axes, one of them. Received {ax!r}.")
     return ax
 
 

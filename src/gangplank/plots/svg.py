@@ -53,7 +53,7 @@ def html_of_all(all_counted: Iterator[tuple[str, Counted]], total: int) -> str:
         caption = f"the first {len(shown)}; {left_out:,} more are left out; {caption}"
     return (
         f"<div><table><thead><tr><th {_LEFT}>name</th><th {_RIGHT}>weights</th>"
-        f"<th {_RIGHT}>NaN</th><th {_LEFT}>{scale.height_label}</th></tr></thead>"
+        f"<th {_RIGHT}>NaN</th><th {_LEFT}>histogram</th></tr></thead>"
         f'<tbody>{body}</tbody><tfoot><tr><td {_LEFT} colspan="3">{caption}</td>'
         f"<td {_LEFT}>{_svg(_ROW_WIDTH, 22, 'value', axis.axis())}</td></tr></tfoot></table>"
         f"{_legend(together)}</div>"

@@ -40,6 +40,7 @@ class Drawn:
 
         Raises:
             ModuleNotFoundError: matplotlib is not installed.
+            TypeError: `ax` is something else.
         """
         return plots.plot(self._counted(_MOST_BARS), ax)
 

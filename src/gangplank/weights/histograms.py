@@ -24,13 +24,16 @@ class WeightsHistograms(dict[str, Histogram]):
         many are not.
 
         Arguments:
-            ax: matplotlib's axes, the current ones if None.
+            ax: matplotlib's axes, the current ones if None, and where there is no figure those of a
+                new one with room for the rows. Names need room beside other axes, which a figure
+                with layout="constrained" makes.
 
         Returns:
             The axes.
 
         Raises:
             ModuleNotFoundError: matplotlib is not installed.
+            TypeError: `ax` is something else.
         """
         return plots.plot_all(self._counted(), len(self), ax)
 
