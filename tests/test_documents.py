@@ -32,7 +32,7 @@ DEMO, CURL, INSTALL, TEST = SHELL
 ((SICK, IN_A_NOTEBOOK), SICK_QUERIES) = blocks("docs/sick-layers.md", ["python", "promql"])
 TUTORIAL = blocks("docs/tutorial.md", ["python", "sh", "yaml", "promql"])
 RECIPES, (SCRAPE_CONFIG, ALERTS), QUERIES = blocks("docs/recipes.md", ["python", "yaml", "promql"])
-LOOP, SEARCH, SCRAPED, SHARED = RECIPES
+LOOP, SEARCH, SCRAPED, SHARED, PLOTS = RECIPES
 ((PASSWORD, TOKEN, CERTIFICATE),) = blocks("docs/authentication.md", ["python"])
 
 
@@ -244,6 +244,15 @@ def test_exporters_that_share_a_registry(run):
     value = run(SHARED, prometheus_client=prometheus_client)["registry"].get_sample_value
     assert value("gangplank_train_epochs_count", {"run": "a"}) == 1
     assert value("gangplank_train_epochs_count", {"run": "b"}) == 1
+
+
+def test_plots(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run(PLOTS)
+    names["pyplot"].close()
+    assert (tmp_path / "weights.png").stat().st_size > 10_000
+    assert names["whole"].get_title() == "27 weights"
+    assert len(names["parts"].get_yticklabels()) == 2
 
 
 def test_links_lead_somewhere():

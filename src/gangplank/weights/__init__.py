@@ -13,6 +13,7 @@ from gangplank.weights.functions import (
     weights_statistics,
 )
 from gangplank.weights.histogram import WeightsHistogram
+from gangplank.weights.histograms import WeightsHistograms
 from gangplank.weights.native_buckets import NativeBuckets
 from gangplank.weights.native_histogram import NativeWeightsHistogram
 from gangplank.weights.parts import PER, Parts, Per, checked_per, grouped, part_names
@@ -29,6 +30,7 @@ __all__ = [
     "Parts",
     "Per",
     "WeightsHistogram",
+    "WeightsHistograms",
     "WeightsStatistics",
     "checked_per",
     "checked_weights",

@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 from gangplank import _native
 from gangplank.weights.counting import counting
 from gangplank.weights.histogram import WeightsHistogram
+from gangplank.weights.histograms import WeightsHistograms
 from gangplank.weights.native_buckets import NativeBuckets
 from gangplank.weights.native_histogram import NativeWeightsHistogram
 from gangplank.weights.parts import PER, Parts, Per, checked_per
@@ -81,7 +82,7 @@ def weights_histograms(
     *,
     per: Literal["layer", "variable"] = ...,
     weights: Literal["trainable", "all"] = ...,
-) -> dict[str, NativeWeightsHistogram]: ...
+) -> WeightsHistograms[NativeWeightsHistogram]: ...
 
 
 @overload
@@ -91,7 +92,7 @@ def weights_histograms(
     *,
     per: Literal["layer", "variable"] = ...,
     weights: Literal["trainable", "all"] = ...,
-) -> dict[str, WeightsHistogram]: ...
+) -> WeightsHistograms[WeightsHistogram]: ...
 
 
 def weights_histograms(
@@ -100,7 +101,7 @@ def weights_histograms(
     *,
     per: Literal["layer", "variable"] = "layer",
     weights: Literal["trainable", "all"] = "trainable",
-) -> dict[str, Any]:
+) -> WeightsHistograms[Any]:
     """A histogram of each layer's weights, or of each variable's; they add up to the model's.
 
     Arguments:
@@ -114,7 +115,8 @@ def weights_histograms(
         "encoder/dense/kernel", in Keras's order. What is shared counts once, under its first path.
         Of several with the same path the second one is called "encoder/dense_2", and so on. Of
         arrays in mappings the names, with slashes between them, are the paths; a layer is what
-        comes before the last slash or dot.
+        comes before the last slash or dot. It is a `WeightsHistograms`, which notebooks show as a
+        table and which can be plotted.
 
     Raises:
         ValueError: `per` is neither of the two, and as `weights_histogram` does.
@@ -123,7 +125,8 @@ def weights_histograms(
     chosen = counting(buckets)
     checked_per(per, ("layer", "variable"))
     parts = Parts(model, weights, per, [chosen])
-    return {name: histogram for name, (histogram,) in parts.histograms(per).items()}
+    found = parts.histograms(per).items()
+    return WeightsHistograms({name: histogram for name, (histogram,) in found})
 
 
 @overload

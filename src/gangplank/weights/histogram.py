@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gangplank import plots
 from gangplank.weights.buckets import finite_bounds
 from gangplank.weights.checked_numbers import checked_count
+from gangplank.weights.drawn import Drawn
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WeightsHistogram:
+class WeightsHistogram(Drawn):
     """How many weights lie in each bucket. An immutable value; two of the same bounds add up.
 
     Attributes:
@@ -91,6 +93,14 @@ class WeightsHistogram:
     def __reduce__(self) -> tuple[Any, ...]:
         # Unpickling an array makes it writable; the constructor makes it read-only again.
         return WeightsHistogram, (self.bounds, self.counts, self.nan_count)
+
+    def _counted(self, most: int) -> plots.Counted:
+        last = len(self.bounds) - 1
+        kept = np.unique([*range(0, last, math.ceil(last / most)), last]) if last else [0]
+        edges = [-math.inf, *np.array(self.bounds)[kept].tolist(), math.inf]
+        counts = np.diff(self.cumulative[[*kept, -1]], prepend=0).tolist()
+        buckets = list(zip(edges, edges[1:], counts, strict=False))
+        return plots.Counted(buckets, self.nan_count)
 
     def __repr__(self) -> str:
         lower = chain([-math.inf], self.bounds)

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from gangplank import plots
 from gangplank._native import Bounds, Measured
 from gangplank.weights.buckets import finite_bounds
 from gangplank.weights.checked_numbers import as_float, checked_count, is_integer
+from gangplank.weights.drawn import Drawn
 from gangplank.weights.histogram import WeightsHistogram
-from gangplank.weights.native_buckets import NativeBuckets
+from gangplank.weights.native_buckets import LOWEST_SCHEMA, NativeBuckets
 
 
 class _Side(dict[int, int]):
@@ -29,7 +31,7 @@ class _Side(dict[int, int]):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NativeWeightsHistogram:
+class NativeWeightsHistogram(Drawn):
     """How many weights lie in each of Prometheus's native buckets. An immutable value.
 
     Two of them add up. Of two schemas the finer one is merged into the coarser one's buckets, and
@@ -168,6 +170,23 @@ class NativeWeightsHistogram:
         """Above which and up to which magnitude the weights in the bucket of `index` are."""
         buckets = NativeBuckets(self.schema, self.zero_threshold)
         return max(buckets.bound(index - 1), self.zero_threshold), buckets.bound(index)
+
+    def _counted(self, most: int) -> plots.Counted:
+        drawn = self
+        while drawn._length() > most and drawn.schema > LOWEST_SCHEMA:
+            drawn = drawn._merged(drawn.schema - 1)
+        zero = drawn.zero_threshold
+        negative = ((*drawn._reach(i), count) for i, count in reversed(drawn.negative.items()))
+        positive = [(*drawn._reach(i), count) for i, count in drawn.positive.items()]
+        buckets = [(-upper, -lower, count) for lower, upper, count in negative]
+        buckets += [(-zero, zero, drawn.zero_count), *positive]
+        return plots.Counted(buckets, self.nan_count, self.sum, zero)
+
+    def _length(self) -> int:
+        """How many buckets there are from the first finite one to the last on both sides."""
+        infinite = NativeBuckets(self.schema).last_index
+        sides = [[i for i in side if i < infinite] for side in (self.negative, self.positive)]
+        return sum(side[-1] - side[0] + 1 for side in sides if side)
 
     def _merged(self, schema: int) -> "NativeWeightsHistogram":
         """The same in the buckets of a schema that is not finer."""
