@@ -20,16 +20,16 @@ def _on_tensorflow(count, arrays, bounds, moments=None):
     return count(map(tf.convert_to_tensor, native), bounds, moments)
 
 
-def _tensorflow(program_for):
-    return partial(_on_tensorflow, partial(tensorflow_ops.count, program_for=program_for))
+def _tensorflow(run):
+    return partial(_on_tensorflow, partial(tensorflow_ops.count, run=run))
 
 
-def _without_xla(device, *arguments):
-    return tensorflow_ops.traced(*arguments, under_xla=False)
-
-
-def _eager(device, dtype, edge_count, has_moments):
-    return partial(tensorflow_ops.found_in, has_moments=has_moments, under_xla=False)
+def _eager(device, program, *arguments):
+    tf.config.run_functions_eagerly(True)
+    try:
+        return tensorflow_ops.without_xla(device, program, *arguments)
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 IMPLEMENTATIONS = {
@@ -45,9 +45,9 @@ IMPLEMENTATIONS = {
 # What counts on devices, here on the CPU device of the framework that Keras uses.
 if keras.backend.backend() == "tensorflow":
     IMPLEMENTATIONS |= {
-        "tensorflow": _tensorflow(_without_xla),
+        "tensorflow": _tensorflow(tensorflow_ops.without_xla),
         "tensorflow-eager": _tensorflow(_eager),
-        "tensorflow-xla": _tensorflow(tensorflow_ops.fastest),
+        "tensorflow-xla": _tensorflow(tensorflow_ops.by_xla),
     }
 elif keras.backend.backend() == "jax":
     import on_jax

@@ -53,6 +53,13 @@ def test_small_variables_of_tensorflow_are_read_together(is_known, monkeypatch):
     assert len(read_each) == (len(of_ml_dtypes) if is_known else len(values))
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")
+@pytest.mark.parametrize("shape", [None, [None]])
+def test_a_variable_whose_shape_is_not_known(shape):
+    variable = tf.Variable([-1.0, 0.05], shape=tf.TensorShape(shape))
+    assert weights_histogram([variable, variable], BOUNDS.values).counts.tolist() == [2, 0, 2, 0]
+
+
 NARROW = [dtype for dtype in FLOATS + INTEGERS if dtype.itemsize < 8]
 
 

@@ -37,7 +37,7 @@ def compiled(array_count, has_moments=False):
     return jax_ops.compiled_for(mesh, (PartitionSpec(),) * array_count, has_moments)
 
 
-def test_one_compilation_for_all_weights_of_a_model():
+def test_one_compilation_for_all_small_weights_of_a_model():
     arrays = [jax.numpy.ones(shape) for shape in [(3, 4), (4,), (5, 6, 7), (), (4,)]]
     arrays.append(jax.numpy.ones(9, "bfloat16"))
     for bounds in (BOUNDS, Bounds.of(BOUNDS.values / 2)):
@@ -57,7 +57,7 @@ def test_what_32_bits_cannot_count_is_counted_in_parts(bound_count, most, monkey
 
 @pytest.mark.parametrize("bound_count", [13, 300])
 @pytest.mark.parametrize("longest", [10_000, 1000, 700, 100, 1])
-def test_rows_are_joined_and_counted_in_loops(bound_count, longest, monkeypatch):
+def test_small_arrays_are_joined(bound_count, longest, monkeypatch):
     monkeypatch.setattr(devices, "SMALL", longest)
     monkeypatch.setattr(devices, "TOGETHER", 2 * longest)
     rows = [VALUES[0, 0], VALUES[1], VALUES[2], VALUES[3, 1], VALUES[4, :3], VALUES[5, :0]]
@@ -124,6 +124,16 @@ def test_many_sharded_arrays_do_not_wait_for_one_another():
     counts, _ = jax_ops.count(arrays, BOUNDS)
     expected = 40 * reference.count([large], BOUNDS)[0] + 20 * reference.count([values], BOUNDS)[0]
     assert counts.tolist() == expected.tolist()
+
+
+def test_arrays_without_values():
+    empty = jax.device_put(
+        VALUES[:0, 0], NamedSharding(Mesh(np.array(jax.devices()), "x"), PartitionSpec())
+    )
+    for bound_count in (13, 300):
+        bounds = Bounds.of(np.linspace(-1, 1, bound_count))
+        counts, nan_count = jax_ops.count([empty, empty], bounds, [])
+        assert (counts.sum(), nan_count) == (0, 0)
 
 
 def test_where_a_mesh_is_set():

@@ -18,6 +18,7 @@ BOUNDS = Bounds.of(np.linspace(-1, 1, 13))
 @pytest.fixture(autouse=True)
 def anew():
     tensorflow_ops.traced.cache_clear()
+    tensorflow_ops.traced_distances.cache_clear()
     tensorflow_ops._without_xla.clear()
 
 
@@ -31,8 +32,8 @@ def assert_exact(arrays, bounds=BOUNDS):
 def test_one_trace_serves_every_shape_and_all_bounds_of_a_number():
     for size in (1, 10, 1000, 999):
         assert_exact([VALUES[:size]], Bounds.of(BOUNDS.values / size))
-    assert tensorflow_ops.traced.cache_info().currsize == 2  # with XLA and without
-    traced = tensorflow_ops.traced(tf.float32, 16, True, True)
+    assert tensorflow_ops.traced.cache_info().currsize == 1
+    traced = tensorflow_ops.traced(tf.float32, 16, True, under_xla=True)
     assert traced.experimental_get_tracing_count() == 1
 
 
@@ -40,9 +41,18 @@ def test_one_trace_serves_every_shape_and_all_bounds_of_a_number():
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("edge_count", [4, 16, 64])
 def test_each_weight_is_read_once(edge_count, dtype, has_moments):
-    program = tensorflow_ops.traced(tf.as_dtype(dtype), edge_count, has_moments, True)
-    values, patterns = tf.zeros([123_457], dtype), tf.range(edge_count, dtype=tf.int64)
-    text = program.experimental_get_compiler_ir(values, patterns)(stage="optimized_hlo")
+    program = tensorflow_ops.traced(tf.as_dtype(dtype), edge_count, has_moments, under_xla=True)
+    assert_read_once(program, dtype, tf.range(edge_count, dtype=tf.int64))
+
+
+def test_each_weight_is_read_once_more_for_distances():
+    program = tensorflow_ops.traced_distances(tf.float32, under_xla=True)
+    assert_read_once(program, "float32", tf.constant(0.5, tf.float64))
+
+
+def assert_read_once(program, dtype, argument):
+    values = tf.zeros([123_457], dtype)
+    text = program.experimental_get_compiler_ir(values, argument)(stage="optimized_hlo")
     (entry,) = text.split("ENTRY ")[1:]
     lines = [line for line in entry.splitlines()[1:] if line.startswith("  ")]
     made = [line for line in lines if "[123457]" in line.split("(")[0]]
@@ -66,7 +76,7 @@ def test_small_tensors_are_joined(small, monkeypatch):
 
 
 @pytest.mark.parametrize("bound_count", [13, 300])
-def test_where_there_is_no_xla(bound_count, monkeypatch):
+def test_where_there_is_no_xla(bound_count, monkeypatch, caplog):
     asked = []
 
     def fails(reductions):
@@ -78,6 +88,32 @@ def test_where_there_is_no_xla(bound_count, monkeypatch):
         assert_exact([VALUES], Bounds.of(np.linspace(-1, 1, bound_count)))
     assert len(asked) == 1
     assert tensorflow_ops._without_xla == {"CPU"}
+    assert caplog.messages == ["Weights on a CPU are counted without XLA, which fails: no XLA here"]
+
+
+def test_parts_without_xla_are_small_ones(monkeypatch):
+    monkeypatch.setattr(tensorflow_ops, "BLOCK", 300)
+    sizes = []
+
+    def program(under_xla):
+        return lambda part, _: sizes.append((under_xla, part.shape[0]))
+
+    tensorflow_ops.without_xla("", program, tensorflow_ops.MOST, tf.constant(VALUES), None)
+    assert sizes == [(False, 300)] * 3 + [(False, 100)]
+
+
+def test_what_is_kept_is_bounded(monkeypatch):
+    monkeypatch.setattr(devices, "MOST_KEPT", 2500)
+    monkeypatch.setattr(devices, "SMALL", 1)
+    kept, finish = [], devices.Running.finish
+
+    def noting(self):
+        kept.append(len(self._begun))
+        finish(self)
+
+    monkeypatch.setattr(devices.Running, "finish", noting)
+    assert_exact([VALUES] * 7)
+    assert kept == [3, 3, 1]
 
 
 def test_memory_that_runs_out_is_no_lack_of_xla(monkeypatch):

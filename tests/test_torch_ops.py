@@ -47,33 +47,42 @@ class OnCuda(torch.Tensor):
     is_cuda = True
 
 
-def test_where_triton_fails(monkeypatch):
+@pytest.fixture
+def without_triton(monkeypatch):
+    """The kinds of values with which Triton has failed: none yet."""
+    monkeypatch.setattr(torch_ops, "_without_triton", set())
+    return torch_ops._without_triton
+
+
+def test_where_triton_fails(without_triton, monkeypatch, caplog):
     asked = []
 
-    def fails(*arguments):
-        asked.append(arguments)
+    def fails(values, *arguments):
+        asked.append(values.dtype)
         raise OSError("no compiler here")
 
     monkeypatch.setattr(torch_ops, "by_triton", fails)
-    monkeypatch.setattr(torch_ops, "_has_triton", True)
     values = torch.from_numpy(VALUES.ravel()).as_subclass(OnCuda)
     patterns = torch.tensor([-5, 0, 1 << 29], dtype=torch.int32)
     expected, _ = torch_ops.by_operations(values, patterns, False)
     for _ in range(2):
         counts, _ = torch_ops.fastest(values, patterns, False)
         assert counts.tolist() == expected.tolist()
-    assert len(asked) == 1
+        torch_ops.fastest(values.half(), torch.tensor([0], dtype=torch.int16), False)
+    assert asked == [torch.float32, torch.float16]
+    assert caplog.messages[0] == (
+        "torch.float32 weights on cpu are counted without Triton, which fails: no compiler here"
+    )
 
 
-def test_memory_that_runs_out_is_no_lack_of_triton(monkeypatch):
+def test_memory_that_runs_out_is_no_lack_of_triton(without_triton, monkeypatch):
     def fails(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(torch_ops, "by_triton", fails)
-    monkeypatch.setattr(torch_ops, "_has_triton", True)
     with pytest.raises(torch.OutOfMemoryError):
         torch_ops.fastest(torch.ones(3).as_subclass(OnCuda), torch.tensor([0]), False)
-    assert torch_ops._has_triton
+    assert not without_triton
 
 
 @pytest.mark.skipif(not find_spec("triton"), reason="there is no Triton")

@@ -68,7 +68,7 @@ def measure(
         groups: arrays, tensors or variables of NumPy, TensorFlow, JAX or PyTorch, or datasets of
             h5py, of any shape and memory layout and of a dtype for which `is_countable` holds.
             Those in host memory and in files are taken as they are counted, some millions of values
-            at a time. What NumPy masks is left out.
+            at a time; until then they must keep their values. What NumPy masks is left out.
         bounds: the B upper bounds; None counts nothing.
         has_moments: whether moments are wanted.
 

@@ -9,10 +9,18 @@ from gangplank._native.arrays import framework
 
 Place = TypeVar("Place", bound=Hashable)
 
-# Arrays of fewer values are joined on their device, up to so many: to copy them takes less than a
-# call each.
+# Arrays of fewer values are joined on their device, up to so many, instead of a call for each.
 SMALL = 1 << 16
 TOGETHER = 1 << 22
+
+# So many values are kept at most until what was made of them is known.
+MOST_KEPT = 1 << 26
+
+# With more edges XLA's programs search: a comparison an edge then takes longer, on a CPU.
+FEW = 64
+
+# What 32 bits count, in which devices do.
+MOST = (1 << 31) - 1
 
 WHEN_JAX_TRAINS = (
     "Count when Keras has the new weights: in on_epoch_end, on_train_end or after fit; in a hook "
@@ -38,13 +46,14 @@ def placed(array: Any) -> tuple[str, Any]:
 def batches(
     arrays: Iterable[Any], place_of: Callable[[Any], Place], size_of: Callable[[Any], int]
 ) -> Iterator[tuple[Place, list[Any]]]:
-    """Large arrays one by one, the small ones of a place together."""
+    """Large arrays one by one, the small ones of a place together, and none without values."""
     small: dict[Place, list[Any]] = {}
     sizes: Counter[Place] = Counter()
     for array in arrays:
         place, size = place_of(array), size_of(array)
         if size >= SMALL:
             yield place, [array]
+        if not 0 < size < SMALL:
             continue
         small.setdefault(place, []).append(array)
         sizes[place] += size
@@ -52,6 +61,33 @@ def batches(
             yield place, small.pop(place)
             sizes[place] = 0
     yield from small.items()
+
+
+class Running:
+    """What was begun on devices, which are at work until its results are wanted.
+
+    Arguments:
+        finish: takes the results.
+    """
+
+    def __init__(self, finish: Callable[..., None]) -> None:
+        self._finish = finish
+        self._begun: list[tuple[Any, ...]] = []
+        self._values = 0
+
+    def add(self, size: int, *results: Any) -> None:
+        """Keeps results, and `size` values that they keep in memory, until these are many."""
+        self._begun.append(results)
+        self._values += size
+        if self._values >= MOST_KEPT:
+            self.finish()
+
+    def finish(self) -> None:
+        """Waits for all results."""
+        for results in self._begun:
+            self._finish(*results)
+        self._begun.clear()
+        self._values = 0
 
 
 def unreadable(array: Any) -> str | None:

@@ -18,8 +18,8 @@ Piece = tuple[int, NDArray[Any]]
 # A dataset is read that many values at a time.
 BLOCK = 1 << 20
 
-# So many variables of TensorFlow, of at most so many values, are read together. What training does
-# to an embedding has each reading of it make a copy, so there are none of large ones.
+# So many variables of TensorFlow, of at most so many values, are read together. Not large ones:
+# sparse updates, as of embeddings, leave a variable such that to read it makes a copy.
 VARIABLES_TOGETHER = 512
 SMALL = 1 << 13
 READ_TOGETHER = b"_ReadVariablesOp"
@@ -114,8 +114,9 @@ def _is_variable(array: Any) -> bool:
 
 
 def _is_small_variable(array: Any) -> bool:
-    is_plain = _is_variable(array) and array.dtype.name not in _OF_ML_DTYPES
-    return is_plain and math.prod(array.shape) <= SMALL
+    if not _is_variable(array) or array.dtype.name in _OF_ML_DTYPES:
+        return False
+    return bool(array.shape.is_fully_defined() and math.prod(array.shape) <= SMALL)
 
 
 def _read(variable: Any) -> Any:

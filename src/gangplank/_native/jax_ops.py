@@ -18,17 +18,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from gangplank._native import edges
-from gangplank._native.devices import batches
+from gangplank._native.devices import FEW, MOST, batches
 from gangplank._native.moments import MOST_OF_MEAN, NARROW, Rows
 
-# With more edges, a binary search and a scatter take less time than a comparison an edge: on a CPU.
-FEW = 64
-
-# Bounds the temporary arrays of that search, some of 4 or 8 bytes a value.
+# Bounds the temporary arrays of a search, some of 4 or 8 bytes a value.
 BLOCK = 1 << 20
-
-# JAX has no 64 bits unless it is set to; 32 count and index so many values.
-MOST = (1 << 31) - 1
 
 # XLA has no bitcast for what is smaller than a byte.
 _WIDENED = {"int2": "int8", "int4": "int8", "uint2": "uint8", "uint4": "uint8"}
@@ -218,7 +212,7 @@ def count(
             running.append(program_for(mesh, specs, has_moments)(batch, patterns))
         # A device is at work until its results are wanted. But several CPU devices with two
         # programs under way would wait for one another for ever.
-        if mesh.size > 1:
+        if mesh.size > 1 and mesh.devices.flat[0].platform == "cpu":
             jax.block_until_ready(running[-1])
     for found in running:
         for name, (halves, its_moments) in found.items():

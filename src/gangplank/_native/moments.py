@@ -61,6 +61,23 @@ def moments_of(values: NDArray[Any]) -> Rows:
     return np.array([_of_block(block) for block in blocks]).reshape(-1, len(Moments._fields))
 
 
+def of_sums(sums: Rows, dtype: np.dtype[Any]) -> Rows | None:
+    """The moments of values of `dtype` by sums of their parts, as devices make them in one pass.
+
+    Arguments:
+        sums: as `Moments`, but with the sum of the squares in the place of their distances'.
+        dtype: that of the values.
+
+    Returns:
+        One row; None where the distances have to be summed by themselves.
+    """
+    *counts, total, squares = sums[:, :6].sum(axis=0).tolist()
+    of_mean = total * total / max(counts[0], 1)
+    if dtype not in NARROW or not of_mean <= MOST_OF_MEAN * squares:
+        return None
+    return np.array([[*counts, total, squares - of_mean, sums[:, 6].min(), sums[:, 7].max()]])
+
+
 def _of_block(block: NDArray[Any]) -> Moments:
     with np.errstate(invalid="ignore"):  # which a signalling NaN would report
         values = block.astype(np.float64)

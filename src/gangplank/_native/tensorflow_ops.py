@@ -6,9 +6,10 @@ memory for many kernels (Reshape, StridedSlice, a function's arguments): so weig
 sliced before their bits are taken for integers, and from there on patterns and places are int64.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import ml_dtypes
@@ -17,16 +18,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gangplank._native import edges
-from gangplank._native.devices import batches
-from gangplank._native.moments import MOST_OF_MEAN, NARROW, Rows
+from gangplank._native.devices import FEW, MOST, Running, batches
+from gangplank._native.moments import Rows, of_sums
 
-# With more edges a value takes a binary search, and a place to count it at.
-FEW = 64
-
-# A tensor is counted in parts of so many values, where temporary ones of some bytes for each may be
-# made; and what 32 bits count, where there are none.
+# Values of a part, where temporary tensors of some bytes for each are made.
 BLOCK = 1 << 24
-MOST = (1 << 31) - 1
 
 # tf.bitcast does not know them; their values, subnormals too, are normal float32 numbers.
 _CAST_FIRST = ("float8_e4m3fn", "float8_e5m2")
@@ -34,17 +30,20 @@ _CAST_FIRST = ("float8_e4m3fn", "float8_e5m2")
 Reduction = tuple[Any, Any, Callable[[Any, Any], Any]]
 """Values, shape (n,), the result of none of them, and what makes one result of two."""
 
-Found = tuple[Any, Any]
-"""Counts a slot, shape (E + 1,), and `_sums`, shape (8,), or (0,) if they are not wanted."""
-
-Program = Callable[[Any, Any], Found]
+Run = Callable[[str, Callable[..., Any], int, Any, Any], list[Any]]
+"""Runs a program, which is asked for by whether XLA may compile it, on parts of so many values."""
 
 # The types of devices on which XLA has failed.
 _without_xla: set[str] = set()
 
+_logger = logging.getLogger(__name__)
 
-def found_in(values: Any, patterns: Any, *, has_moments: bool, under_xla: bool) -> Found:
-    """What is found in `values`, shape (n,), among `patterns`, int64, shape (E,)."""
+
+def found_in(values: Any, patterns: Any, *, has_moments: bool, under_xla: bool) -> tuple[Any, Any]:
+    """What is found in `values`, shape (n,), among `patterns`, int64, shape (E,).
+
+    Counts a slot, shape (E + 1,), and `_sums`, shape (8,), or (0,) if they are not wanted.
+    """
     bits = tf.bitcast(values, f"int{8 * values.dtype.size}")
     sums = _sums(values) if has_moments else []
     if not under_xla:
@@ -134,29 +133,17 @@ def _sums(values: Any) -> list[Reduction]:
     ]
 
 
-@cache
-def _traced_distances(dtype: Any) -> Callable[[Any, Any], Any]:
+def distances_in(values: Any, mean: Any, *, under_xla: bool) -> Any:
     """The sum of the squared distances of finite values from `mean`."""
-
-    def distances(values: Any, mean: Any) -> Any:
-        exact, _ = _exact(values)
-        return tf.reduce_sum(tf.square(_where(tf.math.is_finite(exact), exact - mean, 0.0)))
-
-    signature = [tf.TensorSpec([None], dtype), tf.TensorSpec([], tf.float64)]
-    return tf.function(distances, input_signature=signature, autograph=False)  # type: ignore[no-any-return]
-
-
-def _moments(sums: NDArray[np.float64], values: Any) -> Rows:
-    """The `Moments` of `values` by their `_sums`."""
-    *counts, total, squares, minimum, maximum = sums.tolist()
-    mean = total / max(counts[0], 1)
-    is_narrow = np.dtype(values.dtype.as_numpy_dtype) in NARROW
-    if is_narrow and total * mean <= MOST_OF_MEAN * squares:
-        squares -= total * mean
-    else:
-        mean = tf.constant(mean, tf.float64)
-        squares = float(_traced_distances(values.dtype)(values, mean))
-    return np.array([[*counts, total, squares, minimum, maximum]])
+    exact, _ = _exact(values)
+    is_finite = tf.math.is_finite(exact)
+    squares = tf.square(_where(is_finite, exact - mean, 0.0))
+    if not under_xla:
+        return tf.reduce_sum(squares)
+    # Both, since for a reduction with one result XLA made a temporary tensor.
+    zero = tf.constant(0.0, tf.float64)
+    total, size = _reduced([(squares, zero, tf.add), _number_of(is_finite)])
+    return tf.where(size > 0, total, zero)
 
 
 def _where(conditions: Any, values: Any, other: float) -> Any:
@@ -184,35 +171,54 @@ def _exact(values: Any) -> tuple[Any, Any]:
 
 
 @cache
-def traced(dtype: Any, edge_count: int, has_moments: bool, under_xla: bool) -> Program:
+def traced(dtype: Any, edge_count: int, has_moments: bool, under_xla: bool) -> Any:
     """`found_in` as a graph, which XLA compiles for each number of values."""
 
-    def function(values: Any, patterns: Any) -> Found:
+    def found(values: Any, patterns: Any) -> tuple[Any, Any]:
         return found_in(values, patterns, has_moments=has_moments, under_xla=under_xla)
 
-    signature = [tf.TensorSpec([None], dtype), tf.TensorSpec([edge_count], tf.int64)]
-    return tf.function(  # type: ignore[no-any-return]
-        function, input_signature=signature, jit_compile=under_xla or None, autograph=False
-    )
+    return _traced(found, dtype, tf.TensorSpec([edge_count], tf.int64), under_xla)
 
 
-def fastest(device: str, dtype: Any, edge_count: int, has_moments: bool) -> Program:
-    """`found_in` under XLA, unless that has failed on such a device, or fails now."""
+@cache
+def traced_distances(dtype: Any, under_xla: bool) -> Any:
+    """The same of `distances_in`."""
+
+    def distances(values: Any, mean: Any) -> Any:
+        return distances_in(values, mean, under_xla=under_xla)
+
+    return _traced(distances, dtype, tf.TensorSpec([], tf.float64), under_xla)
+
+
+def _traced(function: Callable[..., Any], dtype: Any, argument: Any, under_xla: bool) -> Any:
+    signature = [tf.TensorSpec([None], dtype), argument]
+    options = {"jit_compile": True} if under_xla else {}
+    return tf.function(function, input_signature=signature, autograph=False, **options)
+
+
+def by_xla(
+    device: str, program: Callable[..., Any], part_size: int, values: Any, argument: Any
+) -> list[Any]:
+    """Runs a program under XLA, unless that has failed on such a device, or fails now."""
     kind = tf.DeviceSpec.from_string(device).device_type
-    without = traced(dtype, edge_count, has_moments, False)
-    if kind in _without_xla:
-        return without
-
-    def found(values: Any, patterns: Any) -> Found:
+    if kind not in _without_xla:
         try:
-            return traced(dtype, edge_count, has_moments, True)(values, patterns)
+            compiled = program(under_xla=True)
+            return [compiled(part, argument) for part in _parts(values, part_size)]
         except tf.errors.ResourceExhaustedError:
             raise
-        except (tf.errors.OpError, ImportError, AttributeError):
+        except (tf.errors.OpError, ImportError, AttributeError) as error:
             _without_xla.add(kind)
-            return without(values, patterns)
+            _logger.warning("Weights on a %s are counted without XLA, which fails: %s", kind, error)
+    return without_xla(device, program, part_size, values, argument)
 
-    return found
+
+def without_xla(
+    device: str, program: Callable[..., Any], part_size: int, values: Any, argument: Any
+) -> list[Any]:
+    """Runs a program by TensorFlow's own operations."""
+    plain = program(under_xla=False)
+    return [plain(part, argument) for part in _parts(values, BLOCK)]
 
 
 def count(
@@ -220,31 +226,49 @@ def count(
     bounds: edges.Bounds,
     moments: list[Rows] | None = None,
     *,
-    program_for: Callable[[str, Any, int, bool], Program] = fastest,
+    run: Run = by_xla,
 ) -> tuple[NDArray[np.int64], int]:
-    """As `gangplank._native.count`; `program_for` gives `found_in`, compiled, for a device."""
+    """As `gangplank._native.count`; `run` is one of the two above."""
     totals = np.zeros(bounds.values.size + 2, np.int64)
     signed = cache(lambda dtype: edges.edges_of(bounds, np.dtype(dtype)).signed())
-    running = []
+
+    def finish(its_edges: edges.Edges, device: str, values: Any, found: list[Any]) -> None:
+        for counts, _ in found:
+            np.add.at(totals, *its_edges.totals(counts.numpy().astype(np.int64)))
+        if moments is not None:
+            sums = np.stack([each.numpy() for _, each in found])
+            with tf.device(device):
+                moments.append(_moments(sums, device, values, run))
+
+    running = Running(finish)
     for (device, dtype), batch in batches(map(tf.convert_to_tensor, tensors), _place, _size):
         # Else TensorFlow would bring it to the first of several accelerators.
         with tf.device(device):
             rows = [tf.reshape(tensor, [-1]) for tensor in batch]
-            row = tf.concat(rows, 0) if len(rows) > 1 else rows[0]
+            values = tf.concat(rows, 0) if len(rows) > 1 else rows[0]
             if dtype.name in _CAST_FIRST:
-                row = tf.cast(row, tf.float32)
-            its_edges = signed(row.dtype.as_numpy_dtype)
+                values = tf.cast(values, tf.float32)
+            its_edges = signed(values.dtype.as_numpy_dtype)
+            edge_count = its_edges.patterns.size
+            program = partial(traced, values.dtype, edge_count, moments is not None)
             patterns = tf.constant(its_edges.patterns, tf.int64)
-            program = program_for(device, row.dtype, its_edges.patterns.size, moments is not None)
-            parts = _parts(row, MOST if its_edges.patterns.size <= FEW else BLOCK)
-            running += [(its_edges, part, program(part, patterns)) for part in parts]
-    # Devices are at work until their results are wanted.
-    for its_edges, part, (counts, sums) in running:
-        np.add.at(totals, *its_edges.totals(counts.numpy().astype(np.int64)))
-        if moments is not None:
-            with tf.device(part.device):
-                moments.append(_moments(sums.numpy(), part))
+            found = run(device, program, MOST if edge_count <= FEW else BLOCK, values, patterns)
+            kept = values if moments is not None else None
+            running.add(0 if kept is None else _size(values), its_edges, device, kept, found)
+    running.finish()
     return totals[:-1], int(totals[-1])
+
+
+def _moments(sums: NDArray[np.float64], device: str, values: Any, run: Run) -> Rows:
+    """The moments of `values` by the `_sums` of their parts."""
+    moments = of_sums(sums, np.dtype(values.dtype.as_numpy_dtype))
+    if moments is None:
+        *counts, total = sums[:, :5].sum(axis=0).tolist()
+        mean = tf.constant(total / max(counts[0], 1), tf.float64)
+        program = partial(traced_distances, values.dtype)
+        squares = sum(float(each) for each in run(device, program, MOST, values, mean))
+        moments = np.array([[*counts, total, squares, sums[:, 6].min(), sums[:, 7].max()]])
+    return moments
 
 
 def _place(tensor: Any) -> tuple[str, Any]:

@@ -1,12 +1,13 @@
 """Counting PyTorch tensors on the device where they live; only the counts leave it.
 
 On CUDA a Triton kernel reads each weight once. PyTorch's own operations serve where there is no
-Triton or no CUDA, and of the many edges that do not fit into shared memory.
+Triton or no CUDA, and where the edges are so many that counts do not fit into shared memory.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,24 +16,24 @@ from numpy.typing import NDArray
 
 from gangplank._native import edges
 from gangplank._native.arrays import dtype_name
-from gangplank._native.devices import batches
-from gangplank._native.moments import MOST_OF_MEAN, NARROW, Rows
+from gangplank._native.devices import Running, batches
+from gangplank._native.moments import NARROW, Rows, of_sums
 
 # Bounds the temporary tensors: a few of 8 bytes a value, some 100 MiB each.
 BLOCK = 1 << 24
 
-# Their counts, of 4 bytes, take as much shared memory as a program may have.
+# Their counts, of 4 bytes, take 32 KiB of the shared memory of a program.
 MOST_SLOTS = 1 << 13
 
-# Neither bitcasts nor Triton's interpreter know all of them; their values are float32 numbers.
-_CAST_FIRST = ("float8_e4m3fn", "float8_e5m2")
-
-Found = tuple[Any, Rows]
-"""Counts a slot, shape (E + 1,), and `Moments` of some values each, if they are wanted."""
+Found = tuple[Any, Callable[[], Rows] | None]
+"""Counts a slot, shape (E + 1,), and what waits for the `Moments`, if they are wanted."""
 
 Find = Callable[[Any, Any, bool], Found]
 
-_has_triton = True
+# The devices, and the dtypes on them, with which Triton has failed.
+_without_triton: set[tuple[Any, Any]] = set()
+
+_logger = logging.getLogger(__name__)
 
 
 def slots(bits: Any, patterns: Any) -> Any:
@@ -47,8 +48,11 @@ def by_operations(
     """`Found` of `values`, shape (n,), by PyTorch's own operations, in several passes."""
     blocks = values.split(BLOCK)
     counts = [count_slots(block.view(patterns.dtype), patterns) for block in blocks]
-    moments = [_moments_of(block) for block in blocks if has_moments and block.numel()]
-    return torch.stack(counts).sum(0), np.array(moments).reshape(-1, 8)
+    return torch.stack(counts).sum(0), partial(_rows_of, values) if has_moments else None
+
+
+def _rows_of(values: Any) -> Rows:
+    return np.array([_moments_of(block) for block in values.split(BLOCK)])
 
 
 def _moments_of(values: Any) -> list[float]:
@@ -68,31 +72,32 @@ def by_triton(values: Any, patterns: Any, has_moments: bool) -> Found:
     """`Found` of `values`, shape (n,), by one kernel that reads them once."""
     from gangplank._native.triton_kernel import find
 
-    if not values.numel():
-        return by_operations(values, patterns, has_moments)
-    counts, sums = find(values, patterns, has_moments)
-    rows = sums.cpu().numpy()
-    around_mean = rows[:, 4] ** 2 / np.maximum(rows[:, 0], 1)
-    if has_moments and (
-        np.dtype(dtype_name(values)) not in NARROW
-        or np.any(around_mean > MOST_OF_MEAN * rows[:, 5])
-    ):
-        return counts, by_operations(values, patterns[:0], True)[1]
-    rows[:, 5] -= around_mean
-    return counts, rows
+    dtype = np.dtype(dtype_name(values))
+    # By their squares only those moments are exact; the others take passes of their own.
+    is_summed = has_moments and dtype in NARROW and "float8" not in dtype.name
+    counts, sums = find(values if is_summed else values.view(patterns.dtype), patterns, is_summed)
+
+    def moments() -> Rows:
+        rows = of_sums(sums.cpu().numpy(), dtype) if is_summed else None
+        return _rows_of(values) if rows is None else rows
+
+    return counts, moments if has_moments else None
 
 
 def fastest(values: Any, patterns: Any, has_moments: bool) -> Found:
-    """`Found` of `values` by Triton, unless that has failed here, or fails now."""
-    global _has_triton
-    if _has_triton and values.is_cuda and patterns.numel() < MOST_SLOTS:
+    """`Found` of `values` by Triton, unless that has failed with such values, or fails now."""
+    kind = values.device, values.dtype
+    if values.is_cuda and patterns.numel() < MOST_SLOTS and kind not in _without_triton:
         try:
             return by_triton(values, patterns, has_moments)
         except torch.OutOfMemoryError:
             raise
         # Triton has no one error for what it cannot compile, and for a compiler that is not there.
-        except Exception:
-            _has_triton = False
+        except Exception as error:
+            _without_triton.add(kind)
+            _logger.warning(
+                "%s weights on %s are counted without Triton, which fails: %s", *kind[::-1], error
+            )
     return by_operations(values, patterns, has_moments)
 
 
@@ -106,17 +111,21 @@ def count(
     """As `gangplank._native.count`; `find` is one of the above."""
     totals = np.zeros(bounds.values.size + 2, np.int64)
     signed = cache(lambda name: edges.edges_of(bounds, np.dtype(name)).signed())
+    there = cache(lambda name, device: torch.from_numpy(signed(name).patterns).to(device))
+
+    def finish(its_edges: edges.Edges, counts: Any, its_moments: Callable[[], Rows] | None) -> None:
+        np.add.at(totals, *its_edges.totals(counts.cpu().numpy()))
+        if moments is not None and its_moments is not None:
+            moments.append(its_moments())
+
+    running = Running(finish)
     for (device, _), batch in batches(tensors, _place, torch.numel):
         rows = [tensor.detach().resolve_neg().reshape(-1) for tensor in batch]
         values = torch.cat(rows) if len(rows) > 1 else rows[0]
-        if dtype_name(values) in _CAST_FIRST:
-            values = values.to(torch.float32)
-        its_edges = signed(dtype_name(values))
-        patterns = torch.from_numpy(its_edges.patterns).to(device)
-        counts, its_moments = find(values, patterns, moments is not None)
-        np.add.at(totals, *its_edges.totals(counts.cpu().numpy()))
-        if moments is not None:
-            moments.append(its_moments)
+        name = dtype_name(values)
+        found = find(values, there(name, device), moments is not None)
+        running.add(values.numel() if moments is not None else 0, signed(name), *found)
+    running.finish()
     return totals[:-1], int(totals[-1])
 
 

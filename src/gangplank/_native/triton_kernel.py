@@ -52,7 +52,11 @@ def _find(  # type: ignore[no-untyped-def]
             if bins >> k > 0:
                 pattern = tl.load(patterns + places + ((bins >> k) - 1))
                 places += tl.where(pattern < value.to(pattern_type, bitcast=True), bins >> k, 0)
-        counted += tl.histogram(places, bins, mask=is_there)
+        # What is not there is counted in the first slot, and taken out of it: the histogram of
+        # Triton has no mask before its version 3.4.
+        absent = block - tl.sum(is_there.to(tl.int32))
+        counted += tl.histogram(tl.where(is_there, places, 0), bins)
+        counted -= tl.where(slots == 0, absent, 0)
         if has_moments:
             exact = value.to(tl.float64)
             is_nan = is_there & (exact != exact)

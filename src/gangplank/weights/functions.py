@@ -45,7 +45,8 @@ def weights_histogram(
     Arguments:
         model: a Keras model or layer that is built; an iterable of variables or arrays (Keras,
             NumPy, TensorFlow, JAX, PyTorch, h5py) of any shape, with a floating-point or integer
-            dtype, each counted as often as it is given; or a mapping of names to arrays, such as a
+            dtype, each counted as often as it is given, with the values that it has until this
+            returns; or a mapping of names to arrays, such as a
             state_dict, what safetensors loads, or an open h5py file. Mappings may be nested. Layers
             may stand among the arrays too; variables that they share count once.
         buckets: upper bounds, strictly increasing; a final +inf changes nothing. Or
