@@ -59,7 +59,7 @@ def dashboard_json(run_label: str = "run") -> str:
         (Row("Training"), rows.training()),
         (Row("Test"), rows.test()),
         (Row("Weights"), rows.weights()),
-        (Row("Weights of $layer").repeat("layer"), rows.layer()),
+        (Row("$layer").repeat("layer"), rows.layer()),
     ):
         builder.with_row(row.id(next(ids)))
         for panel in panels:

@@ -1,5 +1,6 @@
 """Prometheus's recording and alerting rules."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,16 +25,13 @@ def rules_yaml(*, silent_after: float = 300.0, patience: int = 10, dead_share: f
         dead_share: the share of zeros among the weights of a layer from which on it is dead.
 
     Raises:
-        ValueError: an argument is not above 0, or `dead_share` is above 1.
+        ValueError: an argument is not above 0 or not finite, or `dead_share` is above 1.
     """
-    for name, value, most in (
-        ("silent_after", silent_after, float("inf")),
-        ("patience", patience, float("inf")),
-        ("dead_share", dead_share, 1.0),
-    ):
-        if not 0 < value <= most:
-            limit = "" if most == float("inf") else f" and at most {most:g}"
-            raise ValueError(f"{name} must be above 0{limit}. Received {value!r}.")
+    for name, value in (("silent_after", silent_after), ("patience", patience)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be above 0 and finite. Received {value!r}.")
+    if not 0 < dead_share <= 1:
+        raise ValueError(f"dead_share must be above 0 and at most 1. Received {dead_share!r}.")
     groups = [
         {"name": "gangplank_runs", "rules": [*_runs(silent_after)]},
         {"name": "gangplank_progress", "rules": [*progress_rules(patience)]},
@@ -67,8 +65,8 @@ def _runs(silent_after: float) -> Iterator[dict[str, Any]]:
             f"increase({metric}_push_failures_total[10m]) > 5",
             severity="warning",
             summary=f"{name} fails to push.",
-            description="{{ $value | humanize }} pushes failed within 10 minutes. The log of the "
-            "run tells why.",
+            description='{{ printf "%.0f" $value }} pushes failed within 10 minutes. The log of '
+            "the run tells why.",
         )
     yield alert(
         "TrainingLossNotFinite",
