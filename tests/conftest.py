@@ -121,7 +121,8 @@ def server(program, *arguments, ready, command=()):
     path = shutil.which(program)
     if path is None:
         pytest.fail(
-            f"{program} is missing. On Debian: apt-get install prometheus-pushgateway prometheus",
+            f"{program} is missing. On Debian: apt-get install prometheus-pushgateway prometheus "
+            "prometheus-alertmanager",
             pytrace=False,
         )
     process = subprocess.Popen(
