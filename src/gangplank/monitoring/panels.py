@@ -1,5 +1,6 @@
 """The kinds of panels that the dashboard has."""
 
+from string import ascii_uppercase
 from typing import TypeVar
 
 from grafana_foundation_sdk.builders.common import (
@@ -102,7 +103,7 @@ def _described(
     form: PromQueryFormat = PromQueryFormat.TIME_SERIES,
 ) -> _Panel:
     panel.title(title).description(text).datasource(DATA_SOURCE).height(_HEIGHT).span(width)
-    for letter, (legend, query) in zip("ABCDEFGH", targets.items(), strict=False):
+    for letter, (legend, query) in zip(ascii_uppercase, targets.items(), strict=False):
         target = Dataquery().expr(query).legend_format(legend).ref_id(letter).format(form).range()
         panel.with_target(target.datasource(DATA_SOURCE))
     return panel

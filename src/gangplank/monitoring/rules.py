@@ -85,8 +85,7 @@ def _weights(dead_share: float) -> Iterator[dict[str, Any]]:
     yield record(_DEAD, queries.zero_share())
     yield alert(
         "TrainingWeightsNotFinite",
-        "gangplank_train_weights_nan > 0\n"
-        "or gangplank_train_weights_infinite > 0\n"
+        "gangplank_train_weights_nan + gangplank_train_weights_infinite > 0\n"
         "or (gangplank_train_model_nan_weights > 0\n"
         "  unless ignoring (layer, variable) gangplank_train_weights_nan > 0)",
         severity="critical",
