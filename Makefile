@@ -1,4 +1,4 @@
-# Each target does all the set-up that it needs, in .venv and nowhere else (the two servers of
+# Each target does all the set-up that it needs, in .venv and nowhere else (the servers of
 # `make test` apart). PYTHON chooses the interpreter, 3.11 to 3.13.
 
 PYTHON ?= python3
@@ -10,7 +10,8 @@ SOAK_BACKENDS ?= tensorflow jax torch
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 3 --dist worksteal
 PIP := $(BIN)/pip install --quiet --constraint $(CONSTRAINTS)
-SERVERS := prometheus-pushgateway prometheus promtool
+SERVERS := prometheus-pushgateway prometheus promtool prometheus-alertmanager amtool
+PACKAGES := prometheus-pushgateway prometheus prometheus-alertmanager
 PROJECT := pyproject.toml $(CONSTRAINTS)
 
 # TensorFlow's greetings are not the output that one asked for.
@@ -64,9 +65,9 @@ servers:
 install-servers:
 	@if [ "$$(id -u)" = 0 ]; then sudo=; else sudo='sudo -n'; fi; \
 	{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install \
-		-qq --yes --no-install-recommends prometheus-pushgateway prometheus; } >/dev/null || { \
+		-qq --yes --no-install-recommends $(PACKAGES); } >/dev/null || { \
 		echo "The tests run against the real servers: put $(SERVERS) on the PATH."; \
-		echo "On Debian and Ubuntu: sudo apt-get install prometheus-pushgateway prometheus"; \
+		echo "On Debian and Ubuntu: sudo apt-get install $(PACKAGES)"; \
 		exit 1; }
 
 .venv/made:
@@ -79,7 +80,7 @@ install-servers:
 	@touch $@
 
 .venv/dev: .venv/demo
-	$(PIP) --group dev
+	$(PIP) --editable '.[monitoring]' --group dev
 	@touch $@
 
 .venv/backends: .venv/dev

@@ -47,8 +47,16 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("round", range(1, rounds + 1), ids="round {}".format)
 
 
-# Those that train or start Pythons begin first, so that no core waits for them in the end.
-SLOW = ("test_documents", "test_demo", "test_distribution", "test_process_end", "test_package")
+# Those that train, wait long or start Pythons begin first, so that no core waits for them in the
+# end.
+SLOW = (
+    "test_documents",
+    "test_demo",
+    "test_distribution",
+    "test_monitoring_servers",
+    "test_process_end",
+    "test_package",
+)
 
 
 @pytest.hookimpl(trylast=True)
@@ -121,7 +129,8 @@ def server(program, *arguments, ready, command=()):
     path = shutil.which(program)
     if path is None:
         pytest.fail(
-            f"{program} is missing. On Debian: apt-get install prometheus-pushgateway prometheus",
+            f"{program} is missing. On Debian: apt-get install prometheus-pushgateway prometheus "
+            "prometheus-alertmanager",
             pytrace=False,
         )
     process = subprocess.Popen(

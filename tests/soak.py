@@ -30,6 +30,7 @@ FILES = (
     "gateway_api",
     "keras_tuner",
     "left_behind",
+    "monitoring_servers",
     "native_prometheus",
     "native_pushes",
     "outages",

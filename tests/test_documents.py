@@ -13,6 +13,7 @@ import prometheus_client
 import pytest
 import report
 import trustme
+import yaml
 from conftest import PASSWORD_CONFIG, awaited, fetched, pushgateway
 from documents import ROOT, blocks
 from faulty import answering, serving
@@ -21,6 +22,7 @@ from test_native_prometheus import FLAG as NATIVE_FLAG
 from test_prometheus import prometheus
 
 import gangplank
+from gangplank.monitoring import rules_yaml
 
 GATEWAY = "127.0.0.1:9091"
 
@@ -31,7 +33,7 @@ DEMO, CURL, INSTALL, TEST = SHELL
 ((INDEX,),) = blocks("docs/index.md", ["python"])
 ((SICK, IN_A_NOTEBOOK), SICK_QUERIES) = blocks("docs/sick-layers.md", ["python", "promql"])
 TUTORIAL = blocks("docs/tutorial.md", ["python", "sh", "yaml", "promql"])
-RECIPES, (SCRAPE_CONFIG, ALERTS), QUERIES = blocks("docs/recipes.md", ["python", "yaml", "promql"])
+RECIPES, (SCRAPE_CONFIG,), QUERIES = blocks("docs/recipes.md", ["python", "yaml", "promql"])
 LOOP, SEARCH, SCRAPED, SHARED, PLOTS = RECIPES
 ((PASSWORD, TOKEN, CERTIFICATE),) = blocks("docs/authentication.md", ["python"])
 
@@ -256,7 +258,8 @@ def test_plots(run, tmp_path, monkeypatch):
 
 
 def test_links_lead_somewhere():
-    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    folders = ROOT / "docs", ROOT / "examples"
+    for document in (ROOT / "README.md", *(each for f in folders for each in f.rglob("*.md"))):
         for link in re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text()):
             path, _, anchor = link.partition("#")
             target = document.parent / path
@@ -287,11 +290,12 @@ def test_scrape_config_and_queries(tmp_path):
     config.write_text(SCRAPE_CONFIG)
     assert "SUCCESS" in shell(f"promtool check config {config}")
     rules = tmp_path / "rules.yml"
-    records = ", ".join(f"{{record: a{i}, expr: '{q.strip()}'}}" for i, q in enumerate(QUERIES))
-    rules.write_text(f"groups: [{{name: a, rules: [{records}]}}]\n")
-    assert "SUCCESS: 2 rules" in shell(f"promtool check rules {rules}")
-    rules.write_text(ALERTS)
-    assert "SUCCESS: 2 rules" in shell(f"promtool check rules {rules}")
+    assert [query.strip() for query in QUERIES[:2]] == [
+        rule["expr"] for rule in yaml.safe_load(rules_yaml())["groups"][0]["rules"][:2]
+    ]
+    records = [{"record": f"a{i}", "expr": query} for i, query in enumerate(QUERIES)]
+    rules.write_text(yaml.dump({"groups": [{"name": "a", "rules": records}]}))
+    assert "SUCCESS: 4 rules" in shell(f"promtool check rules {rules}")
 
 
 def test_examples(real_gateway, port, tmp_path):

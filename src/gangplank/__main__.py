@@ -17,6 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=gangplank.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(commands)
+    _add_dashboard(commands)
+    _add_rules(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -61,6 +63,87 @@ def _demo(options: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise _missing(error, "demo") from error
     demo.run(options.gateway, serve=options.serve)
+
+
+def _add_dashboard(commands: Any) -> None:
+    dashboard = _add_writer(
+        commands,
+        "dashboard",
+        help="write a Grafana dashboard",
+        description="Writes a Grafana dashboard of what an exporter shows, as JSON.",
+        epilog="For instance:\n\n  gangplank dashboard --output gangplank.json",
+    )
+    dashboard.add_argument(
+        "--run-label",
+        metavar="LABEL",
+        default="run",
+        help="the label of a grouping_key that tells the runs of a job apart (default: run)",
+    )
+    dashboard.set_defaults(run=_dashboard)
+
+
+def _dashboard(options: argparse.Namespace) -> None:
+    try:
+        from gangplank.commands import dashboard
+    except ModuleNotFoundError as error:
+        raise _missing(error, "monitoring") from error
+    dashboard.run(options.output, run_label=options.run_label)
+
+
+def _add_rules(commands: Any) -> None:
+    rules = _add_writer(
+        commands,
+        "rules",
+        help="write rules of Prometheus",
+        description="Writes recording and alerting rules of Prometheus, as YAML, for its "
+        "rule_files.",
+        epilog="For instance:\n\n  gangplank rules --patience 20 --output rules.yml",
+    )
+    rules.add_argument(
+        "--silent-after",
+        type=float,
+        metavar="SECONDS",
+        default=300.0,
+        help="without a push, after which a run is silent (default: 300)",
+    )
+    rules.add_argument(
+        "--patience",
+        type=int,
+        metavar="EPOCHS",
+        default=10,
+        help="without a better loss, after which a run makes no progress, or without a better "
+        "loss of the validation, after which it overfits (default: 10)",
+    )
+    rules.add_argument(
+        "--dead-share",
+        type=float,
+        metavar="SHARE",
+        default=0.9,
+        help="of zeros among its weights, from which on a layer is dead (default: 0.9)",
+    )
+    rules.set_defaults(run=_rules)
+
+
+def _rules(options: argparse.Namespace) -> None:
+    try:
+        from gangplank.commands import rules
+    except ModuleNotFoundError as error:
+        raise _missing(error, "monitoring") from error
+    rules.run(
+        options.output,
+        silent_after=options.silent_after,
+        patience=options.patience,
+        dead_share=options.dead_share,
+    )
+
+
+def _add_writer(commands: Any, name: str, **texts: str) -> Any:
+    """Adds a command that writes one text."""
+    writer = commands.add_parser(
+        name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts
+    )
+    writer.add_argument("--output", metavar="FILE", help="where to write it, not to stdout")
+    return writer
 
 
 def _fail(reason: object) -> int:

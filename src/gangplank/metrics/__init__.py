@@ -1,6 +1,7 @@
 """Values as Prometheus's samples: collectors, names, and the state of a run."""
 
 from gangplank.metrics.collected import Collected
+from gangplank.metrics.epoch import LEARNING_RATE
 from gangplank.metrics.histogram_collector import HistogramCollector
 from gangplank.metrics.histogram_family import is_native, without_native
 from gangplank.metrics.metric_names import (
@@ -18,6 +19,7 @@ from gangplank.metrics.shared_registry import register
 from gangplank.metrics.weights_metrics import STATISTICS, WeightsReport
 
 __all__ = [
+    "LEARNING_RATE",
     "RESERVED",
     "STATISTICS",
     "Collected",

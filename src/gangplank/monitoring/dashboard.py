@@ -1,0 +1,88 @@
+"""The Grafana dashboard."""
+
+import json
+from itertools import count
+
+from grafana_foundation_sdk.builders.dashboard import (
+    Dashboard,
+    DatasourceVariable,
+    QueryVariable,
+    Row,
+)
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    VariableOption,
+    VariableRefresh,
+    VariableSort,
+)
+
+from gangplank.metrics import is_label_name
+from gangplank.monitoring.panels import DATA_SOURCE
+from gangplank.monitoring.rows import Rows
+
+_RUNS = '__name__=~"gangplank_(train|test)_status"'
+_LAYERS = '__name__=~"gangplank_train_(layer_weights(_count)?|weights_norm|weights_update_ratio)"'
+_LABEL_VALUES = 1  # the kind of such a query of a variable, as Grafana saves it
+
+
+def dashboard_json(run_label: str = "run") -> str:
+    """The dashboard as JSON, for Grafana 11.6 or later.
+
+    Arguments:
+        run_label: the label that tells the runs of a job from one another, of a `grouping_key`.
+
+    Raises:
+        ValueError: `run_label` is no name that a label can have.
+    """
+    if not is_label_name(run_label):
+        raise ValueError(
+            f"The label of a run must be a label's name, such as 'run'. Received {run_label!r}."
+        )
+    builder = (
+        Dashboard("gangplank")
+        .uid("gangplank")
+        .description("How Keras trains and tests, and what becomes of the weights.")
+        .tags(["gangplank", "keras"])
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .time("now-1h", "now")
+        .refresh("10s")
+        .with_variable(DatasourceVariable("datasource").label("data source").type("prometheus"))
+        .with_variable(_variable("job", _RUNS, "job"))
+        .with_variable(_variable("run", f'{_RUNS}, job=~"$job"', run_label))
+        .with_variable(_variable("layer", f'{_LAYERS}, job=~"$job", {run_label}=~"$run"', "layer"))
+    )
+    rows = Rows(run_label)
+    ids = count(1)
+    for row, panels in (
+        (Row("Runs"), rows.runs()),
+        (Row("Training"), rows.training()),
+        (Row("Test"), rows.test()),
+        (Row("Weights"), rows.weights()),
+        (Row("$layer").repeat("layer"), rows.layer()),
+    ):
+        builder.with_row(row.id(next(ids)))
+        for panel in panels:
+            builder.with_panel(panel.id(next(ids)))
+    return json.dumps(builder.build(), cls=JSONEncoder, indent=2) + "\n"
+
+
+def _variable(name: str, matchers: str, label: str) -> QueryVariable:
+    """A variable of the values that `label` has where `matchers` match; all of them at first."""
+    return (
+        QueryVariable(name)
+        .query(
+            {
+                "qryType": _LABEL_VALUES,
+                "query": f"label_values({{{matchers}}}, {label})",
+                "refId": "PrometheusVariableQueryEditor-VariableQuery",
+            }
+        )
+        .datasource(DATA_SOURCE)
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")  # also what has no such label
+        .current(VariableOption(selected=True, text="All", value="$__all"))
+    )
