@@ -7,6 +7,7 @@ import { colour, onThemeChange } from "./palette.js";
 const HEIGHT = 190;
 const FONT = "12px system-ui, sans-serif";
 const MOST_ROWS = 1_000; // of the table of numbers
+const WHOLE_STEPS = [0, 1, 2, 3, 4, 5, 6].flatMap((n) => [1, 2, 5].map((k) => k * 10 ** n));
 const SVG = "http://www.w3.org/2000/svg";
 
 /** The points of a series over "epochs" or "time": of an epoch that was told of often, the last. */
@@ -39,7 +40,7 @@ export class Chart {
       "aria-label": `Curves of ${title}. The arrow keys read out their values.`,
     });
     this.spoken = element("p", { class: "hidden", "aria-live": "polite" });
-    this.numbers = folded(`Numbers of ${title}`, () => this.table());
+    this.numbers = folded(title, () => this.table());
     this.element = element(
       "article",
       { class: "card", "data-chart": title },
@@ -108,7 +109,7 @@ export class Chart {
       ticks: { show: false },
     };
     const over = this.axis === "epochs"
-      ? { values: (_, splits) => splits.map((x) => (Number.isInteger(x) ? short(x) : "")) }
+      ? { incrs: WHOLE_STEPS, values: (_, splits) => splits.map(short) }
       : {};
     return {
       width: Math.max(this.place.clientWidth, 200),
@@ -141,6 +142,7 @@ export class Chart {
     ctx.save();
     ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
     ctx.textBaseline = "middle";
+    ctx.textAlign = "left";
     this.lines.forEach(({ mark, look }, i) => {
       const last = this.data[i + 1].findLastIndex((value) => value != null);
       if (mark && last >= 0) {
@@ -174,7 +176,7 @@ export class Chart {
   readOut() {
     const index = this.plot?.cursor.idx;
     const at = index === null || index === undefined ? undefined : this.data[0][index];
-    const where = at === undefined ? "now" : this.nameOf(at);
+    const where = at === undefined ? "latest" : this.nameOf(at);
     const items = this.lines.map(({ label, look, isPoint }, i) => {
       const value = at === undefined ? [...this.shown[i].values()].at(-1) : this.shown[i].get(at);
       return element("li", {}, swatch(look, isPoint), `${label} `, element("b", {}, short(value)));
@@ -231,13 +233,13 @@ function heights(_, low, high) {
   return [bottom, high + room];
 }
 
+/** As many decimals as the distance of the ticks has. */
 function tickTexts(_, splits, __, ___, step) {
-  const decimals = Math.min(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), 20);
-  return splits.map((value) => {
-    const size = Math.abs(value);
-    const isPlain = size === 0 || (size < 1e6 && decimals <= 4);
-    return isPlain ? value.toFixed(decimals <= 4 ? decimals : 0) : value.toExponential(1);
-  });
+  const isWhole = (value) => Math.round(value) > 0 && Math.abs(value - Math.round(value)) < 1e-6;
+  const decimals = [0, 1, 2, 3, 4, 5].find((n) => isWhole(step * 10 ** n));
+  const isPlain = decimals !== undefined && splits.every((value) => Math.abs(value) < 1e6);
+  const plain = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  return splits.map((value) => (isPlain ? value.toLocaleString("en", plain) : value.toExponential(1)));
 }
 
 const widthOf = (_, texts) => 14 + 7 * Math.max(3, ...(texts ?? []).map((text) => text.length));

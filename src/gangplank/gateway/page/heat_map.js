@@ -25,8 +25,9 @@ export class HeatMap {
     });
     this.reading = element("p", { class: "reading" });
     this.spoken = element("p", { class: "hidden", "aria-live": "polite" });
-    this.scale = element("p", { class: "scale" });
-    this.numbers = folded(`Numbers of ${title}`, () => this.table());
+    this.bar = element("canvas", { width: 96, height: 10, "aria-hidden": "true" });
+    this.scaleEnd = element("span");
+    this.numbers = folded(title, () => this.table());
     this.element = element(
       "article",
       { class: "card", "data-histogram": title },
@@ -34,7 +35,7 @@ export class HeatMap {
       this.reading,
       this.canvas,
       this.spoken,
-      this.scale,
+      element("p", { class: "scale" }, element("span", {}, "0 %"), this.bar, this.scaleEnd),
       this.numbers,
     );
     this.cursor = null; // [column, row]
@@ -59,14 +60,7 @@ export class HeatMap {
     this.draw();
     this.moveTo(this.cursor);
     this.numbers.refresh();
-    const low = element("span", {}, "0 %");
-    const bar = element("canvas", { width: 96, height: 10, "aria-hidden": "true" });
-    const context = bar.getContext("2d");
-    for (let x = 0; x < bar.width; x += 1) {
-      context.fillStyle = shade(Math.sqrt(x / bar.width));
-      context.fillRect(x, 0, 1, bar.height);
-    }
-    this.scale.replaceChildren(low, bar, element("span", {}, `${percent(this.most)} of the weights`));
+    this.scaleEnd.textContent = `${percent(this.most)} of its weights`;
   }
 
   destroy() {
@@ -104,6 +98,7 @@ export class HeatMap {
         context.fillRect(left, top, Math.ceil(x(end)) - left, Math.ceil(y(row)) - top);
       }
     }
+    this.drawScale();
     context.fillStyle = colour("muted");
     context.font = "12px system-ui, sans-serif";
     this.drawBounds(context, y);
@@ -114,6 +109,14 @@ export class HeatMap {
       context.strokeStyle = colour("ink");
       context.lineWidth = 2;
       context.strokeRect(x(begin), y(row + 1), x(end) - x(begin), y(row) - y(row + 1));
+    }
+  }
+
+  drawScale() {
+    const context = this.bar.getContext("2d");
+    for (let x = 0; x < this.bar.width; x += 1) {
+      context.fillStyle = shade(Math.sqrt(x / this.bar.width));
+      context.fillRect(x, 0, 1, this.bar.height);
     }
   }
 

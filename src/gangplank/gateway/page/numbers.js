@@ -56,10 +56,11 @@ export function table(headers, rows, caption) {
   );
 }
 
-/** A closed element that shows what `make` gives whenever it is opened or told of news. */
+/** Closed numbers that `make` gives whenever they are opened or there are new ones. */
 export function folded(title, make) {
-  const content = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title });
-  const details = element("details", {}, element("summary", {}, title), content);
+  const label = `Numbers of ${title}`;
+  const content = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label });
+  const details = element("details", {}, element("summary", { "aria-label": label }, "Numbers"), content);
   details.refresh = () => details.open && content.replaceChildren(make());
   details.addEventListener("toggle", details.refresh);
   return details;

@@ -81,25 +81,35 @@ function tell(state, text) {
   }
 }
 
+let hasShown = false;
 let gone = null; // since when the gateway does not answer
 
 /** Asks while somebody looks; whoever comes back sees at once what is new. */
 async function follow() {
-  let wait = EVERY;
+  let isNew = false;
   if (document.visibilityState === "visible") {
     try {
-      await history.update();
+      isNew = await history.update();
       gone = null;
-      show();
-      tell(history.runs.length ? "live" : "waiting", history.runs.length ? "Live" : "Live, nothing yet");
     } catch (error) {
       gone ??= Date.now();
-      wait = EVERY_WHEN_GONE;
       console.info(`No answer: ${error.message}`);
-      tell("gone", `The gateway has not answered for ${duration((Date.now() - gone) / 1000)}`);
     }
   }
-  setTimeout(follow, wait);
+  setTimeout(follow, gone === null ? EVERY : EVERY_WHEN_GONE);
+  if (gone !== null) {
+    tell("gone", `The gateway has not answered for ${duration((Date.now() - gone) / 1000)}`);
+  } else if (history.runs.length > 0) {
+    tell("live", "Live");
+  } else {
+    tell("waiting", "Live, nothing yet");
+  }
+  if (isNew || !hasShown) {
+    hasShown = true;
+    show();
+  } else {
+    runs.update(history.runs);
+  }
 }
 
 byId("snippet").textContent = `callback = gangplank.TrainTestExporter("${location.host}", "mnist")\n`
