@@ -1,5 +1,5 @@
-# Each target does all the set-up that it needs, in .venv and nowhere else (the two servers of
-# `make test` apart). PYTHON chooses the interpreter, 3.11 to 3.13.
+# Each target does all the set-up that it needs, in .venv and nowhere else (the two servers and the
+# browser of `make test` apart). PYTHON chooses the interpreter, 3.11 to 3.13.
 
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
@@ -10,7 +10,8 @@ SOAK_BACKENDS ?= tensorflow jax torch
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 3 --dist worksteal
 PIP := $(BIN)/pip install --quiet --constraint $(CONSTRAINTS)
-SERVERS := prometheus-pushgateway prometheus promtool
+SERVERS := prometheus-pushgateway prometheus promtool chromium
+PACKAGES := prometheus-pushgateway prometheus chromium
 PROJECT := pyproject.toml $(CONSTRAINTS)
 
 # TensorFlow's greetings are not the output that one asked for.
@@ -18,7 +19,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-backends soak bench faults format servers clean
+.PHONY: help demo test test-backends soak bench faults screenshots format servers clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,9 @@ bench: .venv/bench  ## race the other histograms, and write the README's table a
 faults: .venv/dev servers  ## measure what a run costs whatever its gateway does (half an hour)
 	@$(BIN)/python benchmarks/faults.py
 
+screenshots: .venv/demo servers  ## make the pictures of the live page in docs/ (a minute)
+	@PYTHONPATH=tests $(BIN)/python docs/screenshots.py
+
 format: .venv/dev  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -61,9 +65,9 @@ servers:
 install-servers:
 	@if [ "$$(id -u)" = 0 ]; then sudo=; else sudo='sudo -n'; fi; \
 	{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install \
-		-qq --yes --no-install-recommends prometheus-pushgateway prometheus; } >/dev/null || { \
-		echo "The tests run against the real servers: put $(SERVERS) on the PATH."; \
-		echo "On Debian and Ubuntu: sudo apt-get install prometheus-pushgateway prometheus"; \
+		-qq --yes --no-install-recommends $(PACKAGES); } >/dev/null || { \
+		echo "The tests run against the real servers and a browser: put $(SERVERS) on the PATH."; \
+		echo "On Debian: sudo apt-get install $(PACKAGES)"; \
 		exit 1; }
 
 .venv/made:

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAM = "chromium"
 MISSING = "Chromium is missing. On Debian: apt-get install chromium"
 LONGEST = 120.0  # seconds that a busy machine may take for an answer
 KEYS = {"Tab": 9, "Enter": 13, " ": 32, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
@@ -20,7 +20,7 @@ KEYS = {"Tab": 9, "Enter": 13, " ": 32, "End": 35, "Home": 36, "ArrowLeft": 37, 
 @contextlib.contextmanager
 def chromium():
     """A browser, until the end of the block."""
-    path = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    path = shutil.which(PROGRAM)
     assert path is not None, MISSING
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         requests, answers = os.pipe(), os.pipe()

@@ -1,12 +1,14 @@
 """`gangplank gateway` as its users run it."""
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
 
 import pytest
 from conftest import awaited, fetched
+from documents import blocks
 
 from gangplank.__main__ import main
 from gangplank.gateway import Gateway
@@ -22,8 +24,9 @@ def heeded_interrupt():
 
 @pytest.mark.usefixtures("heeded_interrupt")
 def test_serving_until_ctrl_c():
+    ((command,),) = blocks("docs/live-page.md", ["sh"])
     process = subprocess.Popen(
-        [sys.executable, "-m", "gangplank", "gateway", "--port", "0"],
+        [sys.executable, "-m", *shlex.split(command.replace("9091", "0"))],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

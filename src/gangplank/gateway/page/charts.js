@@ -33,6 +33,7 @@ export class Chart {
     this.data = [[]];
     this.plot = null;
     this.legend = element("ul", { class: "legend" });
+    this.over = element("span", { class: "over" });
     this.place = element("div", {
       class: "plot",
       tabindex: "0",
@@ -44,7 +45,7 @@ export class Chart {
     this.element = element(
       "article",
       { class: "card", "data-chart": title },
-      element("h3", {}, title),
+      element("h3", {}, title, this.over),
       this.legend,
       this.place,
       this.spoken,
@@ -61,6 +62,7 @@ export class Chart {
   update(lines, axis) {
     const tellsEpochs = lines.some(({ series }) => series.epochs.some((epoch) => epoch !== null));
     this.axis = axis === "epochs" && tellsEpochs ? "epochs" : "time";
+    this.over.textContent = ` over ${this.axis}`;
     const points = lines.map(({ series }) => pointsOf(series, this.axis));
     const isDrawn = points.map(({ x }) => x.length > 0);
     const drawn = points.filter(({ x }) => x.length > 0);
@@ -143,15 +145,26 @@ export class Chart {
     ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
     ctx.textBaseline = "middle";
     ctx.textAlign = "left";
-    this.lines.forEach(({ mark, look }, i) => {
+    const marks = this.lines.flatMap(({ mark, look }, i) => {
       const last = this.data[i + 1].findLastIndex((value) => value != null);
-      if (mark && last >= 0) {
-        ctx.fillStyle = colour(look.colour);
-        const x = plot.valToPos(this.data[0][last], "x", true);
-        const y = plot.valToPos(this.data[i + 1][last], "y", true);
-        ctx.fillText(mark, x + 6 * devicePixelRatio, y);
-      }
+      return mark && last >= 0 ? [{
+        mark,
+        look,
+        x: plot.valToPos(this.data[0][last], "x", true) + 8 * devicePixelRatio,
+        y: plot.valToPos(this.data[i + 1][last], "y", true),
+      }] : [];
     });
+    marks.sort((a, b) => a.x - b.x || a.y - b.y);
+    const apart = 11 * devicePixelRatio;
+    let before = null;
+    for (const { mark, look, x, y } of marks) {
+      const isBeside = before?.x === x && y - before.y < apart;
+      if (!isBeside || mark !== before.mark) {
+        before = { mark, x, y: isBeside ? before.y + apart : y };
+        ctx.fillStyle = colour(look.colour);
+        ctx.fillText(mark, x, before.y);
+      }
+    }
     ctx.restore();
   }
 

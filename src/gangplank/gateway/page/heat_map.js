@@ -23,6 +23,7 @@ export class HeatMap {
       role: "img",
       "aria-label": `Histogram of the weights of ${title} over the training. The arrow keys read it out.`,
     });
+    this.over = element("span", { class: "over" });
     this.reading = element("p", { class: "reading" });
     this.spoken = element("p", { class: "hidden", "aria-live": "polite" });
     this.bar = element("canvas", { width: 96, height: 10, "aria-hidden": "true" });
@@ -31,7 +32,7 @@ export class HeatMap {
     this.element = element(
       "article",
       { class: "card", "data-histogram": title },
-      element("h3", {}, title),
+      element("h3", {}, title, this.over),
       this.reading,
       this.canvas,
       this.spoken,
@@ -53,6 +54,7 @@ export class HeatMap {
   /** Shows {bounds, snapshots} up to where the run is now: {epoch, time}. */
   update({ bounds, snapshots }, axis, now) {
     this.axis = axis === "epochs" && snapshots.some(({ epoch }) => epoch !== null) ? "epochs" : "time";
+    this.over.textContent = ` over ${this.axis}`;
     this.bounds = bounds;
     this.columns = columnsOf(snapshots, this.axis, now);
     [this.first, this.last] = rowsOf(this.columns);
