@@ -3,9 +3,13 @@
 import http.client
 import json
 import re
+import subprocess
+import sys
+import zipfile
 
 import pytest
 from conftest import request
+from documents import ROOT
 from samples import sample, shown
 
 from gangplank.gateway import Gateway
@@ -53,6 +57,18 @@ def test_all_that_the_page_asks_for_is_there(address):
     assert asked == _FILES.keys()
     for path in ("/page/", "/page/__init__.py", "/page/../server.py", "/page/uplot/LICENSE"):
         assert answer(address, path)[0] == 404
+
+
+def test_the_wheel_has_the_page_and_the_licence_of_its_charts(tmp_path):
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    page = "gangplank/gateway/page"
+    assert {f"{page}/{file}" for file in (*_FILES.values(), "uplot/LICENSE")} <= packed
+    assert [
+        name for name in packed if name.endswith(f".dist-info/licenses/src/{page}/uplot/LICENSE")
+    ]
 
 
 def test_nothing_comes_from_elsewhere_or_from_within_the_page(address):
