@@ -1,5 +1,5 @@
-# Each target does all the set-up that it needs, in .venv and nowhere else (the servers of
-# `make test` apart). PYTHON chooses the interpreter, 3.11 to 3.13.
+# Each target does all the set-up that it needs, in .venv and nowhere else (the servers and the
+# browser of `make test` apart). PYTHON chooses the interpreter, 3.11 to 3.13.
 
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
@@ -10,8 +10,8 @@ SOAK_BACKENDS ?= tensorflow jax torch
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 3 --dist worksteal
 PIP := $(BIN)/pip install --quiet --constraint $(CONSTRAINTS)
-SERVERS := prometheus-pushgateway prometheus promtool prometheus-alertmanager amtool
-PACKAGES := prometheus-pushgateway prometheus prometheus-alertmanager
+SERVERS := prometheus-pushgateway prometheus promtool prometheus-alertmanager amtool chromium
+PACKAGES := prometheus-pushgateway prometheus prometheus-alertmanager chromium
 PROJECT := pyproject.toml $(CONSTRAINTS)
 
 # TensorFlow's greetings are not the output that one asked for.
@@ -19,7 +19,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-backends soak bench faults docs format servers clean
+.PHONY: help demo test test-backends soak bench faults docs screenshots format servers clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ faults: .venv/dev servers  ## measure what a run costs whatever its gateway does
 docs: .venv/dev  ## build the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
+screenshots: .venv/demo servers  ## make the pictures of the live page in docs/ (a minute)
+	@PYTHONPATH=tests $(BIN)/python docs/screenshots.py
+
 format: .venv/dev  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -66,8 +69,8 @@ install-servers:
 	@if [ "$$(id -u)" = 0 ]; then sudo=; else sudo='sudo -n'; fi; \
 	{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install \
 		-qq --yes --no-install-recommends $(PACKAGES); } >/dev/null || { \
-		echo "The tests run against the real servers: put $(SERVERS) on the PATH."; \
-		echo "On Debian and Ubuntu: sudo apt-get install $(PACKAGES)"; \
+		echo "The tests run against the real servers and a browser: put $(SERVERS) on the PATH."; \
+		echo "On Debian: sudo apt-get install $(PACKAGES)"; \
 		exit 1; }
 
 .venv/made:

@@ -14,6 +14,7 @@ OUTSIDE = (
     "examples/README.md",
     "examples/train.py",
     "examples/test.py",
+    "examples/stack/README.md",
 )
 
 

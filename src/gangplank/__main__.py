@@ -1,4 +1,4 @@
-"""The command line: ``gangplank demo`` or ``python -m gangplank demo``."""
+"""The command line: ``gangplank COMMAND`` or ``python -m gangplank COMMAND``."""
 
 import argparse
 import sys
@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_demo(commands)
     _add_dashboard(commands)
     _add_rules(commands)
+    _add_gateway(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -144,6 +145,25 @@ def _add_writer(commands: Any, name: str, **texts: str) -> Any:
     )
     writer.add_argument("--output", metavar="FILE", help="where to write it, not to stdout")
     return writer
+def _add_gateway(commands: Any) -> None:
+    gateway = commands.add_parser(
+        "gateway",
+        help="serve a gateway for development, with a page that shows runs live",
+        description="Serves the embedded gateway on 127.0.0.1 until Ctrl-C: trainings push to it, "
+        "and its page shows them live in a browser.",
+        epilog="example: gangplank gateway --port 9091, and in a script "
+        'gangplank.TrainTestExporter("127.0.0.1:9091", "mnist")',
+    )
+    gateway.add_argument(
+        "--port", type=int, default=9091, help="the port; 0 takes any free one (default: 9091)"
+    )
+    gateway.set_defaults(run=_gateway)
+
+
+def _gateway(options: argparse.Namespace) -> None:
+    from gangplank.commands import gateway
+
+    gateway.run(options.port)
 
 
 def _fail(reason: object) -> int:

@@ -1,6 +1,5 @@
 """The demo: a convnet learns handwritten digits, and its metrics arrive at a gateway."""
 
-import time
 from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
@@ -15,6 +14,7 @@ from scipy.ndimage import shift, zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from gangplank.commands.gateway import wait_for_interrupt
 from gangplank.gateway import Gateway
 from gangplank.train_test_exporter import TrainTestExporter
 from gangplank.weights import HISTOGRAM_WEIGHT_BUCKETS_0_3, WeightsHistogram, weights_histogram
@@ -43,7 +43,13 @@ def run(gateway: str | None = None, *, serve: bool = False) -> None:
             JOB,
             histogram_buckets=HISTOGRAM_WEIGHT_BUCKETS_0_3,
             ignore_exceptions=False,
+            histogram_freq=1,
+            histogram_per="layer",
+            statistics="layer",
+            update_ratio=True,
         )
+        if gateway is None:
+            console.print(f"Watch it at http://{address}/ in a browser.", highlight=False)
         model = _train_and_test(exporter, console)
         console.print(_metrics_table(exporter))
         _print_histogram(weights_histogram(model, HISTOGRAM_WEIGHT_BUCKETS_0_3), console)
@@ -57,7 +63,7 @@ def run(gateway: str | None = None, *, serve: bool = False) -> None:
                 highlight=False,
             )
         if serve and gateway is None:
-            _wait_for_interrupt(address, console)
+            wait_for_interrupt(address, console.print)
 
 
 def convnet() -> keras.Model:
@@ -141,7 +147,8 @@ def _metrics_table(exporter: TrainTestExporter) -> Table:
     table.columns[1].justify = "right"
     for metric in exporter.registry.collect():
         for sample in metric.samples:
-            if metric.type == "gauge":
+            # Those of each layer are on the page.
+            if metric.type == "gauge" and "layer" not in sample.labels:
                 labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
                 digits = ",.0f" if "_timestamp_" in sample.name else ",.6g"
                 table.add_row(
@@ -158,12 +165,3 @@ def _print_histogram(histogram: WeightsHistogram, console: Console) -> None:
     for (low, high), count in zip(pairwise(edges), histogram.counts.tolist(), strict=True):
         bar = "█" * round(BAR_WIDTH * count / longest)
         console.print(f"{low:>6} .. {high:<6} {bar:<{BAR_WIDTH}} {count:>7,}", highlight=False)
-
-
-def _wait_for_interrupt(address: str, console: Console) -> None:
-    try:
-        console.print(f"The gateway stays up at http://{address} until Ctrl-C.")
-        while True:
-            time.sleep(1)  # not longer: Ctrl-C just before it is heeded after it
-    except KeyboardInterrupt:
-        console.print("The gateway has ended.")

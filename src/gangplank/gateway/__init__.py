@@ -10,6 +10,8 @@ told 503.
         callback = gangplank.TrainTestExporter(gateway.address, "mnist")
         model.fit(x, y, callbacks=[callback])
         print(gateway.metrics())
+
+In a browser, ``http://<address>/`` shows the runs live, and what they were before.
 """
 
 import threading

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from gangplank.gateway.bodies import RefusedError, go_float
+from gangplank.gateway.history import History
 from gangplank.metrics import is_label_name
 
 Labels = frozenset[tuple[str, str]]
@@ -93,9 +94,14 @@ class Group:
 
 
 class Groups(Collector):
-    """The groups of metrics, by their grouping key, as one collector."""
+    """The groups of metrics, by their grouping key, as one collector.
+
+    Attributes:
+        history: what they were before.
+    """
 
     def __init__(self) -> None:
+        self.history = History()
         self._groups: dict[Labels, Group] = {}
         self._lock = threading.Lock()
 
@@ -116,16 +122,19 @@ class Groups(Collector):
                 self._check_types(key, grouped if replace else {**group.families, **grouped})
             except RefusedError:
                 group.stamp("push_failure_time_seconds", now, now)
+                self.history.refuse(key, now)
                 raise
             if replace:
                 group.families = {name: group.families[name] for name in _TIMES}
             group.add(grouped, now)
             group.stamp("push_time_seconds", now, now)
+            self.history.push(key, grouped, now)
 
     def delete(self, key: Labels) -> None:
         """Forgets a group."""
         with self._lock:
             self._groups.pop(key, None)
+            self.history.delete(key)
 
     def snapshot(self) -> list[Group]:
         """The groups as they are now, sorted by their grouping keys."""

@@ -1,21 +1,24 @@
 """The HTTP of the embedded gateway."""
 
 import contextlib
+import math
 import re
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from prometheus_client import generate_latest
 
+from gangplank.gateway.access import REFUSED, may_change, may_read
 from gangplank.gateway.api import groups_as_json
 from gangplank.gateway.bodies import RefusedError, from_protobuf, from_text
 from gangplank.gateway.groups import Groups, Labels, grouping_key
+from gangplank.gateway.page import HEADERS, page_file
 from gangplank.metrics import Collected, without_native
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,13 +27,16 @@ _LARGEST_REFUSED_BODY = 64 << 20  # that is read, so that its sender hears why
 _LONGEST_REFUSED_BODY = 5.0  # seconds
 _MOST_CONNECTIONS = 64
 _HEAD = 64 << 10
+_NONE: Mapping[str, str] = {}
 _GROUP = re.compile(r"/metrics/job(@base64)?/")
-_PAGES = ("/", "/metrics", "/api/v1/metrics", "/-/ready", "/-/healthy")
+_PAGES = ("/", "/metrics", "/api/v1/metrics", "/api/v1/history", "/-/ready", "/-/healthy")
 _SERVED = b"""\
 A Pushgateway for development, inside a Python process.
 
+GET /                       in a browser: the runs, live
 GET /metrics                what was pushed, as Prometheus scrapes it (honor_labels: true)
 GET /api/v1/metrics         the same as JSON, group by group
+GET /api/v1/history         what was pushed over time, as JSON; ?after=<until of the last answer>
 GET /-/ready, /-/healthy    OK
 
 POST   /metrics/job/<job>{/<label>/<value>}    adds metrics to a group
@@ -94,12 +100,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self._raw_path()
-        if path == "/metrics":
+        if not may_read(self.headers):
+            self._answer(403, REFUSED)
+        elif path == "/metrics":
             self._answer(200, *self._metrics())
         elif path == "/api/v1/metrics":
             self._answer(200, groups_as_json(self.server.groups), "application/json")
-        elif path == "/":
+        elif path == "/api/v1/history":
+            self._answer_history()
+        elif path == "/" and "text/html" not in self.headers.get("Accept", ""):
             self._answer(200, _SERVED)
+        elif (file := page_file(path)) is not None:
+            self._answer(200, *file, HEADERS)
         elif path in ("/-/ready", "/-/healthy"):
             self._answer(200, b"OK")
         elif _GROUP.match(path):
@@ -137,6 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400, b"the body ended too early\n")
         elif re.search("%(?![0-9a-fA-F]{2})", raw_path):
             self._answer(400, b"400 Bad Request\n")
+        elif not may_change(self.headers):
+            self._answer(403, REFUSED)
         elif path in _PAGES:
             self._answer(405, b"Method Not Allowed\n")
         elif not _GROUP.match(path):
@@ -158,6 +172,18 @@ class _Handler(BaseHTTPRequestHandler):
         from gangplank.metrics.protobuf import CONTENT_TYPE, encoded
 
         return encoded(messages(groups.collect())), CONTENT_TYPE
+
+    def _answer_history(self) -> None:
+        texts = parse_qs(urlsplit(self.path).query).get("after", ["0"])
+        try:
+            after = float(texts[0])
+        except ValueError:
+            after = math.nan
+        if math.isfinite(after):
+            history = self.server.groups.history.as_json(after)
+            self._answer(200, history, "application/json")
+        else:
+            self._answer(400, b"after must be a time, in seconds of the Unix epoch\n")
 
     def _push(self, key: Labels, body: bytes, *, replace: bool) -> None:
         families = from_protobuf(body) if self._is_protobuf() else from_text(body)
@@ -189,11 +215,20 @@ class _Handler(BaseHTTPRequestHandler):
             return "%"  # no path either
 
     def _answer(
-        self, status: int, body: bytes = b"", content_type: str = "text/plain; charset=utf-8"
+        self,
+        status: int,
+        body: bytes = b"",
+        content_type: str = "text/plain; charset=utf-8",
+        headers: Mapping[str, str] = _NONE,
     ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
+        # No other site's page may load what stands here, whatever it takes it for.
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

@@ -1,0 +1,38 @@
+"""The embedded gateway by itself, with its page, until Ctrl-C."""
+
+import time
+from collections.abc import Callable
+
+from gangplank.gateway import Gateway
+
+
+def run(port: int) -> None:
+    """Serves until Ctrl-C.
+
+    Arguments:
+        port: the TCP port on 127.0.0.1; 0 for any free one.
+
+    Raises:
+        ValueError: the port cannot be had.
+    """
+    try:
+        gateway = Gateway(port)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"--port must be a free port of 127.0.0.1, but {port} is not: {reason}. "
+            "With --port 0 it is any free one."
+        ) from None
+    with gateway:
+        text = f"See the runs at http://{gateway.address}/ and push to {gateway.address}.\n"
+        wait_for_interrupt(gateway.address, lambda line: print(line, flush=True), text)
+
+
+def wait_for_interrupt(address: str, say: Callable[[str], object], before: str = "") -> None:
+    """Returns after Ctrl-C; says beforehand, after another text, that the gateway stays."""
+    try:
+        say(f"{before}The gateway stays up at http://{address} until Ctrl-C.")
+        while True:
+            time.sleep(1)  # not longer: Ctrl-C just before it is heeded after it
+    except KeyboardInterrupt:
+        say("The gateway has ended.")

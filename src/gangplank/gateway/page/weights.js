@@ -1,0 +1,115 @@
+// What the weights look like: heat maps of histograms, and statistics.
+
+import { Chart } from "./charts.js";
+import { HeatMap } from "./heat_map.js";
+import { element, keep, short, table } from "./numbers.js";
+import { histogramOf, nameOf, placeOf } from "./names.js";
+import { lineLook } from "./palette.js";
+
+const MOST_MAPS = 12; // until somebody asks for more
+const MOST_LINES = 14;
+
+const byId = (id) => document.getElementById(id);
+
+export class Weights {
+  constructor(onChange) {
+    this.maps = new Map();
+    this.charts = new Map();
+    this.areAllShown = false;
+    for (const id of ["run", "statistic"]) {
+      byId(id).addEventListener("change", onChange);
+    }
+    byId("more").addEventListener("click", () => {
+      this.areAllShown = true;
+      onChange();
+    });
+  }
+
+  /** Shows the weights of one of the runs, which a person chooses where there are several. */
+  update(runs, axis) {
+    const withWeights = runs.filter((run) => run.histograms.size > 0 || statisticsOf(run).size > 0);
+    offer(byId("run"), withWeights.map((run) => [String(run.id), nameOf(run)]).reverse());
+    byId("which").hidden = withWeights.length < 2;
+    const run = withWeights.find(({ id }) => String(id) === byId("run").value);
+    this.showHistograms(run, axis);
+    this.showStatistics(run, axis);
+  }
+
+  showHistograms(run, axis) {
+    const all = run === undefined ? [] : histogramsOf(run);
+    const shown = this.areAllShown ? all : all.slice(0, MOST_MAPS);
+    byId("weights-section").hidden = all.length === 0;
+    byId("more").hidden = shown.length === all.length;
+    byId("more").textContent = `Show all ${all.length}`;
+    const keyed = new Map(shown.map((each) => [`${run.id} ${each.histogram.id}`, each]));
+    keep(byId("histograms"), this.maps, [...keyed.keys()], (key) => new HeatMap(keyed.get(key).title));
+    keyed.forEach(({ histogram }, key) => {
+      this.maps.get(key).update(histogram, axis, { epoch: run.epoch, time: run.pushed });
+    });
+  }
+
+  showStatistics(run, axis) {
+    const statistics = run === undefined ? new Map() : statisticsOf(run);
+    byId("statistics-section").hidden = statistics.size === 0;
+    offer(byId("statistic"), [...statistics.keys()].map((name) => [name, name]));
+    const chosen = byId("statistic").value;
+    const parts = [...(statistics.get(chosen) ?? [])];
+    const marked = parts.length > 1;
+    const lines = parts.slice(0, MOST_LINES).map(([part, series], i) => ({
+      label: marked ? `${i + 1} ${part}` : part,
+      series,
+      look: lineLook(i),
+      mark: marked ? String(i + 1) : "",
+    }));
+    const left = parts.length - lines.length;
+    const title = left > 0 ? `${chosen}, the first ${MOST_LINES} of ${parts.length}` : chosen;
+    const key = run === undefined ? [] : [`${run.id} ${title}`];
+    keep(byId("statistics"), this.charts, key, () => new Chart(title));
+    this.charts.forEach((chart) => chart.update(lines, axis));
+    byId("statistics-table").replaceChildren(...(statistics.size ? [latest(statistics)] : []));
+  }
+}
+
+/** The histograms of a run, the model's first; those of the test where the training has none. */
+function histogramsOf(run) {
+  const all = [...run.histograms.values()].map((histogram) => ({ histogram, ...histogramOf(histogram) }));
+  const phases = new Set(all.map(({ phase }) => phase));
+  return all
+    .filter(({ phase }) => phase !== "test" || !phases.has("train"))
+    .sort((a, b) => b.isOfModel - a.isOfModel);
+}
+
+/** The series of each statistic by the part of the model. */
+function statisticsOf(run) {
+  const placed = [...run.series.values()].map((series) => ({ series, place: placeOf(series) }));
+  const all = placed.filter(({ place }) => place?.section === "statistics");
+  const phase = all.some(({ place }) => place.kind === "train") ? "train" : "test";
+  const statistics = new Map();
+  all
+    .filter(({ place }) => place.kind === phase)
+    .sort((a, b) => a.place.order - b.place.order)
+    .forEach(({ series, place }) => {
+      const parts = statistics.get(place.chart) ?? new Map();
+      statistics.set(place.chart, parts.set(place.line, series));
+    });
+  return statistics;
+}
+
+function latest(statistics) {
+  const parts = [...new Set([...statistics.values()].flatMap((series) => [...series.keys()]))];
+  const rows = parts.map((part) => [
+    part,
+    ...[...statistics.values()].map((series) => short(series.get(part)?.values.at(-1))),
+  ]);
+  return table(["of", ...statistics.keys()], rows, "The latest statistics");
+}
+
+/** Makes a select offer [value, text] pairs, and keeps what is chosen where it still can be. */
+function offer(select, choices) {
+  const offered = [...select.options].map(({ value, text }) => [value, text]);
+  if (JSON.stringify(offered) !== JSON.stringify(choices)) {
+    const chosen = select.value;
+    select.replaceChildren(...choices.map(([value, text]) => element("option", { value }, text)));
+    select.value = choices.some(([value]) => value === chosen) ? chosen : choices[0]?.[0] ?? "";
+  }
+}

@@ -1,0 +1,75 @@
+"""`gangplank gateway` as its users run it."""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import awaited, fetched
+from documents import blocks
+
+from gangplank.__main__ import main
+from gangplank.gateway import Gateway
+
+
+@pytest.fixture
+def heeded_interrupt():
+    """What is started here heeds Ctrl-C, even where the tests run in the background."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("heeded_interrupt")
+def test_serving_until_ctrl_c():
+    ((command,),) = blocks("docs/live-page.md", ["sh"])
+    process = subprocess.Popen(
+        [sys.executable, "-m", *shlex.split(command.replace("9091", "0"))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        first = process.stdout.readline()
+        address = re.match(r"See the runs at http://(\S+)/ and push to \1\.$", first)[1]
+        assert awaited(lambda: fetched(f"http://{address}/-/ready")) == "OK"
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=600)
+        assert (process.returncode, errors) == (0, "")
+        assert rest.endswith("The gateway has ended.\n")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_port_that_is_taken(capsys):
+    with Gateway() as gateway:
+        port = gateway.address.partition(":")[2]
+        assert main(["gateway", "--port", port]) == 1
+    assert capsys.readouterr().err == (
+        f"gangplank: --port must be a free port of 127.0.0.1, but {port} is not: Address already "
+        "in use. With --port 0 it is any free one.\n"
+    )
+
+
+@pytest.mark.parametrize("port", ["65536", "-1"])
+def test_a_port_that_is_none(capsys, port):
+    assert main(["gateway", f"--port={port}"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"gangplank: --port must be a free port of 127.0.0.1, but {port} is")
+    assert error.count("\n") == 1
+
+
+def test_a_port_that_is_no_number(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["gateway", "--port", "many"])
+    assert ended.value.code == 2
+    assert "invalid int value: 'many'" in capsys.readouterr().err
+
+
+def test_help_has_an_example(capsys):
+    with pytest.raises(SystemExit):
+        main(["gateway", "--help"])
+    assert "example: gangplank gateway --port 9091" in capsys.readouterr().out

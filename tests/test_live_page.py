@@ -1,0 +1,257 @@
+"""The embedded gateway's page in a real browser, beside the gateway that it shows."""
+
+import json
+
+import keras
+import pytest
+from browser import chromium
+from conftest import awaited, fetched, request
+from runs import fit
+from samples import metrics_of
+
+from gangplank import HISTOGRAM_WEIGHT_BUCKETS_0_3, TrainTestExporter
+from gangplank.gateway import Gateway
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def address():
+    with Gateway() as gateway:
+        yield gateway.address
+
+
+def push(address, path, *lines):
+    body = "".join(f"{line}\n" for line in lines)
+    assert request(address, "POST", path, body.encode()) == (200, "")
+
+
+def numbers(page, card):
+    """The table of a card's numbers, opened if it is not: its rows as texts."""
+    page.value(f"document.querySelector({card!r}).querySelector('details').open = true")
+    rows = page.awaited(
+        f"(() => {{ const rows = document.querySelector({card!r}).querySelectorAll('tbody tr');"
+        "return rows.length && JSON.stringify("
+        "[...rows].map((row) => [...row.cells].map((cell) => cell.textContent))) })()"
+    )
+    return json.loads(rows)
+
+
+def chart(title):
+    return f'[data-chart="{title}"]'
+
+
+def text(page, selector):
+    return page.value(f"document.querySelector({selector!r})?.innerText")
+
+
+def test_a_run_as_it_goes_on(browser, address, model, data):
+    """Each epoch waits for its push, so that what the gateway showed then is known."""
+    shown = []
+
+    def note(epoch, logs):
+        def is_there():
+            metrics = metrics_of(address, "mnist")
+            return metrics if metrics.get("gangplank_train_epochs_count") == epoch + 1 else None
+
+        shown.append(awaited(is_there))
+
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("document.querySelector('#empty')?.hidden === false")
+        assert f'TrainTestExporter("{address}", "mnist")' in text(page, "#snippet")
+        assert not page.value("document.querySelector('#main').checkVisibility()")
+        exporter = TrainTestExporter(
+            address,
+            "mnist",
+            histogram_buckets=HISTOGRAM_WEIGHT_BUCKETS_0_3,
+            histogram_freq=1,
+            histogram_per="layer",
+            statistics="layer",
+        )
+        noted = keras.callbacks.LambdaCallback(on_epoch_end=note)
+        fit(model, data, exporter, noted, epochs=3, validation_split=0.1)
+        model.evaluate(*data, callbacks=[exporter], verbose=0)
+        page.awaited("document.querySelector('.chip')?.dataset.status === 'completed'")
+        # With the test, the legend has three lines; then what they are at.
+        page.awaited("document.querySelectorAll('[data-chart=loss] .legend li').length === 4")
+
+        assert not page.value("document.querySelector('#empty').checkVisibility()")
+        assert "mnist" in text(page, "#runs")
+        assert "epoch 3 · " in text(page, "#runs")
+        assert "27 weights" in text(page, "#runs")
+        for name in ("loss", "accuracy"):
+            rows = [[float(cell) for cell in row if cell] for row in numbers(page, chart(name))]
+            expected = [
+                [
+                    metrics["gangplank_train_epochs_count"],
+                    metrics[f"gangplank_train_{name}"],
+                    metrics[f"gangplank_train_val_{name}"],
+                ]
+                for metrics in shown
+            ]
+            expected[-1].append(metrics_of(address, "mnist")[f"gangplank_test_{name}"])
+            assert rows == expected
+
+        counts = [int(count) for _, count, _ in numbers(page, '[data-histogram="The whole model"]')]
+        last = metrics_of(address, "mnist")
+        bounds = [*HISTOGRAM_WEIGHT_BUCKETS_0_3, float("inf")]
+        totals = [last["gangplank_train_model_weights_bucket", bound] for bound in bounds]
+        assert counts == [b - a for a, b in zip([0, *totals], totals, strict=False)]
+        (layer,) = (each.path for each in model.layers)
+        assert counts == [
+            int(count) for _, count, _ in numbers(page, f'[data-histogram="{layer}"]')
+        ]
+
+        (statistics,) = json.loads(
+            page.value(
+                "JSON.stringify([...document.querySelectorAll('#statistics-table tbody tr')]"
+                ".map((row) => [...row.cells].map((cell) => cell.textContent)))"
+            )
+        )
+        assert statistics[0] == layer
+        norm = metrics_of(address, "mnist", layer=layer)["gangplank_train_weights_norm"]
+        assert float(statistics[1]) == pytest.approx(norm, rel=1e-3)
+        assert page.complaints() == []
+        # A page that is opened late shows the same.
+        with browser.page(f"http://{address}/") as late:
+            late.awaited("!!document.querySelector('[data-chart=loss]')")
+            assert numbers(late, chart("loss")) == numbers(page, chart("loss"))
+
+
+def test_names_are_texts(browser, address):
+    script = "<script>alert(1)</script>"
+    image = "<img src=x onerror=alert(1)>"
+    push(address, "/metrics/job@base64/PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg", f'x{{l="{image}"}} 1')
+    path = f"/metrics/job/a/run/{image.replace(' ', '%20')}"
+    push(
+        address,
+        path,
+        f'# TYPE h histogram\nh_bucket{{l="{script}",le="1"}} 1',
+        f'gangplank_train_weights_norm{{layer="{script}"}} 1',
+    )
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("document.querySelectorAll('.run').length === 2")
+        page.awaited("!!document.querySelector('[data-histogram]')")
+        assert script in text(page, "#runs")
+        assert f"run {image}" in text(page, "#runs")
+        assert image in text(page, chart("x"))
+        assert script in text(page, "#statistics-table")
+        assert script in text(page, "#histograms")
+        elements = "document.querySelectorAll('script:not([src]), img:not([src^=page])').length"
+        assert page.value(elements) == 0
+        assert page.complaints() == []
+
+
+def test_what_is_not_the_pages_own_is_blocked(browser, address):
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("!!document.body && document.querySelector('#empty')?.hidden === false")
+        page.value(
+            "const script = document.createElement('script');"
+            "script.textContent = 'window.ran = 1'; document.body.append(script)"
+        )
+        assert page.value("window.ran") is None
+        other = "http://127.0.0.1:1/"
+        assert page.value(f"fetch({other!r}).then(() => 'sent', () => 'blocked')") == "blocked"
+        blocked = [complaint.get("text", "") for complaint in page.complaints()]
+        for directive in ("script-src 'self'", "connect-src 'self'"):
+            assert [text for text in blocked if directive in text]
+
+
+RUN = (
+    *(f"gangplank_train_{name} {{}}" for name in ("loss", "val_loss", "epochs_count")),
+    'gangplank_train_status{{status="running"}} 1',
+    "# TYPE gangplank_train_model_weights histogram",
+    *(f'gangplank_train_model_weights_bucket{{{{le="{b}"}}}} {{}}' for b in (-1, 0, 1, "+Inf")),
+    *(
+        f'gangplank_train_weights_norm{{{{layer="a/long/path/of/a/layer_{i}"}}}} 1'
+        for i in range(9)
+    ),
+)
+
+
+def push_epochs(address, path, *epochs):
+    for epoch in epochs:
+        push(address, path, *(line.format(epoch) for line in RUN))
+
+
+def test_on_a_telephone_and_in_the_dark(browser, address):
+    push_epochs(address, "/metrics/job/a-job-of-a-rather-long-name-that-has-to-wrap", 1, 2, 3)
+    push_epochs(address, "/metrics/job/another/run/2", 1, 2)
+    with browser.page(f"http://{address}/", 360, 740) as page:
+        page.awaited("document.querySelectorAll('.card canvas').length > 2")
+        seen = []
+        for dark in (False, True):
+            page.use_theme(dark=dark)
+            assert page.value("document.documentElement.scrollWidth") == 360
+            style = "getComputedStyle(document.body)"
+            seen.append(page.value(f"{style}.backgroundColor + {style}.color"))
+        assert seen[0] != seen[1]
+        assert page.complaints() == []
+
+
+def test_by_the_keyboard(browser, address):
+    push_epochs(address, "/metrics/job/a", 1, 2, 3)
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("!!document.querySelector('[data-histogram]')")
+        reached = []
+        for _ in range(30):
+            page.press("Tab")
+            reached.append(page.value("document.activeElement.className"))
+            if reached[-1] == "run":
+                page.press(" ")
+                assert page.value("document.activeElement.ariaPressed") == "false"
+                assert page.value("document.querySelector('#metrics-section').hidden")
+                page.press("Enter")
+                assert page.value("document.activeElement.ariaPressed") == "true"
+            elif reached[-1] == "plot":
+                break
+        assert reached[0] == "skip"
+        said = f"document.querySelector({chart('loss')!r}).querySelector('[aria-live]').textContent"
+        for key, expected in (("Home", 1), ("ArrowRight", 2), ("End", 3), ("ArrowLeft", 2)):
+            page.press(key)
+            assert (
+                page.value(said) == f"epoch {expected}, training {expected}, validation {expected}"
+            )
+        page.press("Tab")
+        page.press("Enter")  # on "Numbers"
+        assert page.value(f"document.querySelector({chart('loss')!r} + ' details').open")
+        page.press("Tab")
+        page.press("Tab")
+        page.press("Home")
+        assert text(page, ".reading").startswith("epoch 1: ")
+
+
+def test_the_numbers_are_all_there_over_time_too(browser, address):
+    push_epochs(address, "/metrics/job/a", 1, 2, 3)
+    push(address, "/metrics/job/a", "gangplank_train_loss NaN", "gangplank_train_epochs_count 4")
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("!!document.querySelector('[data-chart=loss]')")
+        assert [row[1] for row in numbers(page, chart("loss"))] == ["1", "2", "3", "NaN"]
+        page.value("document.querySelector('[value=time]').click()")
+        assert [row[1] for row in numbers(page, chart("loss"))] == ["1", "2", "3", "NaN"]
+        assert ":" in numbers(page, chart("loss"))[0][0]
+        assert page.complaints() == []
+
+
+def test_a_gateway_that_ends_and_one_that_comes_after_it(browser, port):
+    with Gateway(port) as gateway:
+        push_epochs(gateway.address, "/metrics/job/first", 1)
+        url = f"http://{gateway.address}/"
+        page = browser.page(url)
+        opened = page.__enter__()
+        opened.awaited("!!document.querySelector('.run')")
+    try:
+        opened.awaited("document.querySelector('#live').dataset.state === 'gone'")
+        assert "has not answered for" in text(opened, "#live")
+        assert "first" in text(opened, "#runs")
+        with Gateway(port) as gateway:
+            push_epochs(gateway.address, "/metrics/job/second", 1)
+            opened.awaited("document.querySelector('.run .name').textContent === 'second'")
+            assert "Live" in text(opened, "#live")
+            assert fetched(f"{url}-/ready") == "OK"
+    finally:
+        page.__exit__(None, None, None)
