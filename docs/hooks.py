@@ -27,5 +27,5 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     """In the repository these documents lie one folder higher than in the site."""
     if page.file.src_uri in OUTSIDE:
-        return markdown.replace("](../docs/", "](../").replace("](docs/", "](")
+        return markdown.replace("../docs/", "../").replace("](docs/", "](")
     return markdown.replace("](../", "](")

@@ -145,6 +145,8 @@ def _add_writer(commands: Any, name: str, **texts: str) -> Any:
     )
     writer.add_argument("--output", metavar="FILE", help="where to write it, not to stdout")
     return writer
+
+
 def _add_gateway(commands: Any) -> None:
     gateway = commands.add_parser(
         "gateway",
