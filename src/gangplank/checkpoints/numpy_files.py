@@ -82,7 +82,8 @@ def _header(
         if version not in _HEADERS:
             raise ValueError(f"version {version} is not known")
         shape, _, dtype = _HEADERS[version](source)
-    except ValueError as error:
+    # NumPy has Python's parser read it, which has errors of its own for what is no Python.
+    except Exception as error:
         raise file.error(f"{what} is no .npy file that can be read: {error}") from error
     if dtype.hasobject:
         raise file.error(f"{what} holds Python objects, as pickles, which are never loaded.")

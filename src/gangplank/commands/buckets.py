@@ -32,10 +32,10 @@ def buckets_of(text: str) -> tuple[float, ...] | NativeBuckets:
         bounds = [float(bound) for bound in text.split(",")]
     except ValueError:
         raise ValueError(
-            "--buckets must be 0.3, 1.0, native, or upper bounds such as -0.1,0,0.1. "
+            "buckets must be 0.3, 1.0, native, or upper bounds such as -0.1,0,0.1. "
             f"Received {text!r}."
         ) from None
-    return finite_bounds(bounds, "--buckets")
+    return finite_bounds(bounds, "buckets")
 
 
 def counts_of(histogram: Histogram) -> dict[tuple[float, float], int]:

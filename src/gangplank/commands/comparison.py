@@ -26,9 +26,11 @@ def print_comparison(one: Contents, two: Contents, console: Console) -> None:
     if one.per == "model":
         _print_models(one, two, console)
         return
+    for letter, contents in zip("AB", (one, two), strict=True):
+        print_line(f"{letter}: {contents.file}", console)
     reaches = reaches_of([*one.parts, *two.parts])
-    heads = [one.per, one.file, axis(reaches), two.file, axis(reaches), "in other buckets"]
-    table = table_of(heads, right=(1, 3, 5))
+    heads = [one.per, "A", axis(reaches), "B", axis(reaches), "in other buckets"]
+    table = table_of(heads, right=(1, 3, 5), bars=(2, 4))
     first, second = ({part.name: part for part in each.parts} for each in (one, two))
     for name in {**first, **second}:
         left, right = first.get(name), second.get(name)
@@ -37,16 +39,15 @@ def print_comparison(one: Contents, two: Contents, console: Console) -> None:
     console.print(table)
     for name in first:
         if name in second:
-            heads = [f"{each.file}: {name}" for each in (one, two)]
+            heads = [f"A: {name}", f"B: {name}"]
             print_statistics(heads, [first[name], second[name]], console)
 
 
 def _print_models(one: Contents, two: Contents, console: Console) -> None:
     (left,), (right,) = one.parts, two.parts
-    files = [one.file, two.file]
-    for file, part in zip(files, (left, right), strict=True):
-        print_line(f"{file}: {summary(part)}", console)
-    table = table_of(["from", "to", one.file, "", two.file, "", "difference"], right=range(7))
+    print_line(f"A: {one.file}: {summary(left)}", console)
+    print_line(f"B: {two.file}: {summary(right)}", console)
+    table = table_of(["from", "to", "A", "", "B", "", "difference"], right=range(7))
     first, second = counts_of(left.histogram), counts_of(right.histogram)
     for reach in reaches_of([left, right]):
         numbers = first.get(reach, 0), second.get(reach, 0)
@@ -59,7 +60,7 @@ def _print_models(one: Contents, two: Contents, console: Console) -> None:
         )
     console.print(table)
     print_line(f"In other buckets: {_moved(left, right):.2%} of the weights", console)
-    print_statistics(files, [left, right], console)
+    print_statistics(["A", "B"], [left, right], console)
 
 
 def _cells(part: Part | None, reaches: Reaches) -> tuple[str, str]:

@@ -1,10 +1,9 @@
 """What is in a checkpoint, as tables and bars in a terminal."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
@@ -12,14 +11,19 @@ from rich.table import Table
 from gangplank.commands.bars import edge, print_bars, spark
 from gangplank.commands.buckets import counts_of
 from gangplank.commands.contents import Contents, Part
-from gangplank.weights import WeightsStatistics
 
 Reaches = list[tuple[float, float]]
 """What some buckets reach from and to, ascending."""
 
-_STATISTICS = [
-    field.name for field in fields(WeightsStatistics) if field.name not in ("count", "nan_count")
-]
+_STATISTICS = {
+    "infinite_count": "infinite",
+    "zero_count": "zeros",
+    "minimum": "minimum",
+    "maximum": "maximum",
+    "mean": "mean",
+    "standard_deviation": "deviation",
+    "norm": "norm",
+}
 
 
 @contextmanager
@@ -51,9 +55,8 @@ def print_contents(contents: Contents, console: Console) -> None:
         print_statistics([contents.file], [part], console)
         return
     reaches = reaches_of(contents.parts)
-    table = table_of(
-        [contents.per, "dtype", "weights", "NaN", axis(reaches)], right=(2, 3), title=contents.file
-    )
+    heads = [contents.per, "dtype", "weights", "NaN", axis(reaches)]
+    table = table_of(heads, right=(2, 3), bars=(4,), title=contents.file)
     for part in contents.parts:
         histogram = part.histogram
         numbers = f"{histogram.count:,}", f"{histogram.nan_count:,}"
@@ -61,7 +64,7 @@ def print_contents(contents: Contents, console: Console) -> None:
         table.add_row(escape(part.name), part.dtype, *numbers, shape)
     console.print(table)
     if any(part.statistics for part in contents.parts):
-        heads = [contents.per, *(name.replace("_", " ") for name in _STATISTICS)]
+        heads = [contents.per, *_STATISTICS.values()]
         table = table_of(heads, right=range(1, len(heads)), title=contents.file)
         for part in contents.parts:
             table.add_row(escape(part.name), *(_value(part, name) for name in _STATISTICS))
@@ -72,8 +75,8 @@ def print_statistics(files: Sequence[str], parts: Sequence[Part], console: Conso
     """Prints the statistics of a part of each file side by side, if there are any."""
     if all(part.statistics for part in parts):
         table = table_of(["statistic", *files], right=range(1, len(files) + 1))
-        for name in _STATISTICS:
-            table.add_row(name.replace("_", " "), *(_value(part, name) for part in parts))
+        for name, head in _STATISTICS.items():
+            table.add_row(head, *(_value(part, name) for part in parts))
         console.print(table)
 
 
@@ -89,13 +92,21 @@ def summary(part: Part) -> str:
     return f"{histogram.count:,} weights{nan} ({part.dtype or 'no dtype'})"
 
 
-def table_of(heads: Iterable[str], *, right: Iterable[int], title: str | None = None) -> Table:
-    """A table of these heads, with the numbers of some columns to the right."""
+def table_of(
+    heads: Iterable[str],
+    *,
+    right: Container[int],
+    bars: Container[int] = (),
+    title: str | None = None,
+) -> Table:
+    """A table of these heads, with numbers in the columns `right`, and bars in the columns `bars`.
+
+    What does not fit into a line goes on in the next one, bars apart: a name that is cut is none.
+    """
     table = Table(title=None if title is None else escape(title))
     for i, head in enumerate(heads):
-        is_right = i in right
-        # Folded, since a name that is cut is none.
-        table.add_column(escape(head), justify="right" if is_right else "left", overflow="fold")
+        justify: JustifyMethod = "right" if i in right else "left"
+        table.add_column(escape(head), justify=justify, overflow="fold", no_wrap=i in bars)
     return table
 
 
@@ -112,4 +123,4 @@ def axis(reaches: Reaches) -> str:
 
 def _value(part: Part, name: str) -> str:
     value = getattr(part.statistics, name)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
