@@ -2,10 +2,10 @@
 
     python benchmarks/checkpoints.py
 
-Makes a safetensors file of 2 GB in a temporary folder, counts it from the page cache, in turns with
-`cat FILE >/dev/null`, and prints a row for each dtype. Each count is checked. Times are the least of
-some rounds. Memory is the most that counting adds to the process, pages of the file among it, and
-without them.
+Makes a safetensors file of 2 GB in a temporary folder, counts it from the page cache in turns with
+`cat FILE >/dev/null`, and prints a row for each dtype. Each count is checked. Times are the least
+of some rounds. Memory is the most that counting adds to the process: with the pages of the file,
+and without them.
 """
 
 import argparse

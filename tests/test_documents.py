@@ -28,6 +28,7 @@ DEMO, CURL, INSTALL, TEST = SHELL
 RECIPES, (SCRAPE_CONFIG, ALERTS), QUERIES = blocks("docs/recipes.md", ["python", "yaml", "promql"])
 LOOP, SEARCH, SCRAPED, SHARED = RECIPES
 ((PASSWORD, TOKEN, CERTIFICATE),) = blocks("docs/authentication.md", ["python"])
+CHECKPOINT, (OPENED,) = blocks("docs/checkpoints.md", ["sh", "python"])
 
 
 @pytest.fixture
@@ -102,6 +103,17 @@ def test_histogram(run):
     native = run(NATIVE)["native"]
     nonzero = sum(native.positive.values()) + sum(native.negative.values())
     assert native.zero_count + nonzero == native.count == 27
+
+
+def test_checkpoints(run, file, tmp_path):
+    bars, lines = (shell(command, tmp_path) for command in CHECKPOINT)
+    assert bars.startswith("model.safetensors: 60,708 weights")
+    assert [part["name"] for part in json.loads(lines)["histograms"]] == ["encoder", "head"]
+    histograms = run(OPENED)["histograms"]
+    assert {name: each.count for name, each in histograms.items()} == {
+        "encoder": 60_200,
+        "head": 508,
+    }
 
 
 @pytest.fixture

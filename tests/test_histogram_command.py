@@ -152,6 +152,50 @@ class TestPush:
         assert "Connection refused" in errors
 
 
+class TestPlot:
+    @pytest.fixture(autouse=True)
+    def drawn(self, monkeypatch):
+        """The histograms that are drawn, each as a line of its counts."""
+        drawn = []
+
+        def plot(histogram, ax):
+            drawn.append(histogram)
+            ax.plot(histogram.counts)
+            ax.set_title(f"{histogram.count} weights")
+
+        monkeypatch.setattr(WeightsHistogram, "plot", plot, raising=False)
+        return drawn
+
+    def test_a_picture(self, file, other, arrays, drawn, capsys, tmp_path):
+        ran(capsys, file, other, "--per", "variable", "--plot", "a.svg", "--compare")
+        expected = weights_histograms(arrays, HISTOGRAM_WEIGHT_BUCKETS_0_3, per="variable")
+        assert {*expected.values()} < {*drawn}
+        assert len(drawn) == 8
+        picture = (tmp_path / "a.svg").read_text()
+        assert picture.count("<!-- model.safetensors: encoder.kernel") == 1
+        assert picture.count("<!-- other.safetensors: tail") == 1
+        assert picture.count("<!-- 60000 weights") == 2
+
+    def test_a_picture_that_cannot_be_written(self, file, capsys):
+        _, errors = ran(capsys, file, "--plot", "nowhere/a.svg", status=1)
+        assert errors == (
+            "gangplank: nowhere/a.svg: the picture cannot be written: No such file or directory\n"
+        )
+
+    def test_more_parts_than_a_picture_can_show(self, file, drawn, capsys, monkeypatch):
+        monkeypatch.setattr("gangplank.commands.histogram_plot.MOST_PLOTS", 3)
+        _, errors = ran(capsys, file, "--per", "variable", "--plot", "a.svg", status=1)
+        assert errors.startswith("gangplank: --plot can show 3 histograms at most, but there are 4")
+        assert drawn == []
+
+    def test_matplotlib_is_missing(self, file, capsys, monkeypatch):
+        monkeypatch.delitem(sys.modules, "gangplank.commands.histogram_plot", raising=False)
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        output, errors = ran(capsys, file, "--plot", "a.svg", status=1)
+        assert output == ""
+        assert "pip install 'gangplank[plot]'" in errors
+
+
 class TestErrors:
     def test_the_others_are_shown_where_one_cannot_be_read(self, file, capsys, tmp_path):
         (tmp_path / "bad.safetensors").write_bytes(b"bad")
@@ -177,6 +221,10 @@ class TestErrors:
             (["a.npy", "--push", "127.0.0.1:9091"], "--push and --job go together"),
             (["a.npy", "--job", "digits"], "--push and --job go together"),
             (["a.npy", "--push", "no address", "--job", "a"], "must be the address of a gateway"),
+            (
+                ["a.npy", "--plot", "a.xyz"],
+                "argument --plot: its name must end in .svg, .png, .pdf",
+            ),
             (["a.npy", "--stat"], "unrecognized arguments: --stat"),
         ],
     )

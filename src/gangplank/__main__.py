@@ -13,6 +13,8 @@ from gangplank.publishing import Pushgateway
 
 T = TypeVar("T")
 
+_PICTURES = (".svg", ".png", ".pdf")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command that `arguments` name, those of the process by default.
@@ -102,7 +104,12 @@ def _add_histogram(commands: Any) -> None:
     shown = histogram.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print a line of JSON for each file")
     shown.add_argument("--compare", action="store_true", help="show two files side by side")
-    add("--plot", type=Path, metavar="PICTURE", help="save a picture: .svg, .png or .pdf")
+    add(
+        "--plot",
+        type=_checked(_picture),
+        metavar="PICTURE",
+        help=f"save a picture: {', '.join(_PICTURES)}",
+    )
     add("--push", metavar="ADDRESS", help="push them to this Pushgateway")
     add("--job", help="the job's name there")
     histogram.set_defaults(run=_histogram, fail=histogram.error)
@@ -134,6 +141,13 @@ def _histogram(options: argparse.Namespace) -> int:
         extra = "plot" if (error.name or "").startswith("matplotlib") else "cli"
         raise _missing(error, extra) from error
     return max(map(_fail, failures), default=0)
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in _PICTURES:
+        raise ValueError(f"its name must end in {', '.join(_PICTURES)}. Received {text!r}.")
+    return path
 
 
 def _buckets_of(text: str) -> Any:

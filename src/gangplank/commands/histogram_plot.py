@@ -18,8 +18,7 @@ def save_plot(files: Sequence[Contents], path: Path) -> None:
     Its format is that of the suffix of `path`.
 
     Raises:
-        ValueError: it has no such format, or there are too many parts.
-        OSError: it cannot be written.
+        ValueError: there are too many parts, or it cannot be written.
     """
     names = list(dict.fromkeys(part.name for contents in files for part in contents.parts))
     if len(names) * len(files) > MOST_PLOTS:
@@ -34,7 +33,12 @@ def save_plot(files: Sequence[Contents], path: Path) -> None:
         for ax, name in zip(column, names, strict=True):
             if name in histograms:
                 histograms[name].plot(ax)
-                ax.set_title(f"{contents.file}: {name}" if name else contents.file)
+                title = f"{contents.file}: {name}" if name else contents.file
+                # Of a name that has a dollar sign matplotlib would make mathematics.
+                ax.set_title(f"{title}\n{ax.get_title()}", parse_math=False)
             else:
                 ax.set_axis_off()
-    figure.savefig(path)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise ValueError(f"{path}: the picture cannot be written: {error.strerror}") from error
