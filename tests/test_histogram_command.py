@@ -1,6 +1,9 @@
 """`gangplank histogram` as its users run it."""
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
 
@@ -243,6 +246,26 @@ class TestErrors:
         with pytest.raises(SystemExit):
             main(["histogram", "--help"])
         assert "example: gangplank histogram model.safetensors" in capsys.readouterr().out
+
+
+def test_a_progress_bar_where_there_is_a_terminal(file):
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "gangplank", "histogram", file]
+    environment = os.environ | {"TERM": "xterm"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=end, text=True, env=environment
+    ) as process:
+        os.close(end)
+        shown = b""
+        with contextlib.suppress(OSError):  # which tells that nobody writes there any more
+            while data := os.read(terminal, 1 << 16):
+                shown += data
+        os.close(terminal)
+        output = process.stdout.read()
+    assert process.returncode == 0
+    assert output.startswith("model.safetensors: 60,708 weights")
+    assert b"model.safetensors" in shown
+    assert b"KiB" in shown
 
 
 def in_a_process(code, *arguments):
