@@ -1,4 +1,4 @@
-"""The servers that the tests talk to: the real ones and the embedded gateway."""
+"""The servers that the tests talk to, the real ones and the embedded gateway; models and files."""
 
 import contextlib
 import gc
@@ -27,6 +27,8 @@ import keras
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
+from safetensors.numpy import save_file
+from weights_files import moved_arrays, named_arrays
 
 from gangplank.gateway import Gateway
 
@@ -214,6 +216,27 @@ def model():
     # An iterator of TensorFlow's that an interrupted run has left waits for a thread when it dies,
     # the longer the older it is: up to a minute, in which no other thread of Python goes on.
     gc.collect()
+
+
+@pytest.fixture
+def arrays():
+    """Weights by name."""
+    return named_arrays()
+
+
+@pytest.fixture
+def file(arrays, tmp_path, monkeypatch):
+    """The name of a file that has the arrays, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    save_file(arrays, "model.safetensors")
+    return "model.safetensors"
+
+
+@pytest.fixture
+def other(arrays, file):
+    """The name of one that has others."""
+    save_file(moved_arrays(arrays), "other.safetensors")
+    return "other.safetensors"
 
 
 def pushing():

@@ -36,6 +36,7 @@ TUTORIAL = blocks("docs/tutorial.md", ["python", "sh", "yaml", "promql"])
 RECIPES, (SCRAPE_CONFIG,), QUERIES = blocks("docs/recipes.md", ["python", "yaml", "promql"])
 LOOP, SEARCH, SCRAPED, SHARED, PLOTS = RECIPES
 ((PASSWORD, TOKEN, CERTIFICATE),) = blocks("docs/authentication.md", ["python"])
+CHECKPOINT, (OPENED,) = blocks("docs/checkpoints.md", ["sh", "python"])
 
 
 @pytest.fixture
@@ -159,6 +160,17 @@ def test_the_site():
         for link in re.findall(r'(?:href|src)="([^"#:?]+)[#?"]', page.read_text()):
             if not link.startswith("/"):
                 assert (page.parent / link).exists(), (page, link)
+
+
+def test_checkpoints(run, file, tmp_path):
+    bars, lines = (shell(command, tmp_path) for command in CHECKPOINT)
+    assert bars.startswith("model.safetensors: 60,708 weights")
+    assert [part["name"] for part in json.loads(lines)["histograms"]] == ["encoder", "head"]
+    histograms = run(OPENED)["histograms"]
+    assert {name: each.count for name, each in histograms.items()} == {
+        "encoder": 60_200,
+        "head": 508,
+    }
 
 
 @pytest.fixture

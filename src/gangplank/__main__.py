@@ -1,33 +1,46 @@
 """The command line: ``gangplank COMMAND`` or ``python -m gangplank COMMAND``."""
 
 import argparse
+import os
+import re
 import sys
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import gangplank
+from gangplank.publishing import Pushgateway
+
+T = TypeVar("T")
+
+_PICTURES = (".svg", ".png", ".pdf")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command that `arguments` name, those of the process by default.
 
     Returns:
-        The exit status: 0, or 1 where the command could not do its work.
+        The exit status: 0, or 1 where the command could not do its work. Of a command line that is
+        wrong the parser exits, with 2.
     """
     parser = argparse.ArgumentParser("gangplank", description=gangplank.__doc__)
     parser.add_argument("--version", action="version", version=gangplank.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(commands)
+    _add_histogram(commands)
+    _add_gateway(commands)
     _add_dashboard(commands)
     _add_rules(commands)
-    _add_gateway(commands)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (ValueError, gangplank.PushError, _MissingError) as error:
         return _fail(error)
     except KeyboardInterrupt:
         return _fail("interrupted")
-    return 0
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 class _MissingError(Exception):
@@ -166,6 +179,109 @@ def _gateway(options: argparse.Namespace) -> None:
     from gangplank.commands import gateway
 
     gateway.run(options.port)
+
+
+def _add_histogram(commands: Any) -> None:
+    histogram = commands.add_parser(
+        "histogram",
+        help="show the weights in checkpoints by their value",
+        description="Counts the weights in checkpoints, where they lie in the file, and shows how "
+        "many are in each bucket. No framework is loaded, and no pickle.",
+        epilog="example: gangplank histogram model.safetensors --per layer --buckets -0.1,0,0.1",
+        allow_abbrev=False,
+    )
+    add = histogram.add_argument
+    add(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help=".keras, .weights.h5, .safetensors, .safetensors.index.json, .npz or .npy",
+    )
+    add("--per", choices=("model", "layer", "variable"), default="model", help="(%(default)s)")
+    add(
+        "--buckets",
+        type=_checked(_buckets_of),
+        default="0.3",
+        help="0.3 (-0.3 to 0.3 by 0.05), 1.0 (-1 to 1 by 0.1), native, or upper bounds such as "
+        "-0.1,0,0.1 (%(default)s)",
+    )
+    add("--statistics", action="store_true", help="show minimum, maximum, mean and so on, too")
+    shown = histogram.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print a line of JSON for each file")
+    shown.add_argument("--compare", action="store_true", help="show two files side by side")
+    add(
+        "--plot",
+        type=_checked(_picture),
+        metavar="PICTURE",
+        help=f"save a picture: {', '.join(_PICTURES)}",
+    )
+    add("--push", metavar="ADDRESS", help="push them to this Pushgateway")
+    add("--job", help="the job's name there")
+    histogram.set_defaults(run=_histogram, fail=histogram.error)
+
+
+def _histogram(options: argparse.Namespace) -> int:
+    if options.compare and len(options.files) != 2:
+        options.fail(f"--compare takes two files, not {len(options.files)}")
+    if bool(options.push) != bool(options.job):
+        options.fail("--push and --job go together: the gateway's address, and the job's name")
+    try:
+        gateway = Pushgateway(options.push, options.job) if options.push else None
+    except ValueError as error:
+        options.fail(error)
+    try:
+        from gangplank.commands import histogram
+
+        failures = histogram.run(
+            options.files,
+            options.buckets,
+            options.per,
+            has_statistics=options.statistics,
+            as_json=options.json,
+            compare=options.compare,
+            plot=options.plot,
+            gateway=gateway,
+        )
+    except ModuleNotFoundError as error:
+        extra = "plot" if (error.name or "").startswith("matplotlib") else "cli"
+        raise _missing(error, extra) from error
+    return max(map(_fail, failures), default=0)
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in _PICTURES:
+        raise ValueError(f"its name must end in {', '.join(_PICTURES)}. Received {text!r}.")
+    return path
+
+
+def _buckets_of(text: str) -> Any:
+    from gangplank.commands.buckets import buckets_of
+
+    return buckets_of(text)
+
+
+def _checked(convert: Callable[[str], T]) -> Callable[[str], T]:
+    """What argparse converts an argument with, so that it shows the message of a ValueError."""
+
+    def checked(text: str) -> T:
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return checked
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """The same, with bounds that begin with a minus sign as no option of their own."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined[-1:] == ["--buckets"] and re.match(r"-[\d.]", argument):
+            joined[-1] = f"--buckets={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _fail(reason: object) -> int:

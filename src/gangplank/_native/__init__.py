@@ -11,6 +11,7 @@
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on the devices where they live;
 - `devices`: which of these counts an array;
 - `host_memory`: arrays of each framework as NumPy sees them;
+- `stored_array`: an array in a file, of which only some pieces are in memory at a time;
 - `arrays`: whose arrays they are, and of which dtype.
 """
 
@@ -25,16 +26,20 @@ from gangplank._native import cpu
 from gangplank._native.arrays import dtype_name, is_array, is_countable
 from gangplank._native.devices import WHEN_JAX_TRAINS, placed, read_error, unreadable
 from gangplank._native.edges import Bounds
+from gangplank._native.host_memory import blocks as dataset_blocks
 from gangplank._native.host_memory import host_views
 from gangplank._native.measured import Measured
 from gangplank._native.moments import Moments, Rows
+from gangplank._native.stored_array import StoredArray
 
 __all__ = [
     "WHEN_JAX_TRAINS",
     "Bounds",
     "Measured",
     "Moments",
+    "StoredArray",
     "count",
+    "dataset_blocks",
     "dtype_name",
     "is_array",
     "is_countable",
@@ -65,10 +70,11 @@ def measure(
     """Counts the values of each group of arrays, and sums them.
 
     Arguments:
-        groups: arrays, tensors or variables of NumPy, TensorFlow, JAX or PyTorch, or datasets of
-            h5py, of any shape and memory layout and of a dtype for which `is_countable` holds.
-            Those in host memory and in files are taken as they are counted, some millions of values
-            at a time; until then they must keep their values. What NumPy masks is left out.
+        groups: arrays, tensors or variables of NumPy, TensorFlow, JAX or PyTorch, datasets of
+            h5py, or arrays stored in files, of any shape and memory layout and of a dtype for which
+            `is_countable` holds. Those in host memory and in files are taken as they are counted,
+            some millions of values at a time; until then they must keep their values. What NumPy
+            masks is left out.
         bounds: the B upper bounds; None counts nothing.
         has_moments: whether moments are wanted.
 

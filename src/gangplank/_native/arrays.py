@@ -1,4 +1,4 @@
-"""Arrays of NumPy, TensorFlow, JAX, PyTorch and h5py: whose they are, and what they hold.
+"""Arrays of NumPy, TensorFlow, JAX, PyTorch, h5py and of files: whose they are, what they hold.
 
 A framework is looked up among the modules already loaded, never imported: without it there
 can be no array of it.
@@ -15,6 +15,7 @@ _TYPES = {
     "jax.core": ("Tracer",),
     "torch": ("Tensor",),
     "h5py": ("Dataset",),
+    "gangplank._native.stored_array": ("StoredArray",),
 }
 
 

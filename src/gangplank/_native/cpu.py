@@ -21,6 +21,7 @@ from gangplank._native.host_memory import Piece
 from gangplank._native.measured import Measured
 from gangplank._native.moments import BLOCK, Rows, moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
+from gangplank._native.stored_array import is_window
 
 Kernel = Callable[[Edges], Count]
 
@@ -51,6 +52,9 @@ COUNTED_TOGETHER = 1 << 19
 
 # No more copies than that wait to be counted.
 COPIED_BYTES = 1 << 23
+
+# Nor are more bytes of files mapped: they count as memory of the process, also of many cores.
+MAPPED_BYTES = 1 << 25
 
 _values_without_numba = 0
 
@@ -208,16 +212,17 @@ def _is_plain(array: NDArray[Any]) -> bool:
 
 
 def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
-    """The pieces in lists of some `size` values, or of fewer where they are copies."""
+    """The pieces in lists of some `size` values, or of fewer where they take up memory."""
     batch: list[Piece] = []
-    values = copied = 0
+    values = copied = mapped = 0
     for group, array in pieces:
         batch.append((group, array))
         values += array.size
         copied += array.nbytes if array.flags.owndata else 0
-        if values >= size or copied >= COPIED_BYTES:
+        mapped += array.nbytes if is_window(array) else 0
+        if values >= size or copied >= COPIED_BYTES or mapped >= MAPPED_BYTES:
             yield batch
-            batch, values, copied = [], 0, 0
+            batch, values, copied, mapped = [], 0, 0, 0
     if batch:
         yield batch
 

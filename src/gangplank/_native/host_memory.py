@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gangplank._native.arrays import dtype_name, framework
 from gangplank._native.devices import read_error
+from gangplank._native.stored_array import StoredArray
 
 Piece = tuple[int, NDArray[Any]]
 """The number of a group, and some values of it."""
@@ -35,7 +36,11 @@ def host_views(arrays: Iterable[tuple[int, Any]]) -> Iterator[Piece]:
     """
     small: list[tuple[int, Any]] = []
     for entry in arrays:
-        if not _is_small_variable(entry[1]):
+        number, array = entry
+        if isinstance(array, StoredArray):
+            yield from ((number, piece) for piece in array.read())
+            continue
+        if not _is_small_variable(array):
             yield from _views([entry])
             continue
         small.append(entry)

@@ -1,7 +1,6 @@
 """The demo: a convnet learns handwritten digits, and its metrics arrive at a gateway."""
 
 from contextlib import ExitStack
-from itertools import pairwise
 from typing import Any
 
 import keras
@@ -14,14 +13,14 @@ from scipy.ndimage import shift, zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from gangplank.commands.bars import BAR_WIDTH, print_bars
 from gangplank.commands.gateway import wait_for_interrupt
 from gangplank.gateway import Gateway
 from gangplank.train_test_exporter import TrainTestExporter
-from gangplank.weights import HISTOGRAM_WEIGHT_BUCKETS_0_3, WeightsHistogram, weights_histogram
+from gangplank.weights import HISTOGRAM_WEIGHT_BUCKETS_0_3, weights_histogram
 
 JOB = "digits"
 EPOCHS = 6
-BAR_WIDTH = 40
 
 
 def run(gateway: str | None = None, *, serve: bool = False) -> None:
@@ -52,7 +51,9 @@ def run(gateway: str | None = None, *, serve: bool = False) -> None:
             console.print(f"Watch it at http://{address}/ in a browser.", highlight=False)
         model = _train_and_test(exporter, console)
         console.print(_metrics_table(exporter))
-        _print_histogram(weights_histogram(model, HISTOGRAM_WEIGHT_BUCKETS_0_3), console)
+        histogram = weights_histogram(model, HISTOGRAM_WEIGHT_BUCKETS_0_3)
+        console.print(f"\n{histogram.count:,} weights by their value")
+        print_bars(histogram, console)
         curl = f"curl -s {address.rstrip('/')}/metrics | grep gangplank_"
         if gateway is not None or serve:
             console.print(f"\nThe same from the gateway:\n\n  {curl}\n", highlight=False)
@@ -156,12 +157,3 @@ def _metrics_table(exporter: TrainTestExporter) -> Table:
                     f"{sample.value:{digits}}",
                 )
     return table
-
-
-def _print_histogram(histogram: WeightsHistogram, console: Console) -> None:
-    console.print(f"\n{histogram.count:,} weights by their value")
-    longest = max(1, int(np.max(histogram.counts)))
-    edges = ["", *(f"{bound:g}" for bound in histogram.bounds), ""]
-    for (low, high), count in zip(pairwise(edges), histogram.counts.tolist(), strict=True):
-        bar = "█" * round(BAR_WIDTH * count / longest)
-        console.print(f"{low:>6} .. {high:<6} {bar:<{BAR_WIDTH}} {count:>7,}", highlight=False)

@@ -16,7 +16,7 @@ from gangplank.metrics.run_metrics import RESERVED, Run, RunMetrics
 from gangplank.metrics.run_status import Ending, ending_of_training
 from gangplank.metrics.runs import Runs
 from gangplank.metrics.shared_registry import register
-from gangplank.metrics.weights_metrics import STATISTICS, WeightsReport
+from gangplank.metrics.weights_metrics import STATISTICS, WeightsMetrics, WeightsReport
 
 __all__ = [
     "LEARNING_RATE",
@@ -30,6 +30,7 @@ __all__ = [
     "Run",
     "RunMetrics",
     "Runs",
+    "WeightsMetrics",
     "WeightsReport",
     "checked_metrics",
     "ending_of_training",

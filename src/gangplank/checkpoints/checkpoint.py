@@ -1,0 +1,32 @@
+"""What is in a checkpoint, and what to raise where it is none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gangplank import _native
+
+
+class CheckpointError(ValueError):
+    """A file is no checkpoint that can be read. One line says which file, and what is wrong."""
+
+
+@dataclass
+class Checkpoint:
+    """The weights in a file.
+
+    Attributes:
+        arrays: by name, those that can be counted, as `gangplank.weights_histogram` takes them.
+            Mappings may be nested.
+        left_out: by name, what cannot be counted, and why.
+    """
+
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, array: _native.StoredArray) -> None:
+        """Adds an array, or leaves it out where its dtype cannot be counted."""
+        if _native.is_countable(array.dtype.name):
+            self.arrays[name] = array  # type: ignore[index]
+        else:
+            self.left_out[name] = f"its dtype is {array.dtype.name}"

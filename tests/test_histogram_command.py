@@ -1,0 +1,323 @@
+"""`gangplank histogram` as its users run it."""
+
+import contextlib
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import LATE
+from safetensors.numpy import save_file
+from samples import metrics_of
+from weights_files import ran
+
+from gangplank import (
+    HISTOGRAM_WEIGHT_BUCKETS_0_3,
+    HISTOGRAM_WEIGHT_BUCKETS_1_0,
+    NativeBuckets,
+    NativeWeightsHistogram,
+    WeightsHistogram,
+    _native,
+    weights_histogram,
+    weights_histograms,
+    weights_statistics,
+)
+from gangplank.__main__ import main
+from gangplank._native import reference
+
+
+def usage_error(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["histogram", *arguments])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("usage: gangplank")
+    return error.splitlines()[-1]
+
+
+def of_json(entry):
+    """The histogram that an entry of the JSON output tells of."""
+    if "native" in entry:
+        native = dict(entry["native"])
+        for side in ("positive", "negative"):
+            native[side] = {int(index): count for index, count in native[side].items()}
+        native["sum"] = float(native["sum"])
+        return NativeWeightsHistogram(**native, nan_count=entry["nan_count"])
+    return WeightsHistogram(entry["bounds"], entry["counts"], entry["nan_count"])
+
+
+class TestJson:
+    def test_the_schema(self, file, arrays, capsys):
+        output, errors = ran(capsys, file, "--json", "--buckets", "-0.1,0,0.1")
+        counts, nan_count = reference.count(arrays.values(), _native.Bounds.of([-0.1, 0, 0.1]))
+        assert json.loads(output) == {
+            "file": "model.safetensors",
+            "histograms": [
+                {
+                    "name": "model",
+                    "dtype": "float32, bfloat16, float16",
+                    "count": 60_708,
+                    "nan_count": nan_count,
+                    "bounds": [-0.1, 0.0, 0.1],
+                    "counts": counts.tolist(),
+                }
+            ],
+        }
+        assert (nan_count, errors) == (2, "")
+
+    def test_native_buckets(self, file, arrays, capsys):
+        output, _ = ran(capsys, file, "--json", "--buckets", "native")
+        (entry,) = json.loads(output)["histograms"]
+        assert {*entry} == {"name", "dtype", "count", "nan_count", "native"}
+        assert entry["native"]["sum"] == "NaN"
+        assert repr(of_json(entry)) == repr(weights_histogram(arrays, NativeBuckets()))
+
+    @pytest.mark.parametrize(
+        ("text", "bounds"),
+        [
+            ("0.3", HISTOGRAM_WEIGHT_BUCKETS_0_3),
+            ("1.0", HISTOGRAM_WEIGHT_BUCKETS_1_0),
+            ("-1,0,1", (-1.0, 0.0, 1.0)),
+            ("-.5,1e-3", (-0.5, 1e-3)),
+            ("0", (0.0,)),
+            ("-1,inf", (-1.0,)),
+        ],
+    )
+    def test_buckets(self, file, arrays, text, bounds, capsys):
+        for arguments in (["--buckets", text, file], [file, f"--buckets={text}"]):
+            output, _ = ran(capsys, "--json", *arguments)
+            (entry,) = json.loads(output)["histograms"]
+            assert of_json(entry) == weights_histogram(arrays, bounds)
+
+    @pytest.mark.parametrize("per", ["layer", "variable"])
+    def test_parts(self, file, arrays, per, capsys):
+        output, _ = ran(capsys, file, "--json", "--per", per)
+        entries = json.loads(output)["histograms"]
+        expected = weights_histograms(arrays, HISTOGRAM_WEIGHT_BUCKETS_0_3, per=per)
+        assert {entry["name"]: of_json(entry) for entry in entries} == expected
+        assert {entry["name"]: entry["dtype"] for entry in entries} == (
+            {"encoder": "float32", "head": "bfloat16, float16"}
+            if per == "layer"
+            else {name: array.dtype.name for name, array in arrays.items()}
+        )
+
+    def test_statistics(self, file, arrays, capsys):
+        output, _ = ran(capsys, file, "--json", "--statistics", "--per", "layer")
+        expected = weights_statistics(arrays, per="layer")
+        for entry in json.loads(output)["histograms"]:
+            assert entry["statistics"] == vars(expected[entry["name"]])
+        np.save("nan.npy", np.array([np.nan]))
+        output, _ = ran(capsys, "nan.npy", "--json", "--statistics")
+        (entry,) = json.loads(output)["histograms"]
+        assert entry["statistics"]["mean"] == "NaN"
+
+    def test_several_files_are_a_line_each(self, file, other, capsys):
+        output, _ = ran(capsys, "--json", file, other)
+        assert [json.loads(line)["file"] for line in output.splitlines()] == [file, other]
+
+
+class TestPush:
+    def test_histograms(self, file, arrays, gateway, capsys):
+        ran(capsys, file, "--push", gateway, "--job", "digits", "--buckets", "-0.1,0,0.1")
+        metrics = metrics_of(gateway, "digits", file=file)
+        expected = weights_histogram(arrays, [-0.1, 0, 0.1])
+        for bound, count in expected.samples():
+            assert metrics["gangplank_checkpoint_model_weights_bucket", bound] == count
+        assert metrics["gangplank_checkpoint_model_weights_count"] == 60_708
+        assert metrics["gangplank_checkpoint_model_nan_weights"] == 2
+
+    def test_each_file_stands_by_itself(self, file, other, gateway, capsys):
+        ran(capsys, file, other, "--push", gateway, "--job", "digits", "--statistics")
+        ran(capsys, other, "--push", gateway, "--job", "digits")
+        for name, count in ((file, 60_708), (other, 60_701)):
+            metrics = metrics_of(gateway, "digits", file=name)
+            assert metrics["gangplank_checkpoint_model_weights_count"] == count
+            assert metrics["gangplank_checkpoint_weights_zeros"] == 200
+            assert metrics["gangplank_checkpoint_weights_infinite"] == 2
+
+    def test_layers_and_native_buckets(self, file, arrays, gateway, capsys):
+        options = ["--per", "layer", "--buckets", "native", "--statistics"]
+        ran(capsys, file, *options, "--push", gateway, "--job", "digits")
+        statistics = weights_statistics(arrays, per="layer")
+        for layer in ("encoder", "head"):
+            metrics = metrics_of(gateway, "digits", file=file, layer=layer)
+            assert metrics["gangplank_checkpoint_layer_weights_count"] == statistics[layer].count
+            assert metrics["gangplank_checkpoint_weights_norm"] == statistics[layer].norm
+
+    def test_a_gateway_that_is_down(self, file, port, capsys):
+        address = f"127.0.0.1:{port}"
+        output, errors = ran(capsys, file, "--push", address, "--job", "digits", status=1)
+        assert output.startswith("model.safetensors: ")
+        assert errors.startswith("gangplank: The metrics of job 'digits' were not pushed to")
+        assert "Connection refused" in errors
+
+
+class TestPlot:
+    @pytest.fixture(autouse=True)
+    def drawn(self, monkeypatch):
+        """The histograms that are drawn, each as a line of its counts."""
+        drawn = []
+
+        def plot(histogram, ax):
+            drawn.append(histogram)
+            ax.plot(histogram.counts)
+            ax.set_title(f"{histogram.count} weights")
+
+        monkeypatch.setattr(WeightsHistogram, "plot", plot, raising=False)
+        return drawn
+
+    def test_a_picture(self, file, other, arrays, drawn, capsys, tmp_path):
+        ran(capsys, file, other, "--per", "variable", "--plot", "a.svg", "--compare")
+        expected = weights_histograms(arrays, HISTOGRAM_WEIGHT_BUCKETS_0_3, per="variable")
+        assert {*expected.values()} < {*drawn}
+        assert len(drawn) == 8
+        picture = (tmp_path / "a.svg").read_text()
+        assert picture.count("<!-- model.safetensors: encoder.kernel") == 1
+        assert picture.count("<!-- other.safetensors: tail") == 1
+        assert picture.count("<!-- 60000 weights") == 2
+
+    def test_a_picture_that_cannot_be_written(self, file, capsys):
+        _, errors = ran(capsys, file, "--plot", "nowhere/a.svg", status=1)
+        assert errors == (
+            "gangplank: nowhere/a.svg: the picture cannot be written: No such file or directory\n"
+        )
+
+    def test_more_parts_than_a_picture_can_show(self, file, drawn, capsys, monkeypatch):
+        monkeypatch.setattr("gangplank.commands.histogram_plot.MOST_PLOTS", 3)
+        _, errors = ran(capsys, file, "--per", "variable", "--plot", "a.svg", status=1)
+        assert errors.startswith("gangplank: --plot can show 3 histograms at most, but there are 4")
+        assert drawn == []
+
+    def test_matplotlib_is_missing(self, file, capsys, monkeypatch):
+        monkeypatch.delitem(sys.modules, "gangplank.commands.histogram_plot", raising=False)
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        output, errors = ran(capsys, file, "--plot", "a.svg", status=1)
+        assert output == ""
+        assert "pip install 'gangplank[plot]'" in errors
+
+
+class TestErrors:
+    def test_the_others_are_shown_where_one_cannot_be_read(self, file, capsys, tmp_path):
+        (tmp_path / "bad.safetensors").write_bytes(b"bad")
+        output, errors = ran(capsys, "none.npz", "bad.safetensors", file, status=1)
+        assert output.startswith("model.safetensors: 60,708 weights")
+        assert errors == (
+            "gangplank: none.npz: No such file or directory\n"
+            "gangplank: bad.safetensors: it is no safetensors file: it has 3 bytes.\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            ([], "the following arguments are required: FILE"),
+            (["a.npy", "--per", "weight"], "argument --per: invalid choice: 'weight'"),
+            (["a.npy", "--buckets", "many"], "argument --buckets: buckets must be 0.3, 1.0, nati"),
+            (["a.npy", "--buckets", "1,0"], "argument --buckets: buckets must be strictly increas"),
+            (["a.npy", "--buckets", "-1,,1"], "argument --buckets: buckets must be 0.3, 1.0, nati"),
+            (["a.npy", "--buckets", "nan"], "argument --buckets: buckets must be finite"),
+            (["a.npy", "--buckets"], "argument --buckets: expected one argument"),
+            (["a.npy", "--compare"], "--compare takes two files, not 1"),
+            (["a.npy", "b.npy", "--compare", "--json"], "not allowed with argument --compare"),
+            (["a.npy", "--push", "127.0.0.1:9091"], "--push and --job go together"),
+            (["a.npy", "--job", "digits"], "--push and --job go together"),
+            (["a.npy", "--push", "no address", "--job", "a"], "must be the address of a gateway"),
+            (
+                ["a.npy", "--plot", "a.xyz"],
+                "argument --plot: its name must end in .svg, .png, .pdf",
+            ),
+            (["a.npy", "--stat"], "unrecognized arguments: --stat"),
+        ],
+    )
+    def test_usage(self, arguments, problem, capsys):
+        assert problem in usage_error(capsys, *arguments)
+
+    def test_what_the_command_needs_is_missing(self, capsys, monkeypatch, file):
+        for name in ("histogram", "bars", "comparison", "histogram_tables"):
+            monkeypatch.delitem(sys.modules, f"gangplank.commands.{name}", raising=False)
+        monkeypatch.delattr("gangplank.commands.histogram", raising=False)
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+        _, errors = ran(capsys, file, status=1)
+        assert "pip install 'gangplank[cli]' (in a clone" in errors
+
+    def test_help_has_an_example(self, capsys):
+        with pytest.raises(SystemExit):
+            main(["histogram", "--help"])
+        assert "example: gangplank histogram model.safetensors" in capsys.readouterr().out
+
+
+def test_a_progress_bar_where_there_is_a_terminal(file):
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "gangplank", "histogram", file]
+    environment = os.environ | {"TERM": "xterm"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=end, text=True, env=environment
+    ) as process:
+        os.close(end)
+        shown = b""
+        with contextlib.suppress(OSError):  # which tells that nobody writes there any more
+            while data := os.read(terminal, 1 << 16):
+                shown += data
+        os.close(terminal)
+        output = process.stdout.read()
+    assert process.returncode == 0
+    assert output.startswith("model.safetensors: 60,708 weights")
+    assert b"model.safetensors" in shown
+    assert b"KiB" in shown
+
+
+def in_a_process(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30 * LATE,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_no_framework_is_loaded(file, tmp_path):
+    import keras
+
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]).save("model.keras")
+    np.savez("model.npz", a=np.ones(10**7, "float32"))  # so many that numba is loaded
+    code = (
+        "import sys; from gangplank.__main__ import main; status = main(sys.argv[1:]); "
+        "names = {name.partition('.')[0] for name in sys.modules}; "
+        "print(status, sorted(names & {'keras', 'tensorflow', 'jax', 'torch', 'safetensors'}), "
+        "'numba' in names)"
+    )
+    result = in_a_process(code, "histogram", file, "model.keras", "model.npz")
+    assert result.stdout.splitlines()[-1] == "0 [] True", result.stderr
+    assert result.stderr == ""  # no progress bar without a terminal
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    """Of 256 MiB, with files' pages counted, less than a quarter is in memory at a time."""
+    values = np.random.default_rng(0).normal(0, 0.1, 1 << 22).astype("float32")
+    save_file({f"w{i}": values for i in range(16)}, tmp_path / "a.safetensors")
+    code = """
+import sys, numpy, gangplank
+from pathlib import Path
+from gangplank.checkpoints import open_checkpoint
+
+def most():
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+buckets = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
+gangplank.weights_histogram([numpy.ones(10**7, "float32")], buckets)
+Path("/proc/self/clear_refs").write_text("5")
+before = most()
+with open_checkpoint(sys.argv[1]) as checkpoint:
+    histogram = gangplank.weights_histogram(checkpoint.arrays, buckets)
+print(*histogram.counts)
+print(most() - before)
+"""
+    result = in_a_process(code, str(tmp_path / "a.safetensors"))
+    counts, growth = result.stdout.splitlines()
+    expected, _ = reference.count([values], _native.Bounds.of(HISTOGRAM_WEIGHT_BUCKETS_0_3))
+    assert [int(count) for count in counts.split()] == (16 * expected).tolist()
+    assert float(growth) < 64, result.stderr

@@ -1,0 +1,103 @@
+"""Files of NumPy: real ones are counted exactly, and of bad ones it is told why."""
+
+import io
+import os
+import pickle
+import struct
+import warnings
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+from checkpoints import assert_counted, refused, values_of
+from corpus import FLOATS, INTEGERS
+
+from gangplank.checkpoints import open_checkpoint
+
+
+class TestNumPy:
+    COUNTED = (*(dtype for dtype in FLOATS if dtype.isbuiltin == 1), *INTEGERS)
+
+    @pytest.mark.parametrize("dtype", COUNTED, ids=str)
+    def test_every_dtype(self, dtype, tmp_path):
+        values = np.resize(values_of(dtype), (10, 2000))
+        np.savez(tmp_path / "a.npz", a=values, b=values[:1], c=values[0, 0], d=values[:0])
+        np.savez_compressed(tmp_path / "b.npz", a=values, b=values[:1], c=values[0, 0])
+        for name in ("a.npz", "b.npz"):
+            assert_counted(tmp_path / name, [values, values[:1], values[:1, 0]])
+        np.save(tmp_path / "a.npy", np.asfortranarray(values))
+        assert_counted(tmp_path / "a.npy", [values])
+        np.save(tmp_path / "a.npy", values.astype(dtype.newbyteorder(">")))
+        assert_counted(tmp_path / "a.npy", [values])
+
+    def test_the_names_of_arrays(self, tmp_path):
+        np.savez(tmp_path / "a.npz", **{"encoder/kernel": np.ones(3), "b": np.ones(2)})
+        with open_checkpoint(tmp_path / "a.npz") as checkpoint:
+            assert list(checkpoint.arrays) == ["encoder/kernel", "b"]
+        np.save(tmp_path / "kernel.npy", np.ones(3))
+        with open_checkpoint(tmp_path / "kernel.npy") as checkpoint:
+            assert list(checkpoint.arrays) == ["kernel"]
+
+    def test_dtypes_that_numpy_does_not_keep_are_left_out(self, tmp_path):
+        np.savez(tmp_path / "a.npz", a=np.ones(3, ml_dtypes.bfloat16), b=np.array(["x"]))
+        with open_checkpoint(tmp_path / "a.npz") as checkpoint:
+            assert checkpoint.left_out == {"a": "its dtype is void16", "b": "its dtype is str32"}
+
+    def test_no_pickle_is_loaded(self, tmp_path):
+        class Trap:
+            def __reduce__(self):
+                return os.mkdir, (str(tmp_path / "sprung"),)
+
+        objects = np.array([Trap(), 1], object)
+        np.save(tmp_path / "a.npy", objects)
+        np.savez(tmp_path / "a.npz", ok=np.ones(3), objects=objects)
+        problem = "holds Python objects, as pickles, which are never loaded."
+        assert refused(tmp_path / "a.npy") == f"it {problem}"
+        assert refused(tmp_path / "a.npz") == f"its member 'objects.npy' {problem}"
+        (tmp_path / "b.npz").write_bytes(pickle.dumps(Trap()))
+        assert "it is no zip file" in refused(tmp_path / "b.npz")
+        (tmp_path / "b.npy").write_bytes(pickle.dumps(Trap()))
+        assert "it is no .npy file that can be read: " in refused(tmp_path / "b.npy")
+        assert not (tmp_path / "sprung").exists()
+
+    @pytest.mark.parametrize(
+        ("header", "problem"),
+        [
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", "does not have the 8 byte"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", "corrupt or cut short"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (2**60,)}", "no .npy file that"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (999999,) }", "does not have the"),
+            ("{'descr': '<f9', 'fortran_order': False, 'shape': (2,)}", "no .npy file that"),
+            ("__import__('os').mkdir('sprung')", "no .npy file that"),
+            ("{" * 5000, "no .npy file that"),
+        ],
+    )
+    def test_a_header_that_is_wrong(self, header, problem, tmp_path):
+        path = tmp_path / "a.npy"
+        text = header.encode()
+        path.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + bytes(8))
+        assert problem in refused(path)
+
+    def test_every_cut_of_a_file_is_told_of(self, tmp_path):
+        for name, save in (("a.npy", np.save), ("a.npz", lambda path, a: np.savez(path, a=a))):
+            save(tmp_path / name, np.ones(3))
+            whole = (tmp_path / name).read_bytes()
+            for length in range(len(whole)):
+                (tmp_path / name).write_bytes(whole[:length])
+                refused(tmp_path / name)
+
+    def test_members_that_make_no_checkpoint(self, tmp_path):
+        array = io.BytesIO()
+        np.save(array, np.ones(3))
+        for names, problem in (
+            (["a.txt"], "its member 'a.txt' is no .npy file."),
+            (["a.npy", "a.npy"], "it has 'a' twice."),
+        ):
+            with (
+                warnings.catch_warnings(action="ignore"),  # of the second one of a name
+                zipfile.ZipFile(tmp_path / "a.npz", "w") as archive,
+            ):
+                for name in names:
+                    archive.writestr(name, array.getvalue())
+            assert refused(tmp_path / "a.npz") == problem
