@@ -95,4 +95,4 @@ install-servers:
 	@touch $@
 
 clean:  ## remove .venv and what the tools left
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv site .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
