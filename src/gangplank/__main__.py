@@ -1,7 +1,6 @@
 """The command line: ``gangplank demo`` or ``python -m gangplank demo``."""
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -35,9 +34,6 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(error)
     except KeyboardInterrupt:
         return _fail("interrupted")
-    except BrokenPipeError:  # whoever reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 class _MissingError(Exception):
