@@ -1,7 +1,6 @@
 """The command line: ``gangplank COMMAND`` or ``python -m gangplank COMMAND``."""
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -38,9 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(error)
     except KeyboardInterrupt:
         return _fail("interrupted")
-    except BrokenPipeError:  # whoever reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 class _MissingError(Exception):
