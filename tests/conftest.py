@@ -61,6 +61,25 @@ SLOW = (
 )
 
 
+# Those of what no backend of Keras touches are marked, and so are those of the kernels in host
+# memory: `make test-backends` leaves them out.
+ONCE = (
+    *("buckets", "checkpoints", "cpu", "documents", "edges", "gateway", "gateway_api"),
+    *("gateway_command", "gateway_history", "gateway_page", "histogram_collector"),
+    *("histogram_command", "histogram_family", "histogram_tables", "histograms", "kernels"),
+    *("live_page", "monitoring", "monitoring_documents", "native_buckets", "numpy_files", "plots"),
+    *("protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference", "safetensors"),
+    *("security", "svg"),
+)
+
+
+def pytest_itemcollected(item):
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    is_on_cpu = str(parameters.get("name")).startswith("cpu")
+    if is_on_cpu or item.path.stem.removeprefix("test_") in ONCE:
+        item.add_marker("once")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: item.path.stem not in SLOW)

@@ -18,8 +18,10 @@ class TestKeras:
     @pytest.fixture(params=["float32", "float16", "bfloat16", "float64"])
     def model(self, request):
         """A model with the state of an optimizer, of random seeds and of metrics."""
-        keras.utils.set_random_seed(0)
         layers, dtype = keras.layers, request.param
+        if keras.backend.backend() == "jax" and dtype == "float64":
+            pytest.skip("JAX has no 64 bits unless it is told so")
+        keras.utils.set_random_seed(0)
         inner = keras.Sequential([keras.Input((200,)), layers.Dense(300, dtype=dtype)])
         model = keras.Sequential(
             [
