@@ -49,6 +49,7 @@ bench: .venv/bench  ## race the other histograms, and write the README's table a
 faults: .venv/dev servers  ## measure what a run costs whatever its gateway does (half an hour)
 	@$(BIN)/python benchmarks/faults.py
 
+# The theme's makers announce its successor, which is not that of a build.
 docs: .venv/dev  ## build the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 

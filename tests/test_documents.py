@@ -28,7 +28,7 @@ GATEWAY = "127.0.0.1:9091"
 
 PYTHON, SHELL = blocks("README.md", ["python", "sh"])
 SCRIPT, EMBEDDED, SUMMARY = PYTHON
-DEMO, CURL, INSTALL, TEST = SHELL
+DEMO, INSTALL, CURL, TEST = SHELL
 (HISTOGRAM, COLLECTOR, NATIVE), _ = blocks("docs/weights.md", ["python", "promql"])
 ((INDEX,),) = blocks("docs/index.md", ["python"])
 ((SICK, IN_A_NOTEBOOK), SICK_QUERIES) = blocks("docs/sick-layers.md", ["python", "promql"])

@@ -268,3 +268,37 @@ def test_memory_stays_within_its_bounds():
     assert bytes_of(History(200), 600) < most
     assert bytes_of(History(most_points_in_all=51 * 200), 600) < most
     assert bytes_of(History(800), 600) > most
+
+
+def test_runs_that_made_room_are_let_go():
+    """Also where a group that was forgotten is pushed to once more."""
+    history = History(1000, most_series=20)
+    names = [f"m{i}" for i in range(15)]
+    groups = [frozenset({("job", str(i))}) for i in range(6)]
+    for now in range(1, 100):
+        history.push(groups[now % 6], gauges(**dict.fromkeys(names, now)), now)
+        shown = {run["group"]["job"] for run in told(history)["runs"]}
+        assert {dict(group)["job"] for group in history._current} <= shown
+    history.delete(groups[0])
+    history.refuse(groups[1], 200)
+    assert sum(len(run["series"]) for run in told(history)["runs"]) <= 20
+
+
+def test_bounds_of_many_buckets_are_small():
+    history = History()
+    bounds = np.linspace(-1, 1, 2047).tolist()
+    counted = weights_histogram([np.zeros(3)], bounds)
+    families = [histogram_family(f"h{i}", "", [({}, [counted])], 0) for i in range(20)]
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for now in range(1, 20):
+        counted = weights_histogram([np.full(now, 0.5)], bounds)
+        families = [histogram_family(f"h{i}", "", [({}, [counted])], 0) for i in range(20)]
+        history.push(GROUP, {family.name: family for family in families}, now)
+    del families, counted
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(told(history)["runs"][0]["histograms"]) == 20
+    assert taken / 20 < 150_000

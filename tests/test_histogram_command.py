@@ -321,3 +321,21 @@ print(most() - before)
     expected, _ = reference.count([values], _native.Bounds.of(HISTOGRAM_WEIGHT_BUCKETS_0_3))
     assert [int(count) for count in counts.split()] == (16 * expected).tolist()
     assert float(growth) < 64, result.stderr
+
+
+def test_names_do_not_control_the_terminal(capsys, tmp_path):
+    path = tmp_path / "a.npz"
+    names = {
+        "\x1b[31mred": np.zeros(3),
+        "two\nlines": np.zeros(3),
+        "\x1b]0;title": np.zeros(3, bool),
+    }
+    np.savez(path, **names)
+    assert main(["histogram", str(path), "--per", "variable", "--statistics"]) == 0
+    output = capsys.readouterr()
+    assert "\x1b[31m" not in output.out
+    assert "\\x1b[31mred" in output.out
+    assert "two\\nlines" in output.out
+    assert "\\x1b]0;title" in output.err
+    assert main(["histogram", str(path), str(path), "--per", "variable", "--compare"]) == 0
+    assert "\\x1b[31mred" in capsys.readouterr().out

@@ -1,10 +1,12 @@
 """`gangplank dashboard` and `gangplank rules`: what they write, and the stack that has it."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -226,3 +228,36 @@ def test_grafana_is_told_of_the_prometheus_and_the_dashboard():
     assert f"./grafana/dashboards:{folder}:ro" in services["grafana"]["volumes"]
     home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home == f"{folder}/{COMMANDS['dashboard'].name}"
+
+
+@pytest.fixture(params=["a pipe without a reader", "a full disk"])
+def output(request):
+    """A standard output that takes nothing, and what is said of it."""
+    if request.param == "a full disk":
+        with Path("/dev/full").open("w") as full:
+            yield full, "gangplank: [Errno 28] No space left on device\n"
+        return
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer, ""
+    os.close(writer)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_standard_output_that_takes_nothing(command, output):
+    file, said = output
+    result = subprocess.run(
+        [sys.executable, "-m", "gangplank", command],
+        stdout=file,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (1, said)
+
+
+def test_no_standard_output(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["rules"]) == 1
+    message = "gangplank: There is no standard output. Name a file with --output.\n"
+    assert capsys.readouterr().err == message

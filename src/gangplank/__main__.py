@@ -1,6 +1,8 @@
 """The command line: ``gangplank COMMAND`` or ``python -m gangplank COMMAND``."""
 
 import argparse
+import contextlib
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -32,11 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
     _add_rules(commands)
     options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
-        return options.run(options) or 0
+        status: int = options.run(options) or 0
+        if sys.stdout:
+            sys.stdout.flush()
     except (ValueError, gangplank.PushError, _MissingError) as error:
         return _fail(error)
+    except OSError as error:
+        return _fail_to_write(error)
     except KeyboardInterrupt:
         return _fail("interrupted")
+    return status
 
 
 class _MissingError(Exception):
@@ -56,6 +63,7 @@ def _add_demo(commands: Any) -> None:
         help="train a convnet on handwritten digits and push its metrics",
         description="Trains a convnet on handwritten digits, evaluates it, and pushes its metrics "
         "and the histogram of its weights to a gateway.",
+        epilog="example: gangplank demo --serve",
     )
     where = demo.add_mutually_exclusive_group()
     where.add_argument(
@@ -246,7 +254,7 @@ def _histogram(options: argparse.Namespace) -> int:
 
 def _picture(text: str) -> Path:
     path = Path(text)
-    if path.suffix not in _PICTURES:
+    if path.suffix.lower() not in _PICTURES:
         raise ValueError(f"its name must end in {', '.join(_PICTURES)}. Received {text!r}.")
     return path
 
@@ -278,6 +286,14 @@ def _joined(arguments: list[str]) -> list[str]:
         else:
             joined.append(argument)
     return joined
+
+
+def _fail_to_write(error: OSError) -> int:
+    """Tells why the standard output took nothing more, unless its reader has gone."""
+    # What is left in its buffer must not fail once more when Python ends.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1 if isinstance(error, BrokenPipeError) else _fail(error)
 
 
 def _fail(reason: object) -> int:

@@ -26,6 +26,11 @@ def print_bars(histogram: Histogram, console: Console) -> None:
         )
 
 
+def printable(text: str) -> str:
+    """A text from a file, in which control characters of a terminal are written out."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 def edge(bound: float) -> str:
     """A bound as text; that of a bucket without one is empty."""
     return "" if abs(bound) == float("inf") else f"{bound:g}"

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 
-from gangplank.commands.bars import edge, spark
+from gangplank.commands.bars import edge, printable, spark
 from gangplank.commands.buckets import counts_of
 from gangplank.commands.contents import Contents, Part
 from gangplank.commands.histogram_tables import (
@@ -35,7 +35,9 @@ def print_comparison(one: Contents, two: Contents, console: Console) -> None:
     for name in {**first, **second}:
         left, right = first.get(name), second.get(name)
         moved = f"{_moved(left, right):.2%}" if left and right else ""
-        table.add_row(escape(name), *_cells(left, reaches), *_cells(right, reaches), moved)
+        table.add_row(
+            escape(printable(name)), *_cells(left, reaches), *_cells(right, reaches), moved
+        )
     console.print(table)
     for name in first:
         if name in second:

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from gangplank.commands.bars import edge, print_bars, spark
+from gangplank.commands.bars import edge, print_bars, printable, spark
 from gangplank.commands.buckets import counts_of
 from gangplank.commands.contents import Contents, Part
 
@@ -42,7 +42,7 @@ def progress_bar(file: str, size: int) -> Iterator[Callable[[int], None]]:
         transient=True,
         disable=not console.is_terminal,
     ) as progress:
-        task = progress.add_task(escape(file), total=size)
+        task = progress.add_task(escape(printable(file)), total=size)
         yield lambda read: progress.advance(task, read)
 
 
@@ -61,13 +61,15 @@ def print_contents(contents: Contents, console: Console) -> None:
         histogram = part.histogram
         numbers = f"{histogram.count:,}", f"{histogram.nan_count:,}"
         shape = spark(counts_of(histogram), reaches)
-        table.add_row(escape(part.name), part.dtype, *numbers, shape)
+        table.add_row(escape(printable(part.name)), part.dtype, *numbers, shape)
     console.print(table)
     if any(part.statistics for part in contents.parts):
         heads = [contents.per, *_STATISTICS.values()]
         table = table_of(heads, right=range(1, len(heads)), title=contents.file)
         for part in contents.parts:
-            table.add_row(escape(part.name), *(_value(part, name) for name in _STATISTICS))
+            table.add_row(
+                escape(printable(part.name)), *(_value(part, name) for name in _STATISTICS)
+            )
         console.print(table)
 
 
@@ -81,8 +83,8 @@ def print_statistics(files: Sequence[str], parts: Sequence[Part], console: Conso
 
 
 def print_line(text: str, console: Console) -> None:
-    """Prints a line as it is."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Prints a line, whatever is in it."""
+    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def summary(part: Part) -> str:
@@ -103,10 +105,12 @@ def table_of(
 
     What does not fit into a line goes on in the next one, bars apart: a name that is cut is none.
     """
-    table = Table(title=None if title is None else escape(title))
+    table = Table(title=None if title is None else escape(printable(title)))
     for i, head in enumerate(heads):
         justify: JustifyMethod = "right" if i in right else "left"
-        table.add_column(escape(head), justify=justify, overflow="fold", no_wrap=i in bars)
+        table.add_column(
+            escape(printable(head)), justify=justify, overflow="fold", no_wrap=i in bars
+        )
     return table
 
 

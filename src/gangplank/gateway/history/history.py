@@ -24,7 +24,7 @@ class History:
     """The last points of each series and the histograms of each run.
 
     By its default bounds it takes 120 MB at most, which are 64 MB for 3 million points of 20
-    bytes, 40 MB for histograms, and the rest for names and Python's objects. A run of 100 series
+    bytes, 45 MB for histograms, and the rest for names and Python's objects. A run of 100 series
     and 1,000 epochs takes about 2.5 MB.
 
     Arguments:
@@ -60,10 +60,11 @@ class History:
         with self._lock:
             moment = self._tick(now)
             run = self._current.get(group)
-            if run is None or run not in self._runs or run.is_followed_by(families):
+            if run is None or run.is_followed_by(families):
                 run = self._begin(group, moment)
             before = self._capacity()
             run.take(families, moment, self._room)
+            self._forget()
             after = self._capacity()
             # Of a push to one run the others have no new points.
             self._trim((run,) if after == before else self._runs, after)
@@ -115,9 +116,13 @@ class History:
         self._current[group] = run
         while len(self._runs) > self._most_runs:
             self._runs.remove(min(self._runs[:-1], key=lambda each: each.pushed or each.began))
+        self._forget()
+        return run
+
+    def _forget(self) -> None:
+        """Lets go of the runs that had to make room."""
         kept = {id(each) for each in self._runs}
         self._current = {key: each for key, each in self._current.items() if id(each) in kept}
-        return run
 
     def _capacity(self) -> int:
         """How many points each series may have."""

@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client.core import Metric
 from prometheus_client.samples import Sample
 
-from gangplank.gateway.history.series import Labels, Series, as_json, size_of_text
+from gangplank.gateway.history.series import Labels, Series, size_of_text
 from gangplank.gateway.history.snapshots import (
     MOST_BUCKETS,
     NATIVE_BOUNDS,
@@ -77,7 +77,7 @@ class Run:
             "pushed": self.pushed,
             "refused": self.refused,
             "deleted": self.is_deleted,
-            "epoch": None if math.isnan(self._epoch) else as_json(self._epoch),
+            "epoch": self._epoch if math.isfinite(self._epoch) else None,
         }
 
     def parts(self) -> Iterable[Series | Snapshots]:

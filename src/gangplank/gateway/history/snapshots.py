@@ -10,16 +10,17 @@ from prometheus_client.samples import BucketSpan, NativeHistogram
 
 from gangplank.gateway.history.series import Labels, as_json, epochs_for_json
 
-# Counts that are kept of one histogram: 128 KiB. Of 13 bounds, that is all 128 snapshots.
+# Counts that are kept of one histogram: 128 KiB, beside which its bounds are 16 KiB at most. Of 13
+# bounds, that is all 128 snapshots.
 _MOST_COUNTS = 16_384
 _MOST_SNAPSHOTS = 128
-MOST_BUCKETS = _MOST_COUNTS // 4
+MOST_BUCKETS = _MOST_COUNTS // 8
 
 # Native histograms are shown in buckets between powers of 2, whose magnitudes are these.
 _EXPONENTS = range(-24, 9)
 _SCHEMAS = range(-4, 9)
 _POWERS = tuple(2.0**exponent for exponent in _EXPONENTS)
-NATIVE_BOUNDS = (*(-power for power in reversed(_POWERS)), *_POWERS)
+NATIVE_BOUNDS = array("d", [*(-power for power in reversed(_POWERS)), *_POWERS])
 
 
 class Snapshots:
@@ -36,7 +37,7 @@ class Snapshots:
         bounds: the finite upper bounds.
     """
 
-    def __init__(self, identity: int, name: str, labels: Labels, bounds: tuple[float, ...]) -> None:
+    def __init__(self, identity: int, name: str, labels: Labels, bounds: "array[float]") -> None:
         self.identity = identity
         self.name = name
         self.labels = labels
@@ -89,12 +90,12 @@ class Snapshots:
         self._numbers = [self._numbers[i] for i in kept]
 
 
-def from_cumulative(buckets: dict[float, float]) -> tuple[tuple[float, ...], list[float]]:
+def from_cumulative(buckets: dict[float, float]) -> "tuple[array[float], list[float]]":
     """Finite bounds and counts, one a bucket, of what Prometheus counts up to each bound."""
     bounds = sorted(bound for bound in buckets if bound > -math.inf)  # nor NaN
     totals = [buckets[bound] for bound in bounds]
     counts = [total - before for total, before in zip(totals, [0.0, *totals], strict=False)]
-    return tuple(bound for bound in bounds if math.isfinite(bound)), counts
+    return array("d", filter(math.isfinite, bounds)), counts
 
 
 def from_native(histogram: NativeHistogram) -> list[float] | None:
