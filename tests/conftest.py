@@ -110,6 +110,14 @@ def held_port():
 
 
 @pytest.fixture
+def heeded_interrupt():
+    """What is started here heeds Ctrl-C, even where the tests run in the background."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.fixture
 def port():
     with held_port() as port:
         yield port

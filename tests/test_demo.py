@@ -46,14 +46,6 @@ def test_against_a_gateway(real_gateway):
     assert f"curl -s {real_gateway}/metrics | grep gangplank_" in result.stdout
 
 
-@pytest.fixture
-def heeded_interrupt():
-    """What is started here heeds Ctrl-C, even where the tests run in the background."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
-
-
 @pytest.mark.usefixtures("heeded_interrupt")
 def test_serving_until_ctrl_c():
     process = subprocess.Popen(

@@ -14,14 +14,6 @@ from gangplank.__main__ import main
 from gangplank.gateway import Gateway
 
 
-@pytest.fixture
-def heeded_interrupt():
-    """What is started here heeds Ctrl-C, even where the tests run in the background."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
-
-
 @pytest.mark.usefixtures("heeded_interrupt")
 def test_serving_until_ctrl_c():
     ((command,),) = blocks("docs/live-page.md", ["sh"])

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,6 +57,14 @@ def _missing(error: ModuleNotFoundError, extra: str) -> _MissingError:
     )
 
 
+@contextlib.contextmanager
+def _needing(extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise _missing(error, extra) from error
+
+
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
@@ -76,10 +84,8 @@ def _add_demo(commands: Any) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    try:
+    with _needing("demo"):
         from gangplank.commands import demo
-    except ModuleNotFoundError as error:
-        raise _missing(error, "demo") from error
     demo.run(options.gateway, serve=options.serve)
 
 
@@ -101,10 +107,8 @@ def _add_dashboard(commands: Any) -> None:
 
 
 def _dashboard(options: argparse.Namespace) -> None:
-    try:
+    with _needing("monitoring"):
         from gangplank.commands import dashboard
-    except ModuleNotFoundError as error:
-        raise _missing(error, "monitoring") from error
     dashboard.run(options.output, run_label=options.run_label)
 
 
@@ -143,10 +147,8 @@ def _add_rules(commands: Any) -> None:
 
 
 def _rules(options: argparse.Namespace) -> None:
-    try:
+    with _needing("monitoring"):
         from gangplank.commands import rules
-    except ModuleNotFoundError as error:
-        raise _missing(error, "monitoring") from error
     rules.run(
         options.output,
         silent_after=options.silent_after,

@@ -122,7 +122,7 @@ def _moments(sums: Sequence[Any], values: Any) -> Any:
 def _exact(row: Any) -> tuple[Any, Any]:
     """`row` as float64, and which values are zero: by their bits, since XLA flushes subnormals."""
     exact = row.astype(jnp.float64)
-    if row.dtype.name not in ("float64", "float32", "float16", "bfloat16"):
+    if row.dtype not in edges.IEEE:
         return exact, exact == 0
     limits = jnp.finfo(row.dtype)
     if limits.bits == 64:

@@ -156,7 +156,7 @@ def _exact(values: Any) -> tuple[Any, Any]:
     By their bits, since TensorFlow's threads take subnormals for zero.
     """
     exact = tf.cast(values, tf.float64)
-    if values.dtype.name not in ("float64", "float32", "float16", "bfloat16"):
+    if np.dtype(values.dtype.as_numpy_dtype) not in edges.IEEE:
         return exact, exact == 0
     limits = ml_dtypes.finfo(values.dtype.as_numpy_dtype)
     bits = tf.cast(tf.bitcast(values, f"int{limits.bits}"), tf.int64)
