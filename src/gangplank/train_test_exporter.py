@@ -9,6 +9,7 @@ import keras
 from prometheus_client import CollectorRegistry
 
 from gangplank.metrics import (
+    EXPORTERS,
     RESERVED,
     Ending,
     MetricNames,
@@ -17,7 +18,6 @@ from gangplank.metrics import (
     Runs,
     checked_metrics,
     ending_of_training,
-    register,
 )
 from gangplank.processes import checked_push_from, gateway_of_process
 from gangplank.publishing import Handler, Pushgateway, RunsPublisher
@@ -137,7 +137,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._test = RunMetrics("test", self._names)
         phases = self._train, self._test
         labels = self._gateway.grouping_key or {}
-        register(phases, self.registry, labels if pgw_addr is None else {})
+        EXPORTERS.register(phases, self.registry, labels if pgw_addr is None else {})
         self._runs = Runs()
         self._publisher = RunsPublisher(
             self.registry, phases, raises=not ignore_exceptions, deletes=delete_on_end

@@ -19,7 +19,7 @@ from gangplank.gateway.api import groups_as_json
 from gangplank.gateway.bodies import RefusedError, from_protobuf, from_text
 from gangplank.gateway.groups import Groups, Labels, grouping_key
 from gangplank.gateway.page import HEADERS, page_file
-from gangplank.metrics import Collected, without_native
+from gangplank.metrics import Collected, accepts_protobuf, as_protobuf, without_native
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LARGEST_BODY = 8 << 20
@@ -166,12 +166,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _metrics(self) -> tuple[bytes, str]:
         """What was pushed, in the protobuf format for who accepts it, else as text."""
         groups = self.server.groups
-        if "application/vnd.google.protobuf" not in self.headers.get("Accept", ""):
-            return generate_latest(Collected(map(without_native, groups.collect()))), _TEXT_FORMAT
-        from gangplank.metrics.messages import messages
-        from gangplank.metrics.protobuf import CONTENT_TYPE, encoded
-
-        return encoded(messages(groups.collect())), CONTENT_TYPE
+        if accepts_protobuf(self.headers.get("Accept", "")):
+            return as_protobuf(groups.collect())
+        return generate_latest(Collected(map(without_native, groups.collect()))), _TEXT_FORMAT
 
     def _answer_history(self) -> None:
         texts = parse_qs(urlsplit(self.path).query).get("after", ["0"])

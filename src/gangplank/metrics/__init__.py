@@ -2,8 +2,9 @@
 
 from gangplank.metrics.collected import Collected
 from gangplank.metrics.epoch import LEARNING_RATE
+from gangplank.metrics.exposition import accepts_protobuf, as_protobuf
 from gangplank.metrics.histogram_collector import HistogramCollector
-from gangplank.metrics.histogram_family import is_native, without_native
+from gangplank.metrics.histogram_family import is_native, native_sample, without_native
 from gangplank.metrics.metric_names import (
     MetricNames,
     checked_metrics,
@@ -15,12 +16,14 @@ from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_metrics import RESERVED, Run, RunMetrics
 from gangplank.metrics.run_status import Ending, ending_of_training
 from gangplank.metrics.runs import Runs
-from gangplank.metrics.shared_registry import register
+from gangplank.metrics.shared_registry import EXPORTERS, SERVED_MODELS
 from gangplank.metrics.weights_metrics import STATISTICS, WeightsMetrics, WeightsReport
 
 __all__ = [
+    "EXPORTERS",
     "LEARNING_RATE",
     "RESERVED",
+    "SERVED_MODELS",
     "STATISTICS",
     "Collected",
     "Ending",
@@ -32,12 +35,14 @@ __all__ = [
     "Runs",
     "WeightsMetrics",
     "WeightsReport",
+    "accepts_protobuf",
+    "as_protobuf",
     "checked_metrics",
     "ending_of_training",
     "exposed_name",
     "is_label_name",
     "is_native",
+    "native_sample",
     "number",
-    "register",
     "without_native",
 ]

@@ -41,7 +41,7 @@ def histogram_family(
         assert classic is not None
         buckets = classic.samples()
         if native is not None:
-            sample = _native(native)
+            sample = native_sample(native)
             family.add_sample(name, dict(labels), native.count, native_histogram=sample)
         for bound, count in buckets:
             family.add_sample(f"{name}_bucket", {**labels, "le": _le(bound)}, count)
@@ -67,7 +67,8 @@ def without_native(family: Metric) -> Metric:
     return rest
 
 
-def _native(histogram: NativeWeightsHistogram) -> NativeHistogram:
+def native_sample(histogram: NativeWeightsHistogram) -> NativeHistogram:
+    """A native histogram as prometheus_client has it in its samples."""
     positive_spans, positive_deltas = _spans(histogram.positive)
     negative_spans, negative_deltas = _spans(histogram.negative)
     return NativeHistogram(

@@ -1,8 +1,9 @@
-"""Several exporters in one registry."""
+"""Several sources of the same metrics in one registry, told apart by labels."""
 
 import threading
 from collections.abc import Iterable, Mapping
 from itertools import chain
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry
@@ -10,65 +11,99 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from gangplank.metrics.run_metrics import RunMetrics
+
+class _Described(Protocol):
+    def collect(self) -> Iterable[Metric]: ...
+
+    def describe(self) -> Iterable[Metric]: ...
 
 
-def register(
-    phases: Iterable[RunMetrics], registry: CollectorRegistry, labels: Mapping[str, str]
-) -> None:
-    """Has `registry` show the metrics of `phases`, each series with these labels.
+class SharedRegistry:
+    """Where sources of one kind, which have metrics of the same names, are registered.
 
-    Raises:
-        ValueError: it has such metrics with the same labels already, or it is no registry.
+    Arguments:
+        advice: what to do where a registry has metrics of these names already.
     """
-    if not isinstance(registry, CollectorRegistry):
-        raise ValueError(
-            f"registry must be a prometheus_client.CollectorRegistry. Received {registry!r}."
-        )
-    with _lock:
-        exporters = _exporters_of.get(registry) or _Exporters()
-        try:
-            exporters.add(list(phases), labels)
-            if registry not in _exporters_of:
-                registry.register(exporters)
-        except ValueError as error:
+
+    def __init__(self, advice: str) -> None:
+        self._advice = advice
+        self._sources_of: WeakKeyDictionary[CollectorRegistry, _Sources] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def register(
+        self,
+        parts: Iterable[_Described],
+        registry: CollectorRegistry,
+        labels: Mapping[str, str],
+    ) -> None:
+        """Has `registry` show the metrics of a source, each series with these labels.
+
+        Raises:
+            ValueError: it has such metrics with the same labels already, or it is no registry.
+        """
+        if not isinstance(registry, CollectorRegistry):
             raise ValueError(
-                f"registry has metrics of these names already ({error}). Go on with the exporter "
-                "that put them there, which serves one run after another; or give each a registry "
-                "of its own or, where nothing is pushed, a grouping_key of its own."
-            ) from error
-        _exporters_of[registry] = exporters
+                f"registry must be a prometheus_client.CollectorRegistry. Received {registry!r}."
+            )
+        with self._lock:
+            sources = self._sources_of.get(registry) or _Sources()
+            try:
+                sources.add(list(parts), labels)
+                if registry not in self._sources_of:
+                    registry.register(sources)
+            except ValueError as error:
+                raise ValueError(
+                    f"registry has metrics of these names already ({error}). {self._advice}"
+                ) from error
+            self._sources_of[registry] = sources
+
+    def unregister(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
+        """Has `registry` no longer show the source with these labels."""
+        with self._lock:
+            if self._sources_of[registry].remove(labels):
+                registry.unregister(self._sources_of.pop(registry))
 
 
-class _Exporters(Collector):
-    """All exporters of a registry as one collector, since a family may be shown only once."""
+class _Sources(Collector):
+    """All sources of a registry as one collector, since a family may be shown only once."""
 
     def __init__(self) -> None:
-        self._phases: dict[frozenset[tuple[str, str]], list[RunMetrics]] = {}
+        self._parts: dict[frozenset[tuple[str, str]], list[_Described]] = {}
 
-    def add(self, phases: list[RunMetrics], labels: Mapping[str, str]) -> None:
+    def add(self, parts: list[_Described], labels: Mapping[str, str]) -> None:
         key = frozenset(labels.items())
-        if key in self._phases:
-            raise ValueError(f"those of another exporter, with the labels {dict(labels)}")
-        self._phases[key] = phases
+        if key in self._parts:
+            raise ValueError(f"those of another one, with the labels {dict(labels)}")
+        self._parts[key] = parts
+
+    def remove(self, labels: Mapping[str, str]) -> bool:
+        """Whether it was the last one."""
+        del self._parts[frozenset(labels.items())]
+        return not self._parts
 
     def collect(self) -> Iterable[Metric]:
         merged: dict[str, Metric] = {}
-        for labels, phases in list(self._phases.items()):
-            for family in chain.from_iterable(phase.collect() for phase in phases):
+        for labels, parts in list(self._parts.items()):
+            for family in chain.from_iterable(part.collect() for part in parts):
                 empty = Metric(family.name, family.documentation, family.type)
                 samples = merged.setdefault(family.name, empty).samples
                 samples += [_labelled(sample, labels) for sample in family.samples]
         return merged.values()
 
     def describe(self) -> Iterable[Metric]:
-        phases = next(iter(self._phases.values()))  # all have the same names
-        return [family for phase in phases for family in phase.describe()]
+        parts = next(iter(self._parts.values()))  # all have the same names
+        return [family for part in parts for family in part.describe()]
 
 
 def _labelled(sample: Sample, labels: frozenset[tuple[str, str]]) -> Sample:
     return sample._replace(labels={**sample.labels, **dict(labels)}) if labels else sample
 
 
-_exporters_of: WeakKeyDictionary[CollectorRegistry, _Exporters] = WeakKeyDictionary()
-_lock = threading.Lock()
+EXPORTERS = SharedRegistry(
+    "Go on with the exporter that put them there, which serves one run after another; or give each "
+    "a registry of its own or, where nothing is pushed, a grouping_key of its own."
+)
+SERVED_MODELS = SharedRegistry(
+    "Go on with the model that was wrapped, or close() it; or give each name= or version= of its "
+    "own, or a registry of its own."
+)
