@@ -1,5 +1,6 @@
 """Keras to Prometheus: how training and testing go, and a histogram of the model's weights."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import gangplank._backend  # noqa: F401
@@ -21,6 +22,7 @@ from gangplank.weights import (
 )
 
 if TYPE_CHECKING:
+    from gangplank.prometheus_model import PrometheusModel
     from gangplank.train_test_exporter import TrainTestExporter
 
 __version__ = "0.1.0"
@@ -32,6 +34,7 @@ __all__ = [
     "HistogramCollector",
     "NativeBuckets",
     "NativeWeightsHistogram",
+    "PrometheusModel",
     "PushError",
     "TrainTestExporter",
     "WeightsHistogram",
@@ -48,13 +51,17 @@ def __dir__() -> list[str]:
     return [*__all__, "__version__"]
 
 
+# Keras takes seconds to import, and these alone need it.
+_OF_KERAS = {
+    "PrometheusModel": "gangplank.prometheus_model",
+    "TrainTestExporter": "gangplank.train_test_exporter",
+}
+
 if not TYPE_CHECKING:  # else a checker would take any name for one of ours
 
     def __getattr__(name: str) -> Any:
-        # The callback alone needs Keras, whose import takes seconds.
-        if name != "TrainTestExporter":
+        if name not in _OF_KERAS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from gangplank.train_test_exporter import TrainTestExporter
-
-        globals()[name] = TrainTestExporter
-        return TrainTestExporter
+        value = getattr(import_module(_OF_KERAS[name]), name)
+        globals()[name] = value
+        return value

@@ -1,0 +1,81 @@
+"""Serves a registry to Prometheus: text, or the protobuf format that has native histograms."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+from gangplank.metrics import accepts_protobuf, as_protobuf
+
+_POLL = 0.05  # seconds that close may take
+
+
+class MetricsServer:
+    """Serves from its construction until `close`, on a thread of its own.
+
+    Arguments:
+        registry: what is served.
+        port: the TCP port; 0 takes any that is free.
+        address: where it listens.
+
+    Attributes:
+        port: the TCP port.
+
+    Raises:
+        ValueError: that is no port.
+        OSError: the port or the address is not to be had.
+    """
+
+    def __init__(self, registry: CollectorRegistry, port: int, address: str) -> None:
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+            raise ValueError(f"port must be an integer from 0 to 65535. Received {port!r}.")
+        app, kind = _app(registry), _ServerV6 if ":" in address else ThreadingWSGIServer
+        try:
+            self._server = make_server(address, port, app, kind, _Handler)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"port must be a free port of {address}, but {port} is not ({error.strerror}). "
+                "Where a worker of the same server has it, serve the metrics of all workers "
+                "together, in prometheus_client's multiprocess mode; else pass another port, or "
+                "None and serve the registry yourself",
+            ) from error
+        self.port: int = self._server.server_port
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL,), name="gangplank-metrics", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops serving and frees the port."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _ServerV6(ThreadingWSGIServer):
+    address_family = socket.AF_INET6
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 10  # seconds that a client may be silent
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: nobody wants a line each scrape."""
+
+
+def _app(registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
+    as_text = make_wsgi_app(registry)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not accepts_protobuf(environ.get("HTTP_ACCEPT", "")):
+            return as_text(environ, start_response)  # type: ignore[no-any-return]
+        body, content_type = as_protobuf(registry.collect())
+        start_response("200 OK", [("Content-Type", content_type)])
+        return [body]
+
+    return app
