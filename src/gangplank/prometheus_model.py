@@ -134,7 +134,7 @@ class PrometheusModel:
         delattr(self.__model, name)
 
     def __dir__(self) -> Iterable[str]:
-        return sorted({*object.__dir__(self), *dir(self.__model)})
+        return sorted({*dir(PrometheusModel), *dir(self.__model)})
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # isinstance asks it too
