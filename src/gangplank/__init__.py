@@ -7,6 +7,7 @@ import gangplank._backend  # noqa: F401
 from gangplank import gateway
 from gangplank.drift import Drift
 from gangplank.metrics import HistogramCollector
+from gangplank.metrics_server import MetricsServer
 from gangplank.publishing import PushError
 from gangplank.weights import (
     HISTOGRAM_WEIGHT_BUCKETS_0_3,
@@ -32,6 +33,7 @@ __all__ = [
     "HISTOGRAM_WEIGHT_BUCKETS_1_0",
     "Drift",
     "HistogramCollector",
+    "MetricsServer",
     "NativeBuckets",
     "NativeWeightsHistogram",
     "PrometheusModel",

@@ -28,6 +28,8 @@ class Calls:
         method: the value of the label of the method.
         counter: the name of the counter of its samples.
         on_answer: called with what the method was given and answered, if that is wanted.
+        counts_given: whether samples are counted in what it was given, where that tells, since that
+            takes less time: a tensor of TensorFlow makes its shape when it is first asked.
         is_shown_at_once: whether nobody will ask for `update`.
     """
 
@@ -38,10 +40,12 @@ class Calls:
         counter: str,
         on_answer: Callable[[Any, Any], None] | None,
         *,
+        counts_given: bool,
         is_shown_at_once: bool,
     ) -> None:
         self._predictions, self._method, self._counter = predictions, method, counter
         self._on_answer = on_answer
+        self._counts_given = counts_given
         self._is_shown_at_once = is_shown_at_once
         self._keys = itertools.count()
         self._under_way: dict[int, Any] = {}  # what each call was given
@@ -68,7 +72,10 @@ class Calls:
         array = first_array(answer)
         if is_symbolic(array.__class__):
             return answer
-        self._answered.append((sample_count(array) or 0, began, ended))
+        samples = sample_count(first_array(given)) if self._counts_given else None
+        if samples is None:
+            samples = sample_count(array) or 0
+        self._answered.append((samples, began, ended))
         if len(self._answered) >= _TOGETHER or self._is_shown_at_once:
             self.update()
         if self._on_answer is not None:

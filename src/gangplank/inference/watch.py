@@ -12,9 +12,9 @@ from prometheus_client.registry import Collector
 from gangplank.drift import Drift
 from gangplank.inference.calls import Calls
 from gangplank.inference.drift_queue import DriftQueue
-from gangplank.inference.metrics_server import MetricsServer
 from gangplank.inference.predictions import Predictions
 from gangplank.metrics import SERVED_MODELS
+from gangplank.metrics_server import MetricsServer
 
 _PREDICT, _CALL = "gangplank_predict", "gangplank_predict_call"
 
@@ -59,7 +59,7 @@ class Watch(Collector):
 
     def serve(self, port: int, address: str) -> None:
         """Serves the registry. Raises what `MetricsServer` does."""
-        self._server = MetricsServer(self._registry, port, address)
+        self._server = MetricsServer(port, self._registry, address)
 
     def end_drift(self) -> None:
         """Has nothing more looked at for drift."""
@@ -94,6 +94,7 @@ class Watch(Collector):
             method,
             counter,
             None if self._drift is None else self._drift.put,
+            counts_given=counter == _CALL,
             # Others than this process show what is in prometheus_client's files.
             is_shown_at_once="PROMETHEUS_MULTIPROC_DIR" in os.environ,
         )

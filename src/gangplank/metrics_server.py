@@ -1,4 +1,4 @@
-"""Serves a registry to Prometheus: text, or the protobuf format that has native histograms."""
+"""A server of metrics for a Prometheus, in text or in the protobuf format."""
 
 import socket
 import threading
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import prometheus_client
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
@@ -15,12 +16,17 @@ _POLL = 0.05  # seconds that close may take
 
 
 class MetricsServer:
-    """Serves from its construction until `close`, on a thread of its own.
+    """Serves a registry to Prometheus, from its construction until `close`, on a thread of its own.
+
+    A Prometheus that asks for the protobuf format, as one with
+    ``--enable-feature=native-histograms`` does, gets it, and with it native histograms, which
+    `prometheus_client.start_http_server` serves only as OpenMetrics 2.0. Everybody else gets what
+    that one answers. It has neither TLS nor authentication.
 
     Arguments:
-        registry: what is served.
         port: the TCP port; 0 takes any that is free.
-        address: where it listens.
+        registry: what is served.
+        address: the address of this machine that `port` is of; all of them by default.
 
     Attributes:
         port: the TCP port.
@@ -30,19 +36,23 @@ class MetricsServer:
         OSError: the port or the address is not to be had.
     """
 
-    def __init__(self, registry: CollectorRegistry, port: int, address: str) -> None:
+    def __init__(
+        self,
+        port: int,
+        registry: CollectorRegistry = prometheus_client.REGISTRY,
+        address: str = "0.0.0.0",
+    ) -> None:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
             raise ValueError(f"port must be an integer from 0 to 65535. Received {port!r}.")
-        app, kind = _app(registry), _ServerV6 if ":" in address else ThreadingWSGIServer
+        kind = _ServerV6 if ":" in address else ThreadingWSGIServer
         try:
-            self._server = make_server(address, port, app, kind, _Handler)
+            self._server = make_server(address, port, _app(registry), kind, _Handler)
         except OSError as error:
             raise OSError(
                 error.errno,
                 f"port must be a free port of {address}, but {port} is not ({error.strerror}). "
-                "Where a worker of the same server has it, serve the metrics of all workers "
-                "together, in prometheus_client's multiprocess mode; else pass another port, or "
-                "None and serve the registry yourself",
+                "Where another worker of the same server has it, show the metrics of all of them "
+                "by prometheus_client's multiprocess mode; else pass another port, or 0",
             ) from error
         self.port: int = self._server.server_port
         self._thread = threading.Thread(
@@ -55,6 +65,15 @@ class MetricsServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def __enter__(self) -> "MetricsServer":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<MetricsServer at port {self.port}>"
 
 
 class _ServerV6(ThreadingWSGIServer):

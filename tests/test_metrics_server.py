@@ -1,0 +1,57 @@
+"""What serves a registry to a Prometheus."""
+
+import urllib.request
+
+import numpy as np
+import pytest
+from conftest import awaited, fetched, request
+from prometheus_client import Counter, generate_latest
+from test_native_prometheus import FLAG, assert_tells_of
+from test_prometheus import prometheus
+
+from gangplank import HistogramCollector, MetricsServer, NativeBuckets, weights_histogram
+from gangplank.metrics.protobuf import CONTENT_TYPE, decoded
+
+WEIGHTS = np.random.default_rng(0).normal(size=10_000)
+
+
+@pytest.fixture
+def served(registry):
+    Counter("samples", "Some.", registry=registry).inc(3)
+    collector = HistogramCollector("weights", "Of a model.", registry)
+    collector.set(weights_histogram([WEIGHTS], NativeBuckets()))
+    with MetricsServer(0, registry, "127.0.0.1") as server:
+        yield f"127.0.0.1:{server.port}"
+
+
+def test_text_is_what_prometheus_client_serves(served, registry):
+    assert fetched(f"http://{served}/metrics") == generate_latest(registry).decode()
+    assert request(served, "POST", "/metrics")[0] == 405
+
+
+def test_protobuf_for_who_asks_for_it(served):
+    asked = urllib.request.Request(f"http://{served}/metrics", headers={"Accept": CONTENT_TYPE})
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        assert answer.headers["Content-Type"] == CONTENT_TYPE
+        families = {family.name: family for family in decoded(answer.read())}
+    assert families["samples_total"].metric[0].counter.value == 3
+    assert families["weights"].metric[0].histogram.schema == 3
+    assert families["weights"].metric[0].histogram.sample_count == 10_000
+
+
+def test_a_real_prometheus_scrapes_native_histograms(served, tmp_path):
+    with prometheus(served, tmp_path, FLAG) as query:
+        awaited(lambda: query("histogram_count(weights)"))
+        assert_tells_of(query, "weights", WEIGHTS)
+
+
+def test_a_port_that_is_taken(served, registry):
+    port = int(served.partition(":")[2])
+    with pytest.raises(OSError, match=f"port must be a free port of 127.0.0.1, but {port} is not"):
+        MetricsServer(port, registry, "127.0.0.1")
+
+
+def test_ipv6_and_repr(registry):
+    with MetricsServer(0, registry, "::1") as server:
+        assert "samples" not in fetched(f"http://[::1]:{server.port}/")
+        assert repr(server) == f"<MetricsServer at port {server.port}>"
