@@ -14,15 +14,17 @@ from samples import metrics_of, status_of
 
 SCRIPT = """
 import multiprocessing, os, signal, sys, threading, time
-import keras, numpy as np
-import gangplank
-
-class Then(keras.callbacks.Callback):
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == 1:
-            act()
 
 def train(**options):
+    # Not above, for a process whose children train does not need it.
+    import keras, numpy as np
+    import gangplank
+
+    class Then(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                act()
+
     x, y = np.zeros((32, 2), "float32"), np.zeros(32)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -109,6 +111,7 @@ def without_paths(errors):
 def test_sigterm_ends_the_runs_of_all_threads(script, real_gateway):
     process = script(
         """
+        import gangplank, keras
         both = threading.Barrier(2)
         def act():
             if both.wait() == 0:
