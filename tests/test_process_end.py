@@ -158,25 +158,17 @@ def test_a_handler_of_the_users_own_stays(script, real_gateway):
     assert status_of(real_gateway, "dying") == "failed"
 
 
-def test_a_run_that_ends_well_leaves_nothing_behind(script, real_gateway):
+def test_a_run_that_ends_well_leaves_nothing_behind_and_its_children_die_as_ever(
+    script, real_gateway
+):
     process = script(
         """
-        def act(): pass
-        train()
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-        assert not [t for t in threading.enumerate() if t.name.startswith("gangplank")]
-        """
-    )
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-    assert not re.search("gangplank|Traceback|Exception|Warning: ", without_paths(errors)), errors
-    assert status_of(real_gateway, "dying") == "completed"
-
-
-def test_children_that_are_forked_in_a_run_die_as_ever(script, real_gateway):
-    process = script(
-        """
+        import warnings
         def act():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the threads that a fork leaves behind
+                fork()
+        def fork():
             fork = multiprocessing.get_context("fork").Process
             for _ in range(20):
                 child = fork(target=time.sleep, args=(60,))
@@ -189,12 +181,13 @@ def test_children_that_are_forked_in_a_run_die_as_ever(script, real_gateway):
             child.join()
             assert child.exitcode == 0
             assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        import warnings
-        warnings.simplefilter("ignore")  # of the threads that a fork leaves behind
         train()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert not [t for t in threading.enumerate() if t.name.startswith("gangplank")]
         """
     )
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
+    assert not re.search("gangplank|Traceback|Exception|Warning: ", without_paths(errors)), errors
     assert status_of(real_gateway, "dying") == "completed"
     assert metrics_of(real_gateway, "dying")["gangplank_train_epochs_count"] == 4

@@ -4,8 +4,8 @@ import contextlib
 import os
 import sys
 
+import gangplank
 from gangplank.command_line import MissingError, parser, separated
-from gangplank.publishing import PushError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         status: int = options.run(options) or 0
         if sys.stdout:
             sys.stdout.flush()
-    except (ValueError, PushError, MissingError) as error:
+    except (ValueError, gangplank.PushError, MissingError) as error:
         return _fail(error)
     except OSError as error:
         return _fail_to_write(error)
