@@ -23,7 +23,6 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-import keras
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -64,8 +63,8 @@ SLOW = (
 # Those of what no backend of Keras touches are marked, and so are those of the kernels in host
 # memory: `make test-backends` leaves them out.
 ONCE = (
-    *("buckets", "checkpoints", "cpu", "documents", "edges", "gateway", "gateway_api"),
-    *("gateway_command", "gateway_history", "gateway_page", "histogram_collector"),
+    *("buckets", "checkpoints", "command_line", "cpu", "documents", "edges", "gateway"),
+    *("gateway_api", "gateway_command", "gateway_history", "gateway_page", "histogram_collector"),
     *("histogram_command", "histogram_family", "histogram_tables", "histograms", "kernels"),
     *("live_page", "monitoring", "monitoring_documents", "native_buckets", "numpy_files", "plots"),
     *("protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference", "safetensors"),
@@ -236,6 +235,9 @@ def data():
 @pytest.fixture
 def model():
     """A compiled model of 27 weights."""
+    # Not above: the process that hands the tests out to others runs none, and needs no framework.
+    import keras
+
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])

@@ -46,22 +46,20 @@ def test_a_port_that_is_taken(capsys):
     )
 
 
-@pytest.mark.parametrize("port", ["65536", "-1"])
+@pytest.mark.parametrize("port", ["65536", "-1", "many", "1.5", ""])
 def test_a_port_that_is_none(capsys, port):
-    assert main(["gateway", f"--port={port}"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith(f"gangplank: --port must be a free port of 127.0.0.1, but {port} is")
-    assert error.count("\n") == 1
-
-
-def test_a_port_that_is_no_number(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["gateway", "--port", "many"])
+        main(["gateway", f"--port={port}"])
     assert ended.value.code == 2
-    assert "invalid int value: 'many'" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(
+        "gangplank gateway: error: argument --port: a port is a number from 0 to 65535. "
+        f"Received {port!r}.\n"
+    )
 
 
 def test_help_has_an_example(capsys):
     with pytest.raises(SystemExit):
         main(["gateway", "--help"])
-    assert "example: gangplank gateway --port 9091" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "\n  gangplank gateway --port 9091\n" in output
+    assert '\n  gangplank.TrainTestExporter("127.0.0.1:9091", "mnist")\n' in output

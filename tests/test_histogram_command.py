@@ -12,6 +12,7 @@ import pytest
 from conftest import LATE
 from safetensors.numpy import save_file
 from samples import metrics_of
+from usage import usage_error
 from weights_files import ran
 
 from gangplank import (
@@ -27,15 +28,6 @@ from gangplank import (
 )
 from gangplank.__main__ import main
 from gangplank._native import reference
-
-
-def usage_error(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(["histogram", *arguments])
-    assert ended.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith("usage: gangplank")
-    return error.splitlines()[-1]
 
 
 def of_json(entry):
@@ -179,11 +171,10 @@ class TestPlot:
         assert picture.count("<!-- other.safetensors: tail") == 1
         assert picture.count("<!-- 60000 weights") == 2
 
-    def test_a_picture_that_cannot_be_written(self, file, capsys):
-        _, errors = ran(capsys, file, "--plot", "nowhere/a.svg", status=1)
-        assert errors == (
-            "gangplank: nowhere/a.svg: the picture cannot be written: No such file or directory\n"
-        )
+    def test_a_picture_that_cannot_be_written(self, file, capsys, tmp_path):
+        (tmp_path / "a.svg").mkdir()
+        _, errors = ran(capsys, file, "--plot", "a.svg", status=1)
+        assert errors == "gangplank: a.svg: the picture cannot be written: Is a directory\n"
 
     def test_more_parts_than_a_picture_can_show(self, file, drawn, capsys, monkeypatch):
         monkeypatch.setattr("gangplank.commands.histogram_plot.MOST_PLOTS", 3)
@@ -218,21 +209,30 @@ class TestErrors:
             (["a.npy", "--buckets", "1,0"], "argument --buckets: buckets must be strictly increas"),
             (["a.npy", "--buckets", "-1,,1"], "argument --buckets: buckets must be 0.3, 1.0, nati"),
             (["a.npy", "--buckets", "nan"], "argument --buckets: buckets must be finite"),
+            (["a.npy", "--buckets", "inf"], "argument --buckets: buckets must be 0.3, 1.0, nativ"),
+            (["a.npy", "--buckets", "-inf,0"], "Leave it out: the first bucket has all values up"),
             (["a.npy", "--buckets"], "argument --buckets: expected one argument"),
             (["a.npy", "--compare"], "--compare takes two files, not 1"),
             (["a.npy", "b.npy", "--compare", "--json"], "not allowed with argument --compare"),
             (["a.npy", "--push", "127.0.0.1:9091"], "--push and --job go together"),
             (["a.npy", "--job", "digits"], "--push and --job go together"),
-            (["a.npy", "--push", "no address", "--job", "a"], "must be the address of a gateway"),
+            (
+                ["a.npy", "--push", "no address", "--job", "a"],
+                "--push must be the address of a gat",
+            ),
             (
                 ["a.npy", "--plot", "a.xyz"],
                 "argument --plot: its name must end in .svg, .png, .pdf",
+            ),
+            (
+                ["a.npy", "--plot", "nowhere/a.svg"],
+                "argument --plot: there is no folder 'nowhere'. Make it first.",
             ),
             (["a.npy", "--stat"], "unrecognized arguments: --stat"),
         ],
     )
     def test_usage(self, arguments, problem, capsys):
-        assert problem in usage_error(capsys, *arguments)
+        assert problem in usage_error(capsys, "histogram", *arguments)
 
     def test_what_the_command_needs_is_missing(self, capsys, monkeypatch, file):
         for name in ("histogram", "bars", "comparison", "histogram_tables"):
@@ -245,7 +245,9 @@ class TestErrors:
     def test_help_has_an_example(self, capsys):
         with pytest.raises(SystemExit):
             main(["histogram", "--help"])
-        assert "example: gangplank histogram model.safetensors" in capsys.readouterr().out
+        assert (
+            "\n  gangplank histogram model.safetensors --per layer --buckets -0.1,0,0.1\n"
+        ) in capsys.readouterr().out
 
 
 def test_a_progress_bar_where_there_is_a_terminal(file):
@@ -286,8 +288,8 @@ def test_no_framework_is_loaded(file, tmp_path):
     code = (
         "import sys; from gangplank.__main__ import main; status = main(sys.argv[1:]); "
         "names = {name.partition('.')[0] for name in sys.modules}; "
-        "print(status, sorted(names & {'keras', 'tensorflow', 'jax', 'torch', 'safetensors'}), "
-        "'numba' in names)"
+        "unwanted = {'keras', 'tensorflow', 'jax', 'torch', 'safetensors', 'prometheus_client'}; "
+        "print(status, sorted(names & unwanted), 'numba' in names)"
     )
     result = in_a_process(code, "histogram", file, "model.keras", "model.npz")
     assert result.stdout.splitlines()[-1] == "0 [] True", result.stderr

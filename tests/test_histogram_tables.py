@@ -51,6 +51,22 @@ class TestTables:
         if buckets != "native":
             assert [row[4] for row in rows[:2]] == ["▄██▄", "█▃▃█"]
 
+    def test_statistics_in_80_columns(self, tmp_path, capsys):
+        names = [f"encoder.{i}.attention.{part}" for i in range(2) for part in ("key", "query")]
+        values = np.random.default_rng(0).normal(0, 0.1, 100)
+        save_file({f"{name}.kernel": values for name in names}, tmp_path / "a.safetensors")
+        output, _ = ran(capsys, str(tmp_path / "a.safetensors"), "--per", "layer", "--statistics")
+        _, *statistics = tables = [
+            [row for row in rows_of(table) if row[0]] for table in output.split("┡")[1:]
+        ]
+        assert [[row[0] for row in table] for table in tables] == [names] * 3
+        (zeros, ends) = (table[0] for table in statistics)
+        assert zeros == [names[0], "0", "0", f"{np.linalg.norm(values):.4g}"]
+        assert ends[1:] == [
+            f"{number:.4g}"
+            for number in (min(values), max(values), np.mean(values), np.std(values))
+        ]
+
     def test_names_are_text(self, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         save_file({"[red]a[b].w": np.ones(3, "float32")}, "[bold]x[b].safetensors")

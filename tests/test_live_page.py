@@ -237,6 +237,25 @@ def test_the_numbers_are_all_there_over_time_too(browser, address):
         assert page.complaints() == []
 
 
+def test_a_chart_of_very_many_series_shows_some_until_all_are_wanted(browser, address):
+    push(address, "/metrics/job/a", *(f'seen{{class="{i}"}} {i}' for i in range(1_500)))
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("!!document.querySelector('[data-chart=seen]')")
+        assert len(numbers(page, chart("seen"))[0]) == 1 + 21
+        looks = page.value(
+            f"new Set([...document.querySelectorAll({chart('seen') + ' .legend line'!r})]"
+            ".map((line) => line.style.stroke + line.getAttribute('stroke-dasharray'))).size"
+        )
+        assert looks == 21
+        cut = f"{chart('seen')} .cut"
+        assert text(page, cut) == "The first 21 of 1,500 series are shown. Show all 1,500"
+        page.value(f"document.querySelector({cut + ' button'!r}).click()")
+        assert numbers(page, chart("seen"))[0][1:] == [str(i) for i in range(1_500)]
+        assert not page.value(f"document.querySelector({cut!r}).checkVisibility()")
+        assert page.value("document.activeElement.className") == "plot"
+        assert page.complaints() == []
+
+
 def test_a_gateway_that_ends_and_one_that_comes_after_it(browser, port):
     with Gateway(port) as gateway:
         push_epochs(gateway.address, "/metrics/job/first", 1)

@@ -35,13 +35,15 @@ def moments(count, *arrays):
 
 
 def exact(values):
-    """The moments of finite values in exact arithmetic."""
-    fractions = [Fraction(float(value)) for value in values]
-    mean = sum(fractions) / len(fractions)
-    squares = sum((each - mean) ** 2 for each in fractions)
-    least, greatest = float(min(fractions)), float(max(fractions))
-    counts = len(fractions), 0, 0, fractions.count(0)
-    return Moments(*counts, float(sum(fractions)), float(squares), least, greatest)
+    """The moments of finite values in exact arithmetic: of whole numbers, the values' multiples."""
+    numbers = [float(value) for value in values]
+    ratios = [number.as_integer_ratio() for number in numbers]
+    unit = max(denominator for _, denominator in ratios)  # all are powers of 2
+    wholes = [numerator * (unit // denominator) for numerator, denominator in ratios]
+    size, total = len(wholes), sum(wholes)
+    squares = Fraction(size * sum(each * each for each in wholes) - total * total, size * unit**2)
+    moments = float(Fraction(total, unit)), float(squares)
+    return Moments(size, 0, 0, numbers.count(0), *moments, min(numbers), max(numbers))
 
 
 def assert_close(found, expected):

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from documents import ROOT
 from stack import STACK
+from usage import usage_error
 
 from gangplank.__main__ import main
 from gangplank.monitoring import dashboard_json, rules_yaml
@@ -58,10 +59,9 @@ def test_help_has_an_example(command, capsys):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_file_that_cannot_be_written(command, capsys, tmp_path):
-    assert main([command, "--output", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == (
-        "gangplank: --output must be a file that can be written. "
-        f"Received {str(tmp_path)!r}: Is a directory.\n"
+    assert usage_error(capsys, command, "--output", str(tmp_path)) == (
+        f"gangplank {command}: error: --output must be a file that can be written. "
+        f"Received {str(tmp_path)!r}: Is a directory."
     )
 
 
@@ -70,22 +70,24 @@ def test_a_file_that_cannot_be_written(command, capsys, tmp_path):
     [
         (
             ["dashboard", "--run-label", "a-b"],
-            "The label of a run must be a label's name, such as 'run'. Received 'a-b'.",
+            "--run-label must be the name of a label, such as 'run'. Received 'a-b'.",
         ),
         (
             ["rules", "--silent-after", "0"],
-            "silent_after must be above 0 and finite. Received 0.0.",
+            "--silent-after must be above 0 and finite. Received 0.0.",
         ),
-        (["rules", "--patience", "-1"], "patience must be above 0 and finite. Received -1."),
-        (["rules", "--dead-share", "2"], "dead_share must be above 0 and at most 1. Received 2.0."),
+        (["rules", "--patience", "-1"], "--patience must be above 0 and finite. Received -1."),
+        (
+            ["rules", "--dead-share", "2"],
+            "--dead-share must be above 0 and at most 1. Received 2.0.",
+        ),
         (["rules", "--dead-share", "nan"], "above 0 and at most 1. Received nan."),
         (["rules", "--silent-after", "inf"], "above 0 and finite. Received inf."),
     ],
     ids=str,
 )
 def test_options_that_are_wrong(arguments, message, capsys):
-    assert main(arguments) == 1
-    assert message in capsys.readouterr().err
+    assert message in usage_error(capsys, *arguments)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -79,18 +79,18 @@ def test_arrays_add_up(name):
 THREADS = [(name, key) for name in OTHERS for key in (BOUNDS if name in NOT_XLA else ["subnormal"])]
 
 
-@pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
 @pytest.mark.parametrize(("name", "key"), THREADS)
-def test_a_thread_that_flushes_subnormals(name, key, dtype):
+def test_a_thread_that_flushes_subnormals(name, key):
     bounds = Bounds.of(BOUNDS[key])
-    # Enough of them for a share of each thread.
-    arrays = [np.resize(hard_values(dtype, bounds.values), 10_000)]
-    expected_counts, expected_nan_count = reference.count(arrays, bounds)
-    cpu._counter.cache_clear()
-    with flushed():
-        counts, nan_count = IMPLEMENTATIONS[name](arrays, bounds)
-    np.testing.assert_array_equal(counts, expected_counts)
-    assert nan_count == expected_nan_count
+    for dtype in FLOATS + INTEGERS:
+        # Enough of them for a share of each thread.
+        arrays = [np.resize(hard_values(dtype, bounds.values), 10_000)]
+        expected_counts, expected_nan_count = reference.count(arrays, bounds)
+        cpu._counter.cache_clear()
+        with flushed():
+            counts, nan_count = IMPLEMENTATIONS[name](arrays, bounds)
+        np.testing.assert_array_equal(counts, expected_counts, err_msg=str(dtype))
+        assert nan_count == expected_nan_count, dtype
 
 
 def any_bits(dtype, size):

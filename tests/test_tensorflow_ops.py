@@ -1,12 +1,11 @@
 """TensorFlow's ops: what XLA makes of them, where there is no XLA, and in parts."""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import config
 
 from gangplank._native import devices, reference, tensorflow_ops
 from gangplank._native.edges import Bounds
@@ -15,11 +14,16 @@ VALUES = np.random.default_rng(0).normal(0, 0.2, 1000).astype(np.float32)
 BOUNDS = Bounds.of(np.linspace(-1, 1, 13))
 
 
-@pytest.fixture(autouse=True)
-def anew():
+def forget():
+    """Forgets what was traced."""
     tensorflow_ops.traced.cache_clear()
     tensorflow_ops.traced_distances.cache_clear()
     tensorflow_ops._without_xla.clear()
+
+
+@pytest.fixture(autouse=True)
+def anew():
+    forget()
 
 
 def assert_exact(arrays, bounds=BOUNDS):
@@ -126,18 +130,16 @@ def test_memory_that_runs_out_is_no_lack_of_xla(monkeypatch):
     assert not tensorflow_ops._without_xla
 
 
-def test_where_operations_have_to_be_deterministic():
-    script = """
-import numpy as np
-import tensorflow as tf
-from gangplank._native import tensorflow_ops
-from gangplank._native.edges import Bounds
-tf.config.experimental.enable_op_determinism()
-for bound_count in (13, 300):
-    bounds = Bounds.of(np.linspace(-1, 1, bound_count))
-    print(tensorflow_ops.count([tf.ones(1000)], bounds)[0].sum())
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.split() == ["1000", "1000"]
+@pytest.fixture
+def deterministic():
+    tf.config.experimental.enable_op_determinism()
+    yield
+    # There is no public way back.
+    config.disable_op_determinism()
+    forget()
+
+
+@pytest.mark.usefixtures("deterministic")
+@pytest.mark.parametrize("bound_count", [13, 300])
+def test_where_operations_have_to_be_deterministic(bound_count):
+    assert_exact([VALUES], Bounds.of(np.linspace(-1, 1, bound_count)))

@@ -4,11 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import gangplank._backend  # noqa: F401
-from gangplank import gateway
-from gangplank.drift import Drift
-from gangplank.metrics import HistogramCollector
-from gangplank.metrics_server import MetricsServer
-from gangplank.publishing import PushError
 from gangplank.weights import (
     HISTOGRAM_WEIGHT_BUCKETS_0_3,
     HISTOGRAM_WEIGHT_BUCKETS_1_0,
@@ -23,7 +18,12 @@ from gangplank.weights import (
 )
 
 if TYPE_CHECKING:
+    from gangplank import gateway
+    from gangplank.drift import Drift, DriftMonitor, DriftReference, drift_reference
+    from gangplank.metrics import HistogramCollector
+    from gangplank.metrics_server import MetricsServer
     from gangplank.prometheus_model import PrometheusModel
+    from gangplank.publishing import PushError
     from gangplank.train_test_exporter import TrainTestExporter
 
 __version__ = "0.1.0"
@@ -49,21 +49,31 @@ __all__ = [
 ]
 
 
+# What they import takes long: Keras seconds, prometheus_client so much that the command line is seen
+# to begin faster without. The gateway is of them.
+_LATER = {
+    "Drift": "gangplank.drift",
+    "DriftMonitor": "gangplank.drift",
+    "DriftReference": "gangplank.drift",
+    "HistogramCollector": "gangplank.metrics",
+    "MetricsServer": "gangplank.metrics_server",
+    "PrometheusModel": "gangplank.prometheus_model",
+    "PushError": "gangplank.publishing",
+    "TrainTestExporter": "gangplank.train_test_exporter",
+    "drift_reference": "gangplank.drift",
+}
+
+
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
 
 
-# Keras takes seconds to import, and these alone need it.
-_OF_KERAS = {
-    "PrometheusModel": "gangplank.prometheus_model",
-    "TrainTestExporter": "gangplank.train_test_exporter",
-}
-
 if not TYPE_CHECKING:  # else a checker would take any name for one of ours
 
     def __getattr__(name: str) -> Any:
-        if name not in _OF_KERAS:
+        if name == "gateway":
+            return import_module("gangplank.gateway")
+        if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(_OF_KERAS[name]), name)
-        globals()[name] = value
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
         return value

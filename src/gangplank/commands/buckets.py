@@ -1,5 +1,6 @@
 """Buckets as the command line has them: what one types, and what one sees of them."""
 
+import math
 from itertools import chain, pairwise
 
 from gangplank.weights import (
@@ -31,10 +32,12 @@ def buckets_of(text: str) -> tuple[float, ...] | NativeBuckets:
     try:
         bounds = [float(bound) for bound in text.split(",")]
     except ValueError:
+        bounds = []
+    if bounds in ([], [math.inf]):
         raise ValueError(
             "buckets must be 0.3, 1.0, native, or upper bounds such as -0.1,0,0.1. "
             f"Received {text!r}."
-        ) from None
+        )
     return finite_bounds(bounds, "buckets")
 
 

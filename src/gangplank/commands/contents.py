@@ -1,4 +1,4 @@
-"""What is in a checkpoint, and the same as JSON and as metrics."""
+"""What is in a checkpoint, and the same as JSON."""
 
 import json
 import math
@@ -8,12 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
-from prometheus_client.core import GaugeMetricFamily, Metric
 
 from gangplank._native import StoredArray
 from gangplank.checkpoints import CheckpointError, open_checkpoint
 from gangplank.commands.buckets import Histogram
-from gangplank.metrics import WeightsMetrics, WeightsReport
 from gangplank.weights import (
     NativeBuckets,
     NativeWeightsHistogram,
@@ -94,26 +92,6 @@ def json_line(contents: Contents) -> str:
     """A file's histograms as one line of JSON. Numbers that JSON does not have are strings."""
     parts = [_json_part(part) for part in contents.parts]
     return json.dumps({"file": contents.file, "histograms": parts}, allow_nan=False)
-
-
-def families(contents: Contents) -> list[Metric]:
-    """A file's histograms and statistics as metrics.
-
-    A checkpoint is a phase beside training and testing, so its metrics are called as theirs are
-    (``gangplank_checkpoint_model_weights``, ``gangplank_checkpoint_layer_weights`` with the label
-    ``layer``, and so on): a query for one is that for the other.
-    """
-    prefix = "gangplank_checkpoint_"
-    report = WeightsReport(
-        histograms={contents.per: {part.name: (part.histogram,) for part in contents.parts}},
-        statistics={part.name: part.statistics for part in contents.parts if part.statistics},
-        statistics_per=contents.per,
-    )
-    families = WeightsMetrics(prefix, report).families
-    if report.nan_count is not None:
-        text = "Weights that are NaN, which the histogram does not count."
-        families.append(GaugeMetricFamily(f"{prefix}model_nan_weights", text, report.nan_count))
-    return families
 
 
 def _watched(array: StoredArray, advance: Callable[[int], None]) -> StoredArray:

@@ -17,10 +17,9 @@ def run(port: int) -> None:
     """
     try:
         gateway = Gateway(port)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
         raise ValueError(
-            f"--port must be a free port of 127.0.0.1, but {port} is not: {reason}. "
+            f"--port must be a free port of 127.0.0.1, but {port} is not: {error.strerror}. "
             "With --port 0 it is any free one."
         ) from None
     with gateway:

@@ -3,16 +3,18 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from gangplank.checkpoints import CheckpointError
 from gangplank.commands.comparison import print_comparison
-from gangplank.commands.contents import Contents, contents_of, families, json_line
+from gangplank.commands.contents import Contents, contents_of, json_line
 from gangplank.commands.histogram_tables import print_contents, print_line, progress_bar
-from gangplank.metrics import Collected
-from gangplank.publishing import Pushgateway
 from gangplank.weights import NativeBuckets, Per
+
+if TYPE_CHECKING:
+    from gangplank.publishing import Pushgateway
 
 # So many names of what is left out are told.
 _NAMES = 3
@@ -27,7 +29,7 @@ def run(
     as_json: bool = False,
     compare: bool = False,
     plot: Path | None = None,
-    gateway: Pushgateway | None = None,
+    gateway: "Pushgateway | None" = None,
 ) -> list[CheckpointError]:
     """Shows the weights in files by their value, each as soon as it is counted.
 
@@ -73,18 +75,10 @@ def run(
     if save_plot is not None and found:
         save_plot(found)
     if gateway is not None:
-        for contents in found:
-            _push(gateway, contents)
+        from gangplank.commands.histogram_push import push
+
+        push(found, gateway)
     return failures
-
-
-def _push(gateway: Pushgateway, contents: Contents) -> None:
-    """Pushes a file's metrics into a group of its own, by the label ``file``.
-
-    So to push another file of the job takes nothing of this one away.
-    """
-    group = gateway.in_group({"file": contents.file})
-    group.push(Collected(families(contents)), group.timeout)
 
 
 def _plotter(path: Path) -> Callable[[Sequence[Contents]], None]:

@@ -15,14 +15,16 @@ from gangplank.commands.contents import Contents, Part
 Reaches = list[tuple[float, float]]
 """What some buckets reach from and to, ascending."""
 
+_ANY_WIDTH = 10_000
+
 _STATISTICS = {
     "infinite_count": "infinite",
     "zero_count": "zeros",
+    "norm": "norm",
     "minimum": "minimum",
     "maximum": "maximum",
     "mean": "mean",
     "standard_deviation": "deviation",
-    "norm": "norm",
 }
 
 
@@ -64,13 +66,14 @@ def print_contents(contents: Contents, console: Console) -> None:
         table.add_row(escape(printable(part.name)), part.dtype, *numbers, shape)
     console.print(table)
     if any(part.statistics for part in contents.parts):
-        heads = [contents.per, *_STATISTICS.values()]
-        table = table_of(heads, right=range(1, len(heads)), title=contents.file)
-        for part in contents.parts:
-            table.add_row(
-                escape(printable(part.name)), *(_value(part, name) for name in _STATISTICS)
-            )
-        console.print(table)
+        table = _statistics_table(contents, [*_STATISTICS])
+        wanted = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum
+        if wanted <= console.width:
+            console.print(table)
+            return
+        # In one, each name would be broken into many short pieces.
+        console.print(_statistics_table(contents, [*_STATISTICS][:3]))
+        console.print(_statistics_table(contents, [*_STATISTICS][3:]))
 
 
 def print_statistics(files: Sequence[str], parts: Sequence[Part], console: Console) -> None:
@@ -123,6 +126,14 @@ def axis(reaches: Reaches) -> str:
     """What bars of these buckets begin and end with."""
     inner = [bound for reach in reaches for bound in reach if edge(bound)]
     return f"{edge(inner[0])} .. {edge(inner[-1])}" if inner else ""
+
+
+def _statistics_table(contents: Contents, names: Sequence[str]) -> Table:
+    heads = [contents.per, *(_STATISTICS[name] for name in names)]
+    table = table_of(heads, right=range(1, len(heads)), title=contents.file)
+    for part in contents.parts:
+        table.add_row(escape(printable(part.name)), *(_value(part, name) for name in names))
+    return table
 
 
 def _value(part: Part, name: str) -> str:

@@ -12,12 +12,12 @@ def write(text: str, output: str | None) -> None:
         output: the file; the standard output if None.
 
     Raises:
-        ValueError: the file cannot be written, or there is no standard output.
-        OSError: the standard output takes no more.
+        ValueError: the file cannot be written.
+        OSError: the standard output takes no more, or there is none.
     """
     if output is None:
         if sys.stdout is None:
-            raise ValueError("There is no standard output. Name a file with --output.")
+            raise OSError("There is no standard output. Name a file with --output.")
         sys.stdout.write(text)
         return
     try:

@@ -37,7 +37,7 @@ def dashboard_json(run_label: str = "run") -> str:
     """
     if not is_label_name(run_label):
         raise ValueError(
-            f"The label of a run must be a label's name, such as 'run'. Received {run_label!r}."
+            f"run_label must be the name of a label, such as 'run'. Received {run_label!r}."
         )
     builder = (
         Dashboard("gangplank")

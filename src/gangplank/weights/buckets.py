@@ -50,9 +50,10 @@ def finite_bounds(buckets: Iterable[float], argument: str) -> tuple[float, ...]:
         )
     for i, bound in enumerate(bounds):
         if not math.isfinite(bound):
-            raise invalid(
-                f"be finite (a final +inf apart), but element {i} is {bound}.", "Leave it out."
-            )
+            advice = "Leave it out."
+            if bound == -math.inf:
+                advice = "Leave it out: the first bucket has all values up to its bound."
+            raise invalid(f"be finite (a final +inf apart), but element {i} is {bound}.", advice)
         if i and not _order(bounds[i - 1]) < _order(bound):
             raise invalid(
                 f"be strictly increasing, but element {i} ({bound}) does not exceed element "

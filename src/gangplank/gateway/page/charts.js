@@ -7,6 +7,7 @@ import { colour, onThemeChange } from "./palette.js";
 const HEIGHT = 190;
 const FONT = "12px system-ui, sans-serif";
 const MOST_ROWS = 1_000; // of the table of numbers
+const MOST_LINES = 21; // until somebody asks for more: training, validation and test of seven runs
 const WHOLE_STEPS = [0, 1, 2, 3, 4, 5, 6].flatMap((n) => [1, 2, 5].map((k) => k * 10 ** n));
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -33,6 +34,15 @@ export class Chart {
     this.data = [[]];
     this.plot = null;
     this.legend = element("ul", { class: "legend" });
+    this.areAllShown = false;
+    this.some = element("span");
+    this.more = element("button", { type: "button" });
+    this.more.addEventListener("click", () => {
+      this.areAllShown = true;
+      this.update(this.given, this.wantedAxis);
+      this.place.focus();
+    });
+    this.cut = element("p", { class: "note cut" }, this.some, this.more);
     this.over = element("span", { class: "over" });
     this.place = element("div", {
       class: "plot",
@@ -47,6 +57,7 @@ export class Chart {
       { class: "card", "data-chart": title },
       element("h3", {}, title, this.over),
       this.legend,
+      this.cut,
       this.place,
       this.spoken,
       this.numbers,
@@ -59,7 +70,12 @@ export class Chart {
   }
 
   /** Shows lines {label, series, look, mark, isPoint} over an axis, which falls back to time. */
-  update(lines, axis) {
+  update(given, axis) {
+    Object.assign(this, { given, wantedAxis: axis });
+    const lines = this.areAllShown ? given : given.slice(0, MOST_LINES);
+    this.cut.hidden = lines.length === given.length;
+    this.some.textContent = `The first ${lines.length} of ${short(given.length)} series are shown. `;
+    this.more.textContent = `Show all ${short(given.length)}`;
     const tellsEpochs = lines.some(({ series }) => series.epochs.some((epoch) => epoch !== null));
     this.axis = axis === "epochs" && tellsEpochs ? "epochs" : "time";
     this.over.textContent = ` over ${this.axis}`;

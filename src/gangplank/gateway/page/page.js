@@ -4,7 +4,7 @@ import { Chart } from "./charts.js";
 import { History } from "./history.js";
 import { placeOf } from "./names.js";
 import { duration, keep } from "./numbers.js";
-import { KIND_DASH } from "./palette.js";
+import { KIND_DASH, lineLook } from "./palette.js";
 import { Runs } from "./runs.js";
 import { Weights } from "./weights.js";
 
@@ -39,6 +39,7 @@ function show() {
 /** The lines of each chart of a section, by its title: of all runs that are shown. */
 function linesOf(shown, section) {
   const titles = new Map();
+  const isAlone = shown.length === 1;
   for (const run of shown) {
     const look = runs.look(run);
     for (const series of run.series.values()) {
@@ -46,7 +47,6 @@ function linesOf(shown, section) {
       if (place?.section === section) {
         const chart = titles.get(place.chart) ?? { order: place.order, lines: [] };
         titles.set(place.chart, chart);
-        const isAlone = shown.length === 1;
         chart.lines.push({
           label: isAlone ? place.line : `${look.mark} ${place.line}`,
           series,
@@ -63,6 +63,13 @@ function linesOf(shown, section) {
   }
   for (const { lines } of titles.values()) {
     lines.sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind));
+    // The colour of a kind does not tell two lines of it apart.
+    if (isAlone && new Set(lines.map(({ kind }) => kind)).size < lines.length) {
+      lines.forEach((line, i) => {
+        const mark = String(i + 1);
+        Object.assign(line, { label: `${mark} ${line.label}`, look: lineLook(i), mark });
+      });
+    }
   }
   return new Map([...titles].sort(([, a], [, b]) => a.order - b.order).slice(0, MOST_CHARTS));
 }

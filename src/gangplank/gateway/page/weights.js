@@ -7,7 +7,6 @@ import { histogramOf, nameOf, placeOf } from "./names.js";
 import { lineLook } from "./palette.js";
 
 const MOST_MAPS = 12; // until somebody asks for more
-const MOST_LINES = 14;
 
 const byId = (id) => document.getElementById(id);
 
@@ -55,16 +54,14 @@ export class Weights {
     const chosen = byId("statistic").value;
     const parts = [...(statistics.get(chosen) ?? [])];
     const marked = parts.length > 1;
-    const lines = parts.slice(0, MOST_LINES).map(([part, series], i) => ({
+    const lines = parts.map(([part, series], i) => ({
       label: marked ? `${i + 1} ${part}` : part,
       series,
       look: lineLook(i),
       mark: marked ? String(i + 1) : "",
     }));
-    const left = parts.length - lines.length;
-    const title = left > 0 ? `${chosen}, the first ${MOST_LINES} of ${parts.length}` : chosen;
-    const key = run === undefined ? [] : [`${run.id} ${title}`];
-    keep(byId("statistics"), this.charts, key, () => new Chart(title));
+    const key = run === undefined ? [] : [`${run.id} ${chosen}`];
+    keep(byId("statistics"), this.charts, key, () => new Chart(chosen));
     this.charts.forEach((chart) => chart.update(lines, axis));
     byId("statistics-table").replaceChildren(...(statistics.size ? [latest(statistics)] : []));
   }

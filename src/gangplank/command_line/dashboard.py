@@ -1,0 +1,42 @@
+"""`gangplank dashboard`."""
+
+import argparse
+from typing import Any
+
+from gangplank.command_line.command import FILE, add_command, fail, needing
+
+
+def add(commands: Any) -> None:
+    """Adds the command."""
+    dashboard = add_command(
+        commands,
+        "dashboard",
+        _run,
+        summary="write a Grafana dashboard",
+        description="Writes a Grafana dashboard of what an exporter shows, as JSON.",
+        examples="gangplank dashboard --output gangplank.json",
+    )
+    add_output(dashboard)
+    dashboard.add_argument(
+        "--run-label",
+        metavar="LABEL",
+        default="run",
+        help="the label of a grouping_key that tells the runs of a job apart (default: run)",
+    )
+
+
+def add_output(command: Any) -> None:
+    """Adds the option of a command that writes one text."""
+    output = command.add_argument(
+        "--output", metavar="FILE", help="where to write it, not to stdout"
+    )
+    output.complete = FILE
+
+
+def _run(options: argparse.Namespace) -> None:
+    with needing("monitoring"):
+        from gangplank.commands import dashboard
+    try:
+        dashboard.run(options.output, run_label=options.run_label)
+    except ValueError as error:
+        fail(options, error)

@@ -1,0 +1,57 @@
+"""`gangplank rules`."""
+
+import argparse
+from typing import Any
+
+from gangplank.command_line.command import add_command, fail, needing
+from gangplank.command_line.dashboard import add_output
+
+
+def add(commands: Any) -> None:
+    """Adds the command."""
+    rules = add_command(
+        commands,
+        "rules",
+        _run,
+        summary="write rules of Prometheus",
+        description="Writes recording and alerting rules of Prometheus, as YAML, for its "
+        "rule_files.",
+        examples="gangplank rules --patience 20 --output rules.yml",
+    )
+    add_output(rules)
+    rules.add_argument(
+        "--silent-after",
+        type=float,
+        metavar="SECONDS",
+        default=300.0,
+        help="without a push, after which a run is silent (default: 300)",
+    )
+    rules.add_argument(
+        "--patience",
+        type=int,
+        metavar="EPOCHS",
+        default=10,
+        help="without a better loss, after which a run makes no progress, or without a better "
+        "loss of the validation, after which it overfits (default: 10)",
+    )
+    rules.add_argument(
+        "--dead-share",
+        type=float,
+        metavar="SHARE",
+        default=0.9,
+        help="of zeros among its weights, from which on a layer is dead (default: 0.9)",
+    )
+
+
+def _run(options: argparse.Namespace) -> None:
+    with needing("monitoring"):
+        from gangplank.commands import rules
+    try:
+        rules.run(
+            options.output,
+            silent_after=options.silent_after,
+            patience=options.patience,
+            dead_share=options.dead_share,
+        )
+    except ValueError as error:
+        fail(options, error)

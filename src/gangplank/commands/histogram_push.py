@@ -1,0 +1,42 @@
+"""What is in checkpoints, pushed to a gateway."""
+
+from collections.abc import Sequence
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from gangplank.commands.contents import Contents
+from gangplank.metrics import Collected, WeightsMetrics, WeightsReport
+from gangplank.publishing import Pushgateway
+
+
+def push(files: Sequence[Contents], gateway: Pushgateway) -> None:
+    """Pushes each file's metrics into a group of its own, by the label ``file``.
+
+    So to push another file of the job takes nothing of this one away.
+
+    Raises:
+        gangplank.PushError: the gateway does not take them.
+    """
+    for contents in files:
+        group = gateway.in_group({"file": contents.file})
+        group.push(Collected(_families(contents)), group.timeout)
+
+
+def _families(contents: Contents) -> list[Metric]:
+    """A file's histograms and statistics as metrics.
+
+    A checkpoint is a phase beside training and testing, so its metrics are called as theirs are
+    (``gangplank_checkpoint_model_weights``, ``gangplank_checkpoint_layer_weights`` with the label
+    ``layer``, and so on): a query for one is that for the other.
+    """
+    prefix = "gangplank_checkpoint_"
+    report = WeightsReport(
+        histograms={contents.per: {part.name: (part.histogram,) for part in contents.parts}},
+        statistics={part.name: part.statistics for part in contents.parts if part.statistics},
+        statistics_per=contents.per,
+    )
+    families = WeightsMetrics(prefix, report).families
+    if report.nan_count is not None:
+        text = "Weights that are NaN, which the histogram does not count."
+        families.append(GaugeMetricFamily(f"{prefix}model_nan_weights", text, report.nan_count))
+    return families
