@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import gangplank._backend  # noqa: F401
 from gangplank import gateway
+from gangplank.drift import Drift
 from gangplank.metrics import HistogramCollector
 from gangplank.publishing import PushError
 from gangplank.weights import (
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "HISTOGRAM_WEIGHT_BUCKETS_0_3",
     "HISTOGRAM_WEIGHT_BUCKETS_1_0",
+    "Drift",
     "HistogramCollector",
     "NativeBuckets",
     "NativeWeightsHistogram",
