@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ class Classes:
 
     def __post_init__(self) -> None:
         self.counts.flags.writeable = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Classes, (self.name, self.start, self.counts)  # which makes them read-only again
 
     def count(self, rows: Rows) -> NDArray[np.int64]:
         """Counts the classes of further predictions, the first of the most likely each.

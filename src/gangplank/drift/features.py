@@ -7,6 +7,7 @@ better apart, about their median: 290 to 300 kelvin are few buckets about zero a
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ VALUES_TOGETHER = 1 << 22
 
 
 Totals = tuple[NDArray[np.intp], NDArray[np.int64]]
-"""The native buckets that have values, by their places, ascending, and how many values."""
+"""The native buckets that have values, by their places, and how many values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,10 @@ class Features:
         for array in (self.centres, self.ends, self.counts):
             array.flags.writeable = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Unpickling an array makes it writable; the constructor makes it read-only again.
+        return Features, (self.leaves, self.centres, self.ends, self.counts)
+
     @property
     def sample_count(self) -> int:
         """n, how many samples were counted."""
@@ -56,7 +61,8 @@ class Features:
 
     def count(self, rows: Rows) -> NDArray[np.int64]:
         """Counts further samples into the same buckets: int64, shape (F, E + 2)."""
-        places, counts = zip(*totals_of(rows, self.centres), strict=True)
+        measured = measured_of(rows, self.centres)
+        places, counts = zip(*(each.unordered_totals() for each in measured), strict=True)
         offsets = self._offsets.repeat([each.size for each in places])
         slots = np.searchsorted(self._all_ends, np.concatenate(places) + offsets)
         totals = np.bincount(slots, np.concatenate(counts), minlength=self.counts.size)
@@ -84,9 +90,10 @@ def features_of(rows: Rows, leaves: tuple[Leaf, ...], buckets: int) -> Features:
     for start in range(0, size, step):
         part = rows[:, start : start + step]
         medians = _medians(part)
-        about_zero = totals_of(part, np.zeros_like(medians))
-        about_median = totals_of(part, medians)
-        for i, (plain, centred) in enumerate(zip(about_zero, about_median, strict=True)):
+        about_zero = measured_of(part, np.zeros_like(medians))
+        about_median = measured_of(part, medians)
+        for i, each in enumerate(zip(about_zero, about_median, strict=True)):
+            plain, centred = (measured.totals() for measured in each)
             is_finer = _collisions(centred) < _collisions(plain)
             centres[start + i] = medians[i] if is_finer else 0
             ends.append(_joined(*(centred if is_finer else plain), buckets - 1))
@@ -103,12 +110,12 @@ def blocks(rows: Rows) -> Iterator[Rows]:
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
-def totals_of(rows: Rows, centres: NDArray[np.float32]) -> Iterator[Totals]:
-    """The totals of each feature."""
+def measured_of(rows: Rows, centres: NDArray[np.float32]) -> list[_native.Measured]:
+    """What is in the native buckets of each feature."""
     with np.errstate(over="ignore", invalid="ignore"):
         columns = np.subtract(rows.T, centres[:, np.newaxis], order="C")
     bounds = counting(NativeBuckets(SCHEMA)).bounds
-    return (each.totals() for each in _native.measure(([each] for each in columns), bounds))
+    return _native.measure(([each] for each in columns), bounds)
 
 
 @cache

@@ -76,7 +76,7 @@ class DriftReference:
 
 
 def drift_reference(
-    x: Any, predictions: Any, *, classifier: bool | None = None, buckets: int = 64
+    x: Any, predictions: Any, *, classifier: bool | None = None, buckets: int = 128
 ) -> DriftReference:
     """Counts samples that later ones are to be compared with, and what the model predicts on them.
 
