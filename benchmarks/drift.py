@@ -137,8 +137,8 @@ def measured_choices(digits):
     for window in WINDOWS:
         trials = digits.trials(MISSING, window, WITH_DRIFT, seed=2000 + window)
         found = [of_one_family(*each) for each in drawn(digits, MISSING, trials)]
-        for name, p_values in zip(("one family", "three families"), zip(*found, strict=True)):
-            yield row(MISSING, window, name, p_values)
+        for i, name in enumerate(("one family", "three families")):
+            yield row(MISSING, window, name, [p_values[i] for p_values in found])
 
 
 def measured_speed():

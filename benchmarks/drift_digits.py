@@ -14,13 +14,11 @@ EPOCHS = 40
 
 
 def rotated(degrees):
-    return lambda images, rng: ndimage.rotate(
-        images, degrees, axes=(1, 2), reshape=False, order=1
-    )
+    return lambda images, _: ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1)
 
 
 def brightened(factor):
-    return lambda images, rng: images * factor
+    return lambda images, _: images * factor
 
 
 def noisy(deviation):

@@ -65,8 +65,10 @@ def families_table(result):
     rows = [each for each in result["choices"] if each["shift"] != NONE]
     heads = ["tests corrected as", *dict.fromkeys(str(each["window"]) for each in rows)]
     lines = [heads, ["---"] * len(heads)]
-    for name in dict.fromkeys(each["detector"] for each in rows):
-        lines.append([name, *(share(each["0.05"]) for each in rows if each["detector"] == name)])
+    lines += [
+        [name, *(share(each["0.05"]) for each in rows if each["detector"] == name)]
+        for name in dict.fromkeys(each["detector"] for each in rows)
+    ]
     return joined(lines)
 
 

@@ -1,9 +1,12 @@
 """Histograms of features: which buckets, how many, and that nothing is lost."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from gangplank.drift import features as module
+from gangplank.drift import window as window_module
 from gangplank.drift.features import features_of
 from gangplank.drift.window import Window
 
@@ -83,8 +86,7 @@ def test_nothing_can_be_written(features):
 @pytest.mark.parametrize("block", [1, 7, 5000])
 def test_a_window_counts_what_comes_in_any_pieces(features, block):
     window = Window(features, block)
-    starts = [0, 1, 2, 100, 100, 234, 400]
-    for start, stop in zip(starts, starts[1:], strict=False):
+    for start, stop in itertools.pairwise([0, 1, 2, 100, 100, 234, 400]):
         window.add(ROWS[start:stop])
     expected = features.count(ROWS[:400])
     np.testing.assert_array_equal(window.taken(), expected, strict=True)
@@ -92,7 +94,8 @@ def test_a_window_counts_what_comes_in_any_pieces(features, block):
     assert window.taken()[0].sum() == 10
 
 
-def test_what_waits_in_a_window_is_bounded():
-    wide = features_of(np.zeros((2, 10_000), np.float32), (("", (10_000,)),), 8)
-    window = Window(wide, 10**9)
-    assert window._waiting.nbytes <= 4 * module.VALUES_TOGETHER
+def test_what_waits_in_a_window_is_bounded(features, monkeypatch):
+    assert Window(features, 10**9)._waiting.nbytes <= 4 * module.VALUES_TOGETHER
+    assert Window(features, 10)._waiting.shape == (10, len(SAMPLES))
+    monkeypatch.setattr(window_module, "VALUES_TOGETHER", 5)
+    assert Window(features, 10)._waiting.shape == (1, len(SAMPLES))

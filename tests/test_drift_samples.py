@@ -35,7 +35,8 @@ def test_dtypes(dtype):
 
 
 def test_beyond_float32_lies_infinity():
-    np.testing.assert_array_equal(rows(np.array([[1e300, -1e300, np.nan]])), [[np.inf, -np.inf, np.nan]])
+    found = rows(np.array([[1e300, -1e300, np.nan]]))
+    np.testing.assert_array_equal(found, [[np.inf, -np.inf, np.nan]])
 
 
 def test_what_is_masked_is_not_known():
@@ -65,7 +66,9 @@ def test_one_array_may_have_any_name():
         np.testing.assert_array_equal(rows(values, leaves), rows(GRID))
 
 
-@pytest.mark.parametrize("values", [iter([GRID]), (GRID for _ in "a"), {"a": iter([GRID])}, object()])
+@pytest.mark.parametrize(
+    "values", [iter([GRID]), (GRID for _ in "a"), {"a": iter([GRID])}, object()]
+)
 def test_what_cannot_be_counted_is_left_alone(values):
     assert named_arrays(values) is None
 
@@ -88,7 +91,7 @@ def test_tensors_of_the_backend():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.array([["a"]]), r"must be numbers\. Received the dtype str\d+\. To watch .* alone, make"),
+        (np.array([["a"]]), r"must be numbers\. Received the dtype str\d+\. To watch .* alone,"),
         ({"name": np.array([[b"a"]])}, "Samples of 'name' must be numbers"),
         (np.array([[1j]]), "Received the dtype complex128"),
         (np.array([[None]]), "Received the dtype object"),
@@ -102,9 +105,7 @@ def test_what_are_no_samples(values, message):
 
 
 def test_another_shape_is_told_of_with_both():
-    message = (
-        r"^The samples must have the shapes of the reference's, \(2, 3\) a sample\. Received \(3,\)\."
-    )
+    message = r"^The samples must have .* reference's, \(2, 3\) a sample\. Received \(3,\)\."
     with pytest.raises(ValueError, match=message):
         rows(np.zeros((5, 3)), (("", (2, 3)),))
     with pytest.raises(ValueError, match=r"a: \(1,\), b: \(1,\) a sample\. Received a: \(1,\)\."):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 # A class of which a window has fewer is compared together with others: Cochran's rule, below which
 # chi-square's p-values are not what they say.
@@ -20,24 +21,25 @@ PSI_GROUPS = 10
 PSI_PRIOR = 0.5
 
 
-def ks_statistics(one: Counts, two: Counts) -> NDArray[np.float64]:
-    """Kolmogorov-Smirnov's statistic of each feature: the greatest difference of the shares up to
-    a bucket's end.
+def ks_statistics(one: Counts, two: Counts) -> Floats:
+    """Kolmogorov-Smirnov's statistic of each feature, by the shares up to each bucket's end.
 
-    Between the ends it may be greater, so that this is at most that of the values, and equals it
-    where all values are ends. The order is all that counts: NaN are as if above all else.
+    Between the ends these may differ by more, so that it is at most that of the values, and equals
+    it where all values are ends. The order is all that counts: NaN are as if above all else.
 
     Arguments:
-        one, two: shape (F, S), counts of the same buckets.
+        one: shape (F, S), counts a bucket.
+        two: the same of the same buckets.
 
     Returns:
         float64, shape (F,).
     """
     shares = [each.cumsum(axis=1) / each.sum(axis=1, keepdims=True) for each in (one, two)]
-    return np.abs(shares[0] - shares[1]).max(axis=1)
+    greatest: Floats = np.abs(shares[0] - shares[1]).max(axis=1)
+    return greatest
 
 
-def ks_p_values(statistics: NDArray[np.float64], n: int, m: int) -> NDArray[np.float64]:
+def ks_p_values(statistics: Floats, n: int, m: int) -> Floats:
     """How likely a statistic at least as great is for samples of n and m values of one kind.
 
     That of ``scipy.stats.ks_2samp(method="asymp")``. Where values tie, it is less likely still.

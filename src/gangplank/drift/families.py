@@ -11,7 +11,7 @@ import numpy as np
 
 from gangplank.drift import comparison
 from gangplank.drift.classes import Classes
-from gangplank.drift.comparison import Counts
+from gangplank.drift.comparison import Counts, Floats
 from gangplank.drift.features import Features
 from gangplank.drift.samples import feature_names
 
@@ -76,7 +76,7 @@ class FeaturesFamily:
             statistic, p_value = float(self._statistics[i]), float(p_values[i])
             yield FeatureDrift(name, "ks", statistic, p_value, psi, int(counts[-1]))
 
-    def _p_values(self, statistics: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Counts:
+    def _p_values(self, statistics: Floats) -> Floats:
         sizes = self._features.sample_count, int(self._counts[0].sum())
         return comparison.ks_p_values(statistics, *sizes)
 

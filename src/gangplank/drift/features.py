@@ -125,7 +125,7 @@ def last_place() -> int:
 
 
 def _medians(rows: Rows) -> NDArray[np.float32]:
-    """Of each feature's finite values a middle one, which is one of them; 0 where there are none."""
+    """Of each feature's finite values one in the middle; 0 where there are none."""
     medians = np.zeros(rows.shape[1], np.float32)
     for i, column in enumerate(rows.T):
         if (finite := column[np.isfinite(column)]).size:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gangplank.drift.drift import Drift
 from gangplank.drift.reference import DriftReference
-from gangplank.drift.samples import Leaf, Rows, leaves_of, named_arrays, rows_of
+from gangplank.drift.samples import Leaf, Rows, named_arrays, rows_of
 from gangplank.drift.window import Window
 from gangplank.weights import is_integer
 
@@ -64,8 +64,9 @@ class DriftMonitor:
         self.last = Drift()
         self._lock = threading.Lock()
         self._families: list[Any] = []
-        sides = (reference.inputs, reference.outputs)
-        self._inputs, self._outputs = (side and Window(side, self.window) for side in sides)
+        inputs = reference.inputs
+        self._inputs = None if inputs is None else Window(inputs, self.window)
+        self._outputs = Window(reference.outputs, self.window)
         self._begin()
 
     def __call__(self, X: Any, Y: Any) -> Drift:  # noqa: N803 # as the proxy calls them
@@ -114,9 +115,7 @@ class DriftMonitor:
         with self._lock:
             families = self._families
         compared = [
-            each
-            for family in families
-            for each in family.compared(len(families) * family.size)
+            each for family in families for each in family.compared(len(families) * family.size)
         ]
         return sorted(compared, key=lambda each: (each.p_value, -each.statistic))
 
@@ -129,7 +128,7 @@ class DriftMonitor:
         self._outputs.add(outputs)
         for classes, counts in zip(self.reference.classes, self._classes, strict=True):
             counts += classes.count(outputs)
-        if inputs is not None:
+        if self._inputs is not None and inputs is not None:
             self._input_count += len(inputs)
             self._inputs.add(inputs)
 
@@ -137,7 +136,7 @@ class DriftMonitor:
         """The tests of the window that ends here."""
         tests, reference = self._tests, self.reference
         families = [tests.FeaturesFamily(reference.outputs, self._outputs.taken(), "output")]
-        if self._input_count:
+        if self._inputs is not None and self._input_count:
             counts = self._inputs.taken()
             families.insert(0, tests.FeaturesFamily(reference.inputs, counts, "input"))
         if reference.classes:
@@ -148,9 +147,11 @@ class DriftMonitor:
 
     def _compared(self) -> Drift:
         families = self._families
-        tests = [(*family.least(), len(families) * family.size) for family in families]
-        corrected = [(min(p_value * factor, 1.0), statistic) for statistic, p_value, factor in tests]
-        p_value, statistic = min(corrected, key=lambda test: test[0])
+        least = []
+        for family in families:
+            statistic, p_value = family.least()
+            least.append((min(p_value * (len(families) * family.size), 1.0), statistic))
+        p_value, statistic = min(least, key=lambda test: test[0])
         return Drift(p_value <= self.level, p_value, statistic)
 
 

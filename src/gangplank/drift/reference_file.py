@@ -1,7 +1,7 @@
 """References in files: NumPy's .npz, whose arrays are exact, small, and nothing that runs.
 
-A thousand features of 64 buckets are 800 KB as numbers and some 100 KB packed; as JSON they would
-be several times as many, and each would have to be made a number again.
+As JSON the counts of many features would be several times as many bytes, and the rounded centres
+would have to be written such that they come back.
 """
 
 import json
@@ -111,9 +111,10 @@ def _features(arrays: Any, name: str, about: dict[str, Any]) -> Features:
     shapes = (size,), (size, ends.shape[1]), (size, ends.shape[1] + 2)
     if not size or (centres.shape, ends.shape, counts.shape) != shapes:
         raise _BadReferenceError(f"the arrays of its {name} do not have the shapes of one another")
-    in_order = (np.diff(ends, axis=1) >= 0).all() and 0 <= ends.min() <= ends.max() < last_place()
+    are_ends = (np.diff(ends, axis=1) >= 0).all() and 0 <= ends.min() <= ends.max() < last_place()
     sums = counts.sum(axis=1)
-    if not np.isfinite(centres).all() or not in_order or counts.min() < 0 or not sums[0] or (sums != sums[0]).any():
+    are_counts = counts.min() >= 0 and sums.min() == sums.max() > 0
+    if not (np.isfinite(centres).all() and are_ends and are_counts):
         raise _BadReferenceError(f"the buckets or counts of its {name} are none")
     return Features(leaves, centres, ends, counts)
 

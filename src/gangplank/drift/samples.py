@@ -113,9 +113,9 @@ def _checked(values: Any, name: str) -> NDArray[Any]:
             f"Samples{where} must be numbers. Received the dtype {dtype}. To watch the predictions "
             "alone, make the reference with drift_reference(None, predictions)."
         )
+    host: NDArray[Any]
     if isinstance(array, np.ma.MaskedArray):  # what is masked is not known
-        with np.errstate(over="ignore"):
-            host = array.astype(np.float32).filled(np.nan)
+        host = np.ma.filled(_rounded(array), np.nan)
     else:
         host = _native.host_view(array)
     if not host.ndim:
@@ -124,8 +124,12 @@ def _checked(values: Any, name: str) -> NDArray[Any]:
 
 
 def _flat(array: NDArray[Any], shape: tuple[int, ...]) -> Rows:
+    return _rounded(array.reshape(len(array), math.prod(shape)))
+
+
+def _rounded(array: NDArray[Any]) -> Rows:
     with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 lies infinity
-        return array.reshape(len(array), math.prod(shape)).astype(np.float32, copy=False)
+        return array.astype(np.float32, copy=False)
 
 
 def _shown(leaves: tuple[Leaf, ...]) -> str:

@@ -1,6 +1,7 @@
 """Counts of the samples of a window, which are kept as they are only until they make a block."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gangplank.drift.features import VALUES_TOGETHER, Features
 from gangplank.drift.samples import Rows
@@ -39,7 +40,7 @@ class Window:
             if self._waiting_count == len(self._waiting):
                 self._count()
 
-    def taken(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
+    def taken(self) -> NDArray[np.int64]:
         """The counts of all samples; a new window begins."""
         self._count()
         counts, self.counts = self.counts, np.zeros_like(self.counts)
