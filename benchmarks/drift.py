@@ -22,6 +22,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from drift_buckets import measured_buckets
 from drift_tables import put_tables
 from scipy import stats
 
@@ -34,7 +35,8 @@ WINDOWS = (100, 200, 500)
 WITHOUT_DRIFT, WITH_DRIFT = 1000, 200
 EVIDENTLY_TRIALS, EVIDENTLY_SHIFTS = 20, ("none", "one class missing", "brightness × 0.9")
 LEVELS = (0.05, 0.01)
-FEATURES, SAMPLES = 1000, 20_000
+FEATURES = 1000
+REFERENCE_SIZES, REFERENCES, WINDOWS_A_REFERENCE = (500, 2000, 20_000), 50, 100
 
 
 def monitored(reference, window):
@@ -141,6 +143,25 @@ def measured_choices(digits):
             yield row(MISSING, window, name, [p_values[i] for p_values in found])
 
 
+def measured_references():
+    """Alarms where one reference serves all windows: of some references, at level 0.05."""
+    rng = np.random.default_rng(0)
+
+    def samples(count):
+        x = rng.normal(size=(count, 20)).astype(np.float32)
+        return x, rng.dirichlet(np.ones(10), count).astype(np.float32)
+
+    for size in REFERENCE_SIZES:
+        alarms = []
+        for _ in range(REFERENCES):
+            monitor = gangplank.DriftMonitor(gangplank.drift_reference(*samples(size)))
+            found = [monitor(*samples(monitor.window)) for _ in range(WINDOWS_A_REFERENCE)]
+            alarms.append(float(np.mean([drift.drift_detected for drift in found])))
+        found = {"size": size, "mean": float(np.mean(alarms)), "most": max(alarms)}
+        print(found, flush=True)
+        yield found
+
+
 def measured_speed():
     """Samples a second of processor time, and MiB, of a monitor of many features."""
     rng = np.random.default_rng(0)
@@ -188,7 +209,7 @@ def about():
 
 
 def main():
-    parts = ("detection", "peers", "choices", "speed")
+    parts = ("detection", "peers", "choices", "references", "buckets", "speed")
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--alibi-detect", metavar="PYTHON", help="an interpreter that has it")
     parser.add_argument("--evidently", metavar="PYTHON", help="an interpreter that has it")
@@ -196,17 +217,21 @@ def main():
     options = parser.parse_args()
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     result |= about()
-    if {*options.only} != {"speed"}:
+    if not {*options.only} <= {"references", "buckets", "speed"}:
         from drift_digits import Digits
 
         digits = Digits()
         result["accuracy"] = digits.accuracy
     if "speed" in options.only:
         result["speed"] = list(measured_speed())
+    if "buckets" in options.only:
+        result["buckets"] = list(measured_buckets())
     if "detection" in options.only:
         result["detection"] = list(measured_detection(digits))
     if "choices" in options.only:
         result["choices"] = list(measured_choices(digits))
+    if "references" in options.only:
+        result["references"] = list(measured_references())
     if "peers" in options.only:
         result["peers"] = list(measured_peers(digits, options))
     RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")

@@ -15,6 +15,8 @@ def tables(result):
         "drift power": power_table(result),
         "drift alarms": alarms_table(result),
         "drift families": families_table(result),
+        "drift references": references_table(result),
+        "drift buckets": buckets_table(result),
         "drift speed": speed_table(result),
     }
 
@@ -68,6 +70,32 @@ def families_table(result):
     lines += [
         [name, *(share(each["0.05"]) for each in rows if each["detector"] == name)]
         for name in dict.fromkeys(each["detector"] for each in rows)
+    ]
+    return joined(lines)
+
+
+def references_table(result):
+    heads = ["samples of the reference", "alarms", "with the worst reference"]
+    lines = [heads, ["---"] * len(heads)]
+    lines += [
+        [f"{each['size']:,}", share(each["mean"]), share(each["most"])]
+        for each in result["references"]
+    ]
+    return joined(lines)
+
+
+def buckets_table(result):
+    rows = result["buckets"]
+    heads = ["schema", "about", "buckets at most", *rows[0]["kept"]]
+    lines = [heads, ["---"] * len(heads)]
+    lines += [
+        [
+            str(each["schema"]),
+            "the median or zero" if each["is_centred"] else "zero",
+            str(each["buckets"]),
+            *(f"{kept:.0%}" for kept in each["kept"].values()),
+        ]
+        for each in rows
     ]
     return joined(lines)
 
