@@ -64,7 +64,7 @@ SLOW = (
 # Those of what no backend of Keras touches are marked, and so are those of the kernels in host
 # memory: `make test-backends` leaves them out.
 ONCE = (
-    *("buckets", "checkpoints", "cpu", "documents", "edges", "gateway", "gateway_api"),
+    *("buckets", "checkpoints", "columns", "cpu", "documents", "edges", "gateway", "gateway_api"),
     *("gateway_command", "gateway_history", "gateway_page", "histogram_collector"),
     *("drift_classes", "drift_comparison", "drift_features", "drift_monitor", "drift_reference"),
     *("histogram_command", "histogram_family", "histogram_tables", "histograms", "kernels"),

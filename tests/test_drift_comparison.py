@@ -69,8 +69,10 @@ def test_chi_square_of_groups():
 
 
 def test_classes_that_nobody_predicts_tell_nothing():
-    reference, window = np.array([90, 0]), np.array([30, 0])
-    assert chi_square(reference, window, np.arange(2)) == (0.0, 1.0)
+    for reference, window in ([90, 0], [30, 0]), ([90, 10], [0, 0]), ([0, 0], [0, 0]):
+        counts = np.array(reference), np.array(window)
+        assert chi_square(*counts, np.arange(2)) == (0.0, 1.0)
+        assert class_groups(counts[0], 30).max() <= 1
 
 
 @pytest.mark.parametrize("window", [1, 10, 100, 5000])

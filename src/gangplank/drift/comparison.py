@@ -58,7 +58,8 @@ def class_groups(reference: Counts, window: int) -> NDArray[np.intp]:
         Shape (C,), the number of the group of each class, from 0 on. The rarest are together.
     """
     groups = np.zeros(reference.size, np.intp)
-    expected = reference * (min(window, reference.sum()) / reference.sum())
+    total = max(int(reference.sum()), 1)
+    expected = reference * (min(window, total) / total)
     group, size = 0, 0.0
     order = reference.argsort(kind="stable")
     for place, i in enumerate(order):
@@ -74,7 +75,7 @@ def chi_square(reference: Counts, window: Counts, groups: NDArray[np.intp]) -> t
     """The statistic and the p-value of ``scipy.stats.chi2_contingency`` for groups of classes."""
     table = np.array([np.bincount(groups, each) for each in (reference, window)])
     table = table[:, table.any(axis=0)]
-    if table.shape[1] < 2:  # there is nothing to tell apart
+    if table.shape[1] < 2 or not table.any(axis=1).all():  # there is nothing to tell apart
         return 0.0, 1.0
     statistic, p_value, _, _ = stats.chi2_contingency(table)
     return float(statistic), float(p_value)

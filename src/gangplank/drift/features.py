@@ -25,7 +25,7 @@ VALUES_TOGETHER = 1 << 22
 
 
 Totals = tuple[NDArray[np.intp], NDArray[np.int64]]
-"""The native buckets that have values, by their places, and how many values."""
+"""The native buckets that have values, by their places, ascending, and how many values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +61,11 @@ class Features:
 
     def count(self, rows: Rows) -> NDArray[np.int64]:
         """Counts further samples into the same buckets: int64, shape (F, E + 2)."""
-        measured = measured_of(rows, self.centres)
-        places, counts = zip(*(each.unordered_totals() for each in measured), strict=True)
-        offsets = self._offsets.repeat([each.size for each in places])
-        slots = np.searchsorted(self._all_ends, np.concatenate(places) + offsets)
-        totals = np.bincount(slots, np.concatenate(counts), minlength=self.counts.size)
-        return totals.astype(np.int64).reshape(self.counts.shape)
+        return _native.count_columns(_columns(rows, self.centres), self._end_keys)
 
     @cached_property
-    def _offsets(self) -> NDArray[np.int64]:
-        """What is added to the places of each feature, so that those of all are in one order."""
-        return np.arange(len(self.ends)) * (last_place() + 2)
-
-    @cached_property
-    def _all_ends(self) -> NDArray[np.int64]:
-        """The ends of all slots of all features, with those above the last end and of NaN."""
-        last = np.tile([last_place(), last_place() + 1], (len(self.ends), 1))
-        ends = np.concatenate([self.ends, last], axis=1) + self._offsets[:, np.newaxis]
-        return ends.ravel()
+    def _end_keys(self) -> NDArray[np.int32]:
+        return _native.greatest_keys(_bounds())[self.ends]
 
 
 def features_of(rows: Rows, leaves: tuple[Leaf, ...], buckets: int) -> Features:
@@ -90,14 +77,14 @@ def features_of(rows: Rows, leaves: tuple[Leaf, ...], buckets: int) -> Features:
     for start in range(0, size, step):
         part = rows[:, start : start + step]
         medians = _medians(part)
-        about_zero = measured_of(part, np.zeros_like(medians))
-        about_median = measured_of(part, medians)
-        for i, each in enumerate(zip(about_zero, about_median, strict=True)):
-            plain, centred = (measured.totals() for measured in each)
+        about_zero = _totals(part, np.zeros_like(medians))
+        about_median = _totals(part, medians)
+        for i, (plain, centred) in enumerate(zip(about_zero, about_median, strict=True)):
             is_finer = _collisions(centred) < _collisions(plain)
             centres[start + i] = medians[i] if is_finer else 0
             ends.append(_joined(*(centred if is_finer else plain), buckets - 1))
-    width = max(map(len, ends))
+    # One less than a power of 2 is what the kernel would make of it anyway.
+    width = min((1 << max(map(len, ends)).bit_length()) - 1, buckets - 1)
     padded = np.array([np.pad(each, (0, width - len(each)), "edge") for each in ends], np.int32)
     empty = Features(leaves, centres, padded, np.zeros((size, width + 2), np.int64))
     counts = sum(empty.count(block) for block in blocks(rows))
@@ -110,18 +97,25 @@ def blocks(rows: Rows) -> Iterator[Rows]:
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
-def measured_of(rows: Rows, centres: NDArray[np.float32]) -> list[_native.Measured]:
-    """What is in the native buckets of each feature."""
+def _columns(rows: Rows, centres: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
-        columns = np.subtract(rows.T, centres[:, np.newaxis], order="C")
-    bounds = counting(NativeBuckets(SCHEMA)).bounds
-    return _native.measure(([each] for each in columns), bounds)
+        return np.subtract(rows.T, centres[:, np.newaxis], order="C")
+
+
+def _totals(rows: Rows, centres: NDArray[np.float32]) -> list[Totals]:
+    """Of each feature, which native buckets have values, by their places, and how many."""
+    columns = _columns(rows, centres)
+    return [each.totals() for each in _native.measure(([each] for each in columns), _bounds())]
+
+
+def _bounds() -> _native.Bounds:
+    return counting(NativeBuckets(SCHEMA)).bounds
 
 
 @cache
 def last_place() -> int:
     """The place of the native bucket above every bound; that of NaN follows."""
-    return counting(NativeBuckets(SCHEMA)).bounds.values.size
+    return _bounds().values.size
 
 
 def _medians(rows: Rows) -> NDArray[np.float32]:

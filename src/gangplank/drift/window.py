@@ -10,8 +10,8 @@ from gangplank.drift.samples import Rows
 class Window:
     """Counts samples into the buckets of a reference.
 
-    To count a feature of a block takes some 30 µs and a nanosecond or two for each value, so that
-    rows that come one by one are gathered first.
+    To count a row of a thousand features takes 43 µs by itself and 4 in a block, so that rows that
+    come one by one are gathered first.
 
     Arguments:
         features: whose buckets.
