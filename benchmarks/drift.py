@@ -34,6 +34,7 @@ PEERS = Path(__file__).parent / "drift_peers.py"
 WINDOWS = (100, 200, 500)
 WITHOUT_DRIFT, WITH_DRIFT = 1000, 200
 EVIDENTLY_TRIALS, EVIDENTLY_SHIFTS = 20, ("none", "one class missing", "brightness × 0.9")
+OVERFITTED = {"epochs": 400, "wrong": 0.2}
 LEVELS = (0.05, 0.01)
 FEATURES = 1000
 REFERENCE_SIZES, REFERENCES, WINDOWS_A_REFERENCE = (500, 2000, 20_000), 50, 100
@@ -128,14 +129,15 @@ def all_trials(digits, window):
 
 def measured_choices(digits):
     """Where the reference is of the training's samples; and were all tests one family."""
-    from drift_digits import MISSING, NONE
+    from drift_digits import MISSING, NONE, Digits
 
-    for window in (20, 50, *WINDOWS):
-        trials = digits.trials(NONE, window, WITHOUT_DRIFT, seed=1000 + window)
-        both = list(drawn(digits, NONE, trials))
-        yield row(NONE, window, "held out", [monitored(*each) for each in both])
-        trained = [(digits.training, each) for _, each in both]
-        yield row(NONE, window, "trained on", [monitored(*each) for each in trained])
+    for model, learner in {"": digits, ", overfitted": Digits(**OVERFITTED)}.items():
+        for window in (20, 50, *WINDOWS):
+            trials = learner.trials(NONE, window, WITHOUT_DRIFT, seed=1000 + window)
+            both = list(drawn(learner, NONE, trials))
+            yield row(NONE, window, f"held out{model}", [monitored(*each) for each in both])
+            trained = [monitored(learner.training, each) for _, each in both]
+            yield row(NONE, window, f"trained on{model}", trained)
     for window in WINDOWS:
         trials = digits.trials(MISSING, window, WITH_DRIFT, seed=2000 + window)
         found = [of_one_family(*each) for each in drawn(digits, MISSING, trials)]

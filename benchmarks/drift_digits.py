@@ -10,7 +10,6 @@ from sklearn.datasets import load_digits
 
 TRAINED = 397
 REFERENCE = 800
-EPOCHS = 40
 
 
 def rotated(degrees):
@@ -43,6 +42,10 @@ NONE, MISSING = "none", "one class missing"
 class Digits:
     """The samples that the model was not trained on, as they are and shifted.
 
+    Arguments:
+        epochs: for how long the model is trained.
+        wrong: the share of the training's labels that are wrong.
+
     Attributes:
         samples: by the name of the shift, all samples, shape (n, 8, 8), and the predictions.
         training: the samples that the model was trained on, and its predictions.
@@ -50,7 +53,7 @@ class Digits:
         accuracy: of the model on the samples as they are.
     """
 
-    def __init__(self, seed=0):
+    def __init__(self, epochs=40, wrong=0.0, seed=0):
         keras.utils.set_random_seed(seed)
         rng = np.random.default_rng(seed)
         images, labels = load_digits(return_X_y=True)
@@ -66,7 +69,9 @@ class Digits:
             ]
         )
         model.compile("adam", "sparse_categorical_crossentropy")
-        model.fit(images[:TRAINED], labels[:TRAINED], epochs=EPOCHS, verbose=0)
+        is_wrong = rng.random(TRAINED) < wrong
+        learned = np.where(is_wrong, rng.integers(0, 10, TRAINED), labels[:TRAINED])
+        model.fit(images[:TRAINED], learned, epochs=epochs, verbose=0)
 
         def answered(samples):
             return samples, model.predict(samples, verbose=0)

@@ -48,17 +48,17 @@ def power_table(result):
 
 
 def alarms_table(result):
-    heads = ["window", "reference of", "at level 0.05", "at level 0.01"]
+    rows = [each for each in result["choices"] if each["shift"] == NONE]
+    heads = [
+        "the reference is of samples",
+        "level",
+        *dict.fromkeys(str(each["window"]) for each in rows),
+    ]
     lines = [heads, ["---"] * len(heads)]
     lines += [
-        [
-            str(each["window"]),
-            {"held out": "samples held out", "trained on": "the training's"}[each["detector"]],
-            share(each["0.05"]),
-            share(each["0.01"]),
-        ]
-        for each in result["choices"]
-        if each["shift"] == NONE
+        [name, level, *(share(each[level]) for each in rows if each["detector"] == name)]
+        for name in dict.fromkeys(each["detector"] for each in rows)
+        for level in ("0.05", "0.01")
     ]
     return joined(lines)
 

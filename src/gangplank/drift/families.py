@@ -5,35 +5,16 @@ the one test of the predicted class is not drowned by those of a thousand featur
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from gangplank.drift import comparison
 from gangplank.drift.classes import Classes
 from gangplank.drift.comparison import Counts, Floats
+from gangplank.drift.drift import FeatureDrift
 from gangplank.drift.features import Features
 from gangplank.drift.samples import feature_names
-
-
-class FeatureDrift(NamedTuple):
-    """How a window's values of one feature, or its predicted classes, compare with the reference's.
-
-    Attributes:
-        name: such as ``input[3]``, ``output[0]`` or ``class``.
-        test: "ks" (Kolmogorov-Smirnov) or "chi2".
-        statistic: of the test.
-        p_value: corrected for all tests that were made, at most 1.
-        psi: the population stability index. What is above 0.25 is commonly called a shift.
-        nan_count: how many values of the window are NaN.
-    """
-
-    name: str
-    test: str
-    statistic: float
-    p_value: float
-    psi: float
-    nan_count: int
 
 
 class Family(Protocol):

@@ -20,8 +20,8 @@ from gangplank.weights import NativeBuckets, counting
 # drift, and took longer (benchmarks/drift.py).
 SCHEMA = 5
 
-# So many float32 values, 16 MiB, are turned from rows to columns at once.
-VALUES_TOGETHER = 1 << 22
+# So many float32 values, 4 MiB, are turned from rows to columns at once.
+VALUES_TOGETHER = 1 << 20
 
 
 Totals = tuple[NDArray[np.intp], NDArray[np.int64]]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank.drift.drift import Drift
+from gangplank.drift.drift import Drift, FeatureDrift
 from gangplank.drift.reference import DriftReference
 from gangplank.drift.samples import Leaf, Rows, named_arrays, rows_of
 from gangplank.drift.window import Window
@@ -106,7 +106,7 @@ class DriftMonitor:
             self.last = self._compared()
             return self.last
 
-    def report(self) -> list[Any]:
+    def report(self) -> list[FeatureDrift]:
         """What of the last full window drifted: a `FeatureDrift` each, the least p-value first.
 
         Of each feature, column and output: the test, its statistic, the corrected p-value, the

@@ -81,7 +81,8 @@ def drift_reference(
     """Counts samples that later ones are to be compared with, and what the model predicts on them.
 
     Take samples that the model was not trained on, such as those of validation: on those of
-    training it is surer than it will ever be again, which looks like drift from the first window.
+    training it may be surer than it will ever be again, which looks like drift. Take at least four
+    times as many as a window has, since what is odd about few of them is odd in every window.
 
     Arguments:
         x: the samples, as `predict` takes them: an array or tensor of any backend, or a list, tuple
