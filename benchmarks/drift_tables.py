@@ -49,17 +49,15 @@ def power_table(result):
 
 def alarms_table(result):
     rows = [each for each in result["choices"] if each["shift"] == NONE]
-    heads = [
-        "the reference is of samples",
-        "level",
-        *dict.fromkeys(str(each["window"]) for each in rows),
-    ]
+    windows = [*dict.fromkeys(each["window"] for each in rows)]
+    found = {(each["detector"], each["window"]): each for each in rows}
+    heads = ["the reference is of samples", "level", *map(str, windows)]
     lines = [heads, ["---"] * len(heads)]
-    lines += [
-        [name, level, *(share(each[level]) for each in rows if each["detector"] == name)]
-        for name in dict.fromkeys(each["detector"] for each in rows)
-        for level in ("0.05", "0.01")
-    ]
+    for name in dict.fromkeys(each["detector"] for each in rows):
+        for level in ("0.05", "0.01"):
+            cells = (found.get((name, window)) for window in windows)
+            shares = ("" if each is None else share(each[level]) for each in cells)
+            lines.append([name, level, *shares])
     return joined(lines)
 
 
