@@ -63,8 +63,16 @@ SLOW = (
 # Those of what no backend of Keras touches are marked, and so are those of the kernels in host
 # memory: `make test-backends` leaves them out.
 ONCE = (
-    *("buckets", "checkpoints", "command_line", "cpu", "documents", "edges", "gateway"),
-    *("gateway_api", "gateway_command", "gateway_history", "gateway_page", "histogram_collector"),
+    *("buckets", "checkpoints", "columns", "command_line", "cpu", "documents", "edges"),
+    *("drift_classes", "drift_comparison", "drift_features", "drift_monitor", "drift_reference"),
+    *(
+        "gateway",
+        "gateway_api",
+        "gateway_command",
+        "gateway_history",
+        "gateway_page",
+        "histogram_collector",
+    ),
     *("histogram_command", "histogram_family", "histogram_tables", "histograms", "kernels"),
     *("live_page", "monitoring", "monitoring_documents", "native_buckets", "numpy_files", "plots"),
     *("protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference", "safetensors"),

@@ -32,6 +32,8 @@ __all__ = [
     "HISTOGRAM_WEIGHT_BUCKETS_0_3",
     "HISTOGRAM_WEIGHT_BUCKETS_1_0",
     "Drift",
+    "DriftMonitor",
+    "DriftReference",
     "HistogramCollector",
     "MetricsServer",
     "NativeBuckets",
@@ -42,6 +44,7 @@ __all__ = [
     "WeightsHistogram",
     "WeightsHistograms",
     "WeightsStatistics",
+    "drift_reference",
     "gateway",
     "weights_histogram",
     "weights_histograms",
@@ -49,8 +52,8 @@ __all__ = [
 ]
 
 
-# What they import takes long: Keras seconds, prometheus_client so much that the command line is seen
-# to begin faster without. The gateway is of them.
+# What they import takes long: Keras seconds, and prometheus_client so much that the command line
+# begins faster without it. The gateway needs that too.
 _LATER = {
     "Drift": "gangplank.drift",
     "DriftMonitor": "gangplank.drift",

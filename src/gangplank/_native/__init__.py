@@ -7,6 +7,7 @@
 - `cpu`: arrays in host memory; it chooses among the kernels `numpy_kernel` (until it pays to load
   numba), `lane_kernel` (few bounds), `compare_kernel` (the same with AVX-512) and `table_kernel`
   (many), which `jit` compiles;
+- `columns`: many columns of values, each with buckets of its own, which `columns_kernel` counts;
 - `vectors`: what the kernels of explicit vectors share;
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on the devices where they live;
 - `devices`: which of these counts an array;
@@ -24,10 +25,11 @@ from numpy.typing import NDArray
 
 from gangplank._native import cpu
 from gangplank._native.arrays import dtype_name, is_array, is_countable
+from gangplank._native.columns import count_columns, greatest_keys
 from gangplank._native.devices import WHEN_JAX_TRAINS, placed, read_error, unreadable
 from gangplank._native.edges import Bounds
 from gangplank._native.host_memory import blocks as dataset_blocks
-from gangplank._native.host_memory import host_views
+from gangplank._native.host_memory import host_view, host_views
 from gangplank._native.measured import Measured
 from gangplank._native.moments import Moments, Rows
 from gangplank._native.stored_array import StoredArray
@@ -39,8 +41,11 @@ __all__ = [
     "Moments",
     "StoredArray",
     "count",
+    "count_columns",
     "dataset_blocks",
     "dtype_name",
+    "greatest_keys",
+    "host_view",
     "is_array",
     "is_countable",
     "measure",

@@ -77,7 +77,7 @@ def measure(
     with ThreadPoolExecutor(pool_size) as pool:
         for batch in _batches(_together(_flat(pieces)), pool_size * VALUES_A_THREAD):
             size = sum(values.size for _, values in batch)
-            chosen, most_threads = _choose_for(size) if kernel is None else (kernel, 1)
+            chosen, most_threads = choose_for(size) if kernel is None else (kernel, 1)
             parts = threads or min(most_threads, size // VALUES_A_THREAD)
             shares = _shares(batch, parts, BLOCK if has_moments else 1)
             dtypes = {values.dtype for _, values in batch} if bounds is not None else ()
@@ -115,7 +115,7 @@ def _counter(kernel: Kernel, bounds: Bounds, dtype: np.dtype[Any]) -> Count:
     return kernel(bounds_in_dtype.edges_of(bounds, dtype))
 
 
-def _choose_for(size: int) -> tuple[Kernel, int]:
+def choose_for(size: int) -> tuple[Kernel, int]:
     """The fastest kernel for `size` values more, and how many threads may run it.
 
     Notes how many there were, for the choices to come.

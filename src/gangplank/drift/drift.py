@@ -15,3 +15,23 @@ class Drift(NamedTuple):
     drift_detected: bool | None = None
     p_value: float | None = None
     test_statistic: float | None = None
+
+
+class FeatureDrift(NamedTuple):
+    """How a window's values of one feature, or its predicted classes, compare with the reference's.
+
+    Attributes:
+        name: such as ``input[3]``, ``output[0]`` or ``class``.
+        test: "ks" (Kolmogorov-Smirnov) or "chi2".
+        statistic: of the test.
+        p_value: corrected for all tests that were made, at most 1.
+        psi: the population stability index. What is above 0.25 is commonly called a shift.
+        nan_count: how many values of the window are NaN.
+    """
+
+    name: str
+    test: str
+    statistic: float
+    p_value: float
+    psi: float
+    nan_count: int

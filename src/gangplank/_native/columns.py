@@ -1,0 +1,69 @@
+"""Counting the values of many columns, those of each into buckets of its own.
+
+Values are compared as keys: a float32's bits as an integer, with the sign folded so that the order
+of keys is that of values. A column has few buckets, so that its edges are searched; a table for
+each would not stay in a cache.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gangplank._native import cpu
+from gangplank._native.edges import Bounds, edges_of
+from gangplank._native.numpy_kernel import numpy_kernel
+
+Keys = NDArray[np.int32]
+
+MAGNITUDE = np.int32(0x7FFFFFFF)
+INFINITY = np.int32(0x7F800000)
+
+
+def greatest_keys(bounds: Bounds) -> Keys:
+    """Of each of the B + 1 buckets of `bounds` the greatest float32 value, as a key.
+
+    Of a bucket that no such value lies in, that of the one below.
+    """
+    edges = edges_of(bounds, np.dtype(np.float32))
+    last = edges.patterns
+    first = np.append(np.uint32(0), last + np.uint32(1))
+    # Negative patterns grow with the distance from zero.
+    greatest = np.where(first >> 31, first, np.append(last, np.uint32(0xFFFFFFFF)))
+    is_number = edges.buckets <= bounds.values.size
+    keys = np.full(bounds.values.size + 1, np.iinfo(np.int32).min)
+    np.maximum.at(keys, edges.buckets[is_number], keys_of(greatest[is_number].view(np.int32)))
+    return np.maximum.accumulate(keys).astype(np.int32)
+
+
+def keys_of(bits: NDArray[np.int32]) -> Keys:
+    """The keys of float32 values, from their bits."""
+    return bits ^ ((bits >> 31) & MAGNITUDE)
+
+
+def count_columns(columns: NDArray[np.float32], ends: Keys) -> NDArray[np.int64]:
+    """Counts the values of each column into buckets of its own.
+
+    Arguments:
+        columns: shape (F, N), C-contiguous.
+        ends: shape (F, E), the greatest key of each bucket, ascending. Of equal ones the first
+            bucket has the values.
+
+    Returns:
+        int64, shape (F, E + 2): the last but one above every end, the last of NaN.
+    """
+    counts = np.zeros((len(ends), ends.shape[1] + 2), np.int64)
+    kernel, _ = cpu.choose_for(columns.size)
+    if kernel is numpy_kernel:
+        count_by_numpy(columns.view(np.int32), ends, counts)
+    else:
+        from gangplank._native.columns_kernel import count_compiled
+
+        count_compiled(columns.view(np.int32), ends, counts)
+    return counts
+
+
+def count_by_numpy(bits: NDArray[np.int32], ends: Keys, counts: NDArray[np.int64]) -> None:
+    """Adds the counts of `bits` to `counts`."""
+    for column, own_ends, own_counts in zip(bits, ends, counts, strict=True):
+        slots = np.searchsorted(own_ends, keys_of(column))
+        slots[(column & MAGNITUDE) > INFINITY] = own_ends.size + 1
+        own_counts += np.bincount(slots, minlength=own_counts.size)
