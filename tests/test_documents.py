@@ -1,5 +1,6 @@
 """Every code block of the documents is run, and does what the text around it says."""
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import drift_tables
 import keras
+import numpy as np
 import prometheus_client
 import pytest
 import report
@@ -38,6 +40,9 @@ RECIPES, (SCRAPE_CONFIG,), QUERIES = blocks("docs/recipes.md", ["python", "yaml"
 LOOP, SEARCH, SCRAPED, SHARED, PLOTS = RECIPES
 ((PASSWORD, TOKEN, CERTIFICATE),) = blocks("docs/authentication.md", ["python"])
 ((REFERENCE, WATCHED),) = blocks("docs/drift.md", ["python"])
+((SERVED, VERSIONS, MONITORED, DETECTOR), SERVED_QUERIES) = blocks(
+    "docs/serving.md", ["python", "promql"]
+)
 CHECKPOINT, (OPENED,) = blocks("docs/checkpoints.md", ["sh", "python"])
 
 
@@ -280,6 +285,36 @@ def test_drift(run, data, tmp_path, monkeypatch, capsys):
     assert drift.startswith("Drift: p = ")
     for each in features:
         assert re.fullmatch(r"  ((in|out)put\[\d\]: ks|class: chi2) [\d.]+, PSI [\d.]+", each)
+
+
+def test_serving(run, model, port, tmp_path):
+    served = run(SERVED.replace("8000", str(port)))["model"]
+    with contextlib.closing(served):
+        text = fetched(f"http://127.0.0.1:{port}/metrics")
+        assert "gangplank_predict_total 300.0\n" in text
+        assert "gangplank_predict_call_total 300.0\n" in text
+        for query in SERVED_QUERIES:
+            (name,) = re.findall(r"gangplank_\w+", query)
+            assert f"\n{name}{{" in text
+    registry = run(VERSIONS, prometheus_client=prometheus_client)["registry"]
+    families = [family for family in registry.collect() if family.name == "gangplank_predict"]
+    assert [sample.labels["version"] for sample in families[0].samples][:1] == ["4"]
+
+
+def test_drift_of_a_served_model(run, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(REFERENCE)
+    with contextlib.closing(run(MONITORED)["model"]) as watched:
+        drifted = data[0] + 1
+        for _ in range(2):
+            watched.predict(drifted, verbose=0)
+        value = prometheus_client.REGISTRY.get_sample_value
+        awaited(lambda: value("gangplank_predict_drift_detected_total") == 1)
+        assert value("gangplank_predict_drift_p_value") < 0.01
+    one_class = run(DETECTOR)["all_of_one_class"]
+    assert one_class(None, np.eye(3)[[1] * 10]).drift_detected
+    assert not one_class(None, np.eye(3)[[1] * 9]).drift_detected
+    assert not one_class(None, np.eye(3)[[1] * 10 + [2]]).drift_detected
 
 
 def test_links_lead_somewhere():
