@@ -66,6 +66,7 @@ SLOW = (
 ONCE = (
     *("buckets", "checkpoints", "cpu", "documents", "edges", "gateway", "gateway_api"),
     *("gateway_command", "gateway_history", "gateway_page", "histogram_collector"),
+    *("drift_classes", "drift_comparison", "drift_features", "drift_monitor", "drift_reference"),
     *("histogram_command", "histogram_family", "histogram_tables", "histograms", "kernels"),
     *("live_page", "monitoring", "monitoring_documents", "native_buckets", "numpy_files", "plots"),
     *("protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference", "safetensors"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import drift_tables
 import keras
 import prometheus_client
 import pytest
@@ -36,6 +37,7 @@ TUTORIAL = blocks("docs/tutorial.md", ["python", "sh", "yaml", "promql"])
 RECIPES, (SCRAPE_CONFIG,), QUERIES = blocks("docs/recipes.md", ["python", "yaml", "promql"])
 LOOP, SEARCH, SCRAPED, SHARED, PLOTS = RECIPES
 ((PASSWORD, TOKEN, CERTIFICATE),) = blocks("docs/authentication.md", ["python"])
+((REFERENCE, WATCHED),) = blocks("docs/drift.md", ["python"])
 CHECKPOINT, (OPENED,) = blocks("docs/checkpoints.md", ["sh", "python"])
 
 
@@ -269,6 +271,17 @@ def test_plots(run, tmp_path, monkeypatch):
     assert len(names["parts"].get_yticklabels()) == 2
 
 
+def test_drift(run, data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = run(REFERENCE)
+    x, _ = data
+    run(WATCHED, **names | {"batches": [x, x[:200], x + 1, x + 1]})
+    drift, *features = capsys.readouterr().out.splitlines()[-6:]
+    assert drift.startswith("Drift: p = ")
+    for each in features:
+        assert re.fullmatch(r"  ((in|out)put\[\d\]: ks|class: chi2) [\d.]+, PSI [\d.]+", each)
+
+
 def test_links_lead_somewhere():
     folders = ROOT / "docs", ROOT / "examples"
     for document in (ROOT / "README.md", *(each for f in folders for each in f.rglob("*.md"))):
@@ -343,6 +356,9 @@ def test_the_tables_are_made_from_the_last_results():
         ("benchmarks/README.md", report.kernels_table(run)),
     ):
         assert "\n".join(lines) in (ROOT / document).read_text()
+    drift = json.loads((ROOT / "benchmarks/results/drift.json").read_text())
+    for lines in drift_tables.tables(drift).values():
+        assert "\n".join(lines) in (ROOT / "docs/drift.md").read_text()
 
 
 def test_times_of_devices_are_measured_ones():

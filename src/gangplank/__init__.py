@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import gangplank._backend  # noqa: F401
 from gangplank import gateway
-from gangplank.drift import Drift
+from gangplank.drift import Drift, DriftMonitor, DriftReference, drift_reference
 from gangplank.metrics import HistogramCollector
 from gangplank.publishing import PushError
 from gangplank.weights import (
@@ -31,6 +31,8 @@ __all__ = [
     "HISTOGRAM_WEIGHT_BUCKETS_0_3",
     "HISTOGRAM_WEIGHT_BUCKETS_1_0",
     "Drift",
+    "DriftMonitor",
+    "DriftReference",
     "HistogramCollector",
     "NativeBuckets",
     "NativeWeightsHistogram",
@@ -40,6 +42,7 @@ __all__ = [
     "WeightsHistogram",
     "WeightsHistograms",
     "WeightsStatistics",
+    "drift_reference",
     "gateway",
     "weights_histogram",
     "weights_histograms",

@@ -27,7 +27,7 @@ from gangplank._native.arrays import dtype_name, is_array, is_countable
 from gangplank._native.devices import WHEN_JAX_TRAINS, placed, read_error, unreadable
 from gangplank._native.edges import Bounds
 from gangplank._native.host_memory import blocks as dataset_blocks
-from gangplank._native.host_memory import host_views
+from gangplank._native.host_memory import host_view, host_views
 from gangplank._native.measured import Measured
 from gangplank._native.moments import Moments, Rows
 from gangplank._native.stored_array import StoredArray
@@ -41,6 +41,7 @@ __all__ = [
     "count",
     "dataset_blocks",
     "dtype_name",
+    "host_view",
     "is_array",
     "is_countable",
     "measure",

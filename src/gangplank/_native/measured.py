@@ -46,11 +46,18 @@ class Measured:
         self.add((buckets, counts[buckets]), None)
         self.rows += rows
 
-    def totals(self) -> Totals:
-        """The buckets that have values, ascending, and how many; of NaN that of B + 1."""
+    def unordered_totals(self) -> Totals:
+        """The buckets that have values, in any order and more than once, and how many each time."""
         if not self._totals:
             return np.empty(0, np.intp), np.empty(0, np.int64)
+        if len(self._totals) == 1:
+            return self._totals[0]
         buckets, counts = map(np.concatenate, zip(*self._totals, strict=True))
+        return buckets, counts
+
+    def totals(self) -> Totals:
+        """The buckets that have values, ascending, and how many; of NaN that of B + 1."""
+        buckets, counts = self.unordered_totals()
         order = buckets.argsort(kind="stable")
         buckets, counts = buckets[order], counts[order]
         is_first = np.ones(buckets.size, np.bool_)
