@@ -47,9 +47,7 @@ def zero_share(labels: str = "") -> str:
     How many there are follows from their moments: norm² = count * (mean² + standard deviation²).
     """
     zeros, norm, mean, deviation = (
-        f"gangplank_train_weights_{name}{{{labels}}}"
-        if labels
-        else f"gangplank_train_weights_{name}"
+        f"gangplank_train_weights_{name}{_in_braces(labels)}"
         for name in ("zeros", "norm", "mean", "standard_deviation")
     )
     # Where all are zero, the first part is NaN, which no comparison lets pass.
@@ -91,3 +89,45 @@ def _classic_rows(name: str, labels: str) -> str:
         f" / on () group_left () sum({name}_count{{{labels}}})"
         f" unless on () sum({name}{{{labels}}})"
     )
+
+
+def calls(labels: str = "", per: str = "5m") -> str:
+    """How many calls a second each method of each served model has answered.
+
+    Of batches there are classic buckets only, so that this does not hang on which a Prometheus has.
+    """
+    return f"rate(gangplank_predict_batch_samples_count{_in_braces(labels)}[{per}])"
+
+
+def unanswered(kind: str, labels: str = "", per: str = "5m") -> str:
+    """How many calls a second of each method were "failed" or "rejected"."""
+    name = f"gangplank_predict_{kind}_total"
+    return f"sum without (type) (rate({name}{_in_braces(labels)}[{per}]))"
+
+
+def share_of_calls(kind: str) -> str:
+    """The share of calls that were "failed" or "rejected" among these and those answered."""
+    these = unanswered(kind)
+    return f"{these}\n/ ({these} + ({calls()} or 0 * {these}))"
+
+
+def share_unseen() -> str:
+    """The share of answered calls that were not looked at for drift."""
+    answered = f"sum without (method) ({calls()})"
+    failed = "sum without (type) (rate(gangplank_predict_drift_failed_total[5m]))"
+    dropped = "rate(gangplank_predict_drift_dropped_total[5m])"
+    return f"({failed} + {dropped} or {failed} or {dropped})\n/ {answered}"
+
+
+def latency(share: float, labels: str = "", per: str = "5m") -> str:
+    """The quantile of each method's latencies, by native buckets or classic ones."""
+    name = "gangplank_predict_latency_seconds"
+    native, classic = (f"{each}{_in_braces(labels)}[{per}]" for each in (name, f"{name}_bucket"))
+    return (
+        f"histogram_quantile({share}, rate({native}))"
+        f" or histogram_quantile({share}, rate({classic}))"
+    )
+
+
+def _in_braces(labels: str) -> str:
+    return f"{{{labels}}}" if labels else ""
