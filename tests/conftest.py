@@ -58,6 +58,7 @@ SLOW = (
     "test_monitoring_servers",
     "test_process_end",
     "test_serving",
+    "test_serving_prometheus",
     "test_package",
 )
 
@@ -71,7 +72,7 @@ ONCE = (
     *("histogram_command", "histogram_family", "histogram_tables", "histograms", "kernels"),
     *("live_page", "monitoring", "monitoring_documents", "native_buckets", "numpy_files", "plots"),
     *("protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference", "safetensors"),
-    *("security", "serving", "svg"),
+    *("security", "serving", "serving_prometheus", "svg"),
 )
 
 

@@ -11,6 +11,7 @@ from conftest import fetched, held_port, pushgateway, server
 from documents import ROOT
 
 STACK = ROOT / "examples/stack"
+SERVING = ROOT / "examples/serving"
 
 
 class Stack:

@@ -7,6 +7,7 @@ import os
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,12 @@ import keras
 import numpy as np
 import pytest
 from conftest import LATE, awaited, fetched, held_port, request, started
-from documents import ROOT
 from prometheus_client.multiprocess import MultiProcessCollector
 from samples import samples_in
+from stack import SERVING, Stack, watching
 
-EXAMPLE = ROOT / "examples/serving"
+from gangplank.monitoring import rules_yaml
+
 CLIENTS = 64
 MODEL = {"model": "digits", "version": "1"}
 METHOD = {"method": "predict_on_batch"}
@@ -29,7 +31,7 @@ METHOD = {"method": "predict_on_batch"}
 def folder(tmp_path_factory):
     """The example, with the model that it trains."""
     made = shutil.ignore_patterns("*.keras", "*.npz", "__pycache__")
-    folder = shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("examples") / "serving", ignore=made)
+    folder = shutil.copytree(SERVING, tmp_path_factory.mktemp("examples") / "serving", ignore=made)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         runpy.run_path(str(folder / "train.py"))
@@ -213,6 +215,57 @@ def test_a_worker_that_is_killed_in_the_midst_of_calls(gunicorn, multiprocess, i
     sent = ask_at_once(gunicorn, images, expected)
     assert tuple(np.subtract(gunicorn.counts(), before)) == sent
     assert len(workers(multiprocess)) == 3
+
+
+CONTRACT = {
+    *(f"gangplank_predict_{name}" for name in ("total", "call_total")),
+    *(f"gangplank_predict_{name}time_seconds_total" for name in ("", "call_")),
+    *(
+        f"gangplank_predict_drift_{name}"
+        for name in ("detected_total", "p_value", "test_statistic")
+    ),
+}
+
+
+def test_the_drift_that_the_client_sends_is_told_of(uvicorn, folder, tmp_path):
+    changes = {
+        "127.0.0.1:8000": uvicorn.address,
+        "scrape_interval: 5s": "scrape_interval: 3s",
+        "../stack/prometheus/rules.yml": "rules.yml",
+    }
+    config = (folder / "prometheus.yml").read_text()
+    with watching(tmp_path, config, rules_yaml(), "127.0.0.1:19093", changes) as addresses:
+        servers = Stack([], *addresses)
+        client = subprocess.run(
+            [
+                *(sys.executable, folder / "client.py"),
+                *("--server", f"http://{uvicorn.address}"),
+                *("--alertmanager", f"http://{addresses[1]}"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert client.returncode == 0, client.stderr
+        (drifts,) = (
+            alert for alert in servers.alerts() if alert["labels"]["alertname"] == "ServingDrifts"
+        )
+        whose = MODEL | {"job": "digits", "instance": uvicorn.address}
+        assert drifts["labels"] == whose | {"alertname": "ServingDrifts", "severity": "warning"}
+        *sent, _, told = client.stdout.splitlines()
+        assert told == drifts["annotations"]["summary"]
+        right = [float(line.split()[-3].removesuffix("%")) for line in sent]
+        assert right[0] > 90 > 60 > right[1]
+
+        def is_scraped():
+            scraped = servers.asked('{__name__=~"gangplank_predict_.*", model="digits"}')
+            names = {dict(labels)["__name__"] for labels in scraped}
+            shown = uvicorn.value("gangplank_predict_total")
+            total = frozenset({("__name__", "gangplank_predict_total"), *whose.items()})
+            return scraped.get(total) == shown and names
+
+        assert awaited(is_scraped) >= CONTRACT
+    assert uvicorn.value("gangplank_predict_drift_detected_total") >= 5
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "gunicorn"])

@@ -121,12 +121,24 @@ def share_unseen() -> str:
 
 def latency(share: float, labels: str = "", per: str = "5m") -> str:
     """The quantile of each method's latencies, by native buckets or classic ones."""
-    name = "gangplank_predict_latency_seconds"
-    native, classic = (f"{each}{_in_braces(labels)}[{per}]" for each in (name, f"{name}_bucket"))
-    return (
-        f"histogram_quantile({share}, rate({native}))"
-        f" or histogram_quantile({share}, rate({classic}))"
-    )
+    native, classic = _latency_rate("", labels, per), _latency_rate("_bucket", labels, per)
+    return f"histogram_quantile({share}, {native}) or histogram_quantile({share}, {classic})"
+
+
+def mean_latency(labels: str, per: str) -> str:
+    """The mean of each method's latencies."""
+    native, total, count = (_latency_rate(part, labels, per) for part in ("", "_sum", "_count"))
+    return f"histogram_sum({native}) / histogram_count({native}) or {total} / {count}"
+
+
+def mean_samples(labels: str, per: str) -> str:
+    """How many samples the calls of each method have on average."""
+    total = f"rate(gangplank_predict_batch_samples_sum{_in_braces(labels)}[{per}])"
+    return f"{total} / {calls(labels, per)}"
+
+
+def _latency_rate(part: str, labels: str, per: str) -> str:
+    return f"rate(gangplank_predict_latency_seconds{part}{_in_braces(labels)}[{per}])"
 
 
 def _in_braces(labels: str) -> str:

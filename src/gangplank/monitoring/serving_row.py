@@ -27,7 +27,7 @@ def serving_panels() -> Iterator[Any]:
         "Latency",
         "The mean of calls, and what half of them and 95% of them do not exceed.",
         {
-            f"mean {_METHOD}": _mean("gangplank_predict_latency_seconds"),
+            f"mean {_METHOD}": queries.mean_latency(_LABELS, _PER),
             **{
                 f"{share:.0%} {_METHOD}": queries.latency(share, _LABELS, _PER)
                 for share in (0.5, 0.95)
@@ -49,7 +49,7 @@ def serving_panels() -> Iterator[Any]:
     yield curves(
         "Samples of a call",
         "Their mean.",
-        {_METHOD: _mean("gangplank_predict_batch_samples")},
+        {_METHOD: queries.mean_samples(_LABELS, _PER)},
     )
     yield curves(
         "Samples in flight",
@@ -76,11 +76,6 @@ def serving_panels() -> Iterator[Any]:
         {f"{what} {_MODEL}": _drift(what) for what in ("detected", "dropped", "failed")},
         width=12,
     )
-
-
-def _mean(name: str) -> str:
-    total, count = (f"rate({name}_{part}{{{_LABELS}}}[{_PER}])" for part in ("sum", "count"))
-    return f"{total} / {count}"
 
 
 def _drift(what: str) -> str:
