@@ -19,13 +19,25 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-backends soak bench faults docs screenshots format servers clean
+.PHONY: help demo serving drift test test-backends soak bench faults docs screenshots format servers clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/demo  ## train a convnet on digits and push its metrics (under a minute)
 	@$(BIN)/gangplank demo
+
+serving: SERVERS := prometheus prometheus-alertmanager
+serving: PACKAGES := prometheus prometheus-alertmanager
+serving: .venv/serving servers examples/serving/digits.keras  ## serve a model under watch until Ctrl-C
+	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/serving/up.sh \
+		uvicorn --log-level warning --app-dir examples/serving app:app
+
+drift: .venv/serving  ## send digits to it that drift, and wait for the alert
+	@$(BIN)/python examples/serving/client.py
+
+examples/serving/digits.keras: examples/serving/train.py examples/serving/digits.py | .venv/serving
+	@$(BIN)/python examples/serving/train.py
 
 test: .venv/dev servers  ## check style and types, and run all tests
 	$(BIN)/ruff check
@@ -62,7 +74,8 @@ format: .venv/dev  ## format the code
 
 servers:
 	@for server in $(SERVERS); do \
-		command -v $$server >/dev/null || exec $(MAKE) --no-print-directory install-servers; \
+		command -v $$server >/dev/null || exec $(MAKE) --no-print-directory install-servers \
+			SERVERS='$(SERVERS)' PACKAGES='$(PACKAGES)'; \
 	done
 
 .PHONY: install-servers
@@ -81,6 +94,10 @@ install-servers:
 
 .venv/demo: .venv/made $(PROJECT)
 	$(PIP) --editable '.[tensorflow,demo]'
+	@touch $@
+
+.venv/serving: .venv/demo
+	$(PIP) --editable '.[drift]' --group serving
 	@touch $@
 
 .venv/dev: .venv/demo

@@ -14,6 +14,7 @@ OUTSIDE = (
     "examples/README.md",
     "examples/train.py",
     "examples/test.py",
+    "examples/serving/README.md",
     "examples/stack/README.md",
 )
 

@@ -56,6 +56,8 @@ SLOW = (
     "test_distribution",
     "test_monitoring_servers",
     "test_process_end",
+    "test_serving",
+    "test_serving_prometheus",
     "test_package",
 )
 
@@ -76,7 +78,7 @@ ONCE = (
     *("histogram_command", "histogram_family", "histogram_tables", "histograms", "kernels"),
     *("live_page", "monitoring", "monitoring_documents", "native_buckets", "numpy_files", "plots"),
     *("protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference", "safetensors"),
-    *("security", "svg"),
+    *("security", "serving", "serving_prometheus", "svg"),
 )
 
 
@@ -169,9 +171,15 @@ def server(program, *arguments, ready, command=()):
             "prometheus-alertmanager",
             pytrace=False,
         )
-    process = subprocess.Popen(
-        [*command, path, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    with started([*command, path, *arguments], ready) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def started(command, ready, **options):
+    """Runs a command until the end of the block; `ready` tells when it serves."""
+    output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, **output | options)
     try:
         awaited(ready)
         yield process

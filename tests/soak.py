@@ -47,6 +47,8 @@ FILES = (
     "run_status",
     "runs",
     "security",
+    "serving",
+    "serving_prometheus",
     "train_test_exporter",
 )
 # They train to the end, which takes most of a minute of processor time, or ask a package index.

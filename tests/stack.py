@@ -11,6 +11,7 @@ from conftest import fetched, held_port, pushgateway, server
 from documents import ROOT
 
 STACK = ROOT / "examples/stack"
+SERVING = ROOT / "examples/serving"
 
 
 class Stack:
@@ -61,19 +62,37 @@ class Stack:
 @contextlib.contextmanager
 def stack(folder, rules, interval):
     """Runs the servers until the end of the block, with these rules, and a shorter interval."""
-    flags = yaml.safe_load((STACK / "compose.yaml").read_text())["services"]["prometheus"]
     config = (STACK / "prometheus/prometheus.yml").read_text()
     with contextlib.ExitStack() as started:
         gateways = [started.enter_context(pushgateway()) for _ in range(2)]
-        prometheus, alertmanager = (
-            f"127.0.0.1:{started.enter_context(held_port())}" for _ in range(2)
-        )
-        for name, value in (
-            ("pushgateway:9091", '", "'.join(gateways)),
-            ("alertmanager:9093", alertmanager),
-            ("scrape_interval: 5s", f"scrape_interval: {interval}"),
-            ("evaluation_interval: 5s", "evaluation_interval: 1s"),
-        ):
+        changes = {
+            "pushgateway:9091": '", "'.join(gateways),
+            "scrape_interval: 5s": f"scrape_interval: {interval}",
+        }
+        servers = watching(folder, config, rules, "alertmanager:9093", changes)
+        yield Stack(gateways, *started.enter_context(servers))
+
+
+@contextlib.contextmanager
+def watching(folder, config, rules, alertmanager, changes):
+    """The addresses of a Prometheus and an Alertmanager.
+
+    Arguments:
+        folder: where they keep what they have.
+        config: the configuration of Prometheus, whose rules are in rules.yml beside it.
+        rules: those rules.
+        alertmanager: the address that Alertmanager has in the configuration.
+        changes: what is to stand in place of other things in it.
+    """
+    flags = yaml.safe_load((STACK / "compose.yaml").read_text())["services"]["prometheus"]
+    with contextlib.ExitStack() as started:
+        addresses = [f"127.0.0.1:{started.enter_context(held_port())}" for _ in range(2)]
+        changes = {
+            **changes,
+            alertmanager: addresses[1],
+            "evaluation_interval: 5s": "evaluation_interval: 1s",
+        }
+        for name, value in changes.items():
             assert name in config
             config = config.replace(name, value)
         (folder / "prometheus.yml").write_text(config)
@@ -83,9 +102,9 @@ def stack(folder, rules, interval):
                 "prometheus-alertmanager",
                 f"--config.file={STACK / 'alertmanager/alertmanager.yml'}",
                 f"--storage.path={folder / 'alertmanager'}",
-                f"--web.listen-address={alertmanager}",
+                f"--web.listen-address={addresses[1]}",
                 "--cluster.listen-address=",  # there is no other one to look for
-                ready=lambda: fetched(f"http://{alertmanager}/-/ready"),
+                ready=lambda: fetched(f"http://{addresses[1]}/-/ready"),
             )
         )
         started.enter_context(
@@ -93,9 +112,18 @@ def stack(folder, rules, interval):
                 "prometheus",
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--storage.tsdb.path={folder / 'prometheus'}",
-                f"--web.listen-address={prometheus}",
+                f"--web.listen-address={addresses[0]}",
                 *(flag for flag in flags["command"] if "feature" in flag),
-                ready=lambda: fetched(f"http://{prometheus}/-/ready"),
+                ready=lambda: fetched(f"http://{addresses[0]}/-/ready"),
             )
         )
-        yield Stack(gateways, prometheus, alertmanager)
+        yield addresses
+
+
+def panels_of(dashboard):
+    """The panels of a dashboard, those of rows that are closed among them."""
+    return [
+        panel
+        for each in dashboard["panels"]
+        for panel in ([each] if each["type"] != "row" else each["panels"])
+    ]

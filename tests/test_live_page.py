@@ -6,11 +6,13 @@ import keras
 import pytest
 from browser import chromium
 from conftest import awaited, fetched, request
+from prometheus_client import CollectorRegistry, push_to_gateway
 from runs import fit
 from samples import metrics_of
 
 from gangplank import HISTOGRAM_WEIGHT_BUCKETS_0_3, TrainTestExporter
 from gangplank.gateway import Gateway
+from gangplank.inference.predictions import Predictions
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +255,37 @@ def test_a_chart_of_very_many_series_shows_some_until_all_are_wanted(browser, ad
         assert numbers(page, chart("seen"))[0][1:] == [str(i) for i in range(1_500)]
         assert not page.value(f"document.querySelector({cut!r}).checkVisibility()")
         assert page.value("document.activeElement.className") == "plot"
+        assert page.complaints() == []
+
+
+def test_a_served_model(browser, address):
+    registry = CollectorRegistry()
+    predictions = Predictions({"model": "digits"}, (0.1, 1.0))
+    registry.register(predictions)
+    for name in ("gangplank_predict_call", "gangplank_predict_call_time_seconds"):
+        predictions.metric(name)  # which stay at 0
+    predictions.metric("gangplank_predict_drift_p_value").set(0.25)
+    pushes = []
+    for calls in ([(10, 0.0, 1.0)], [(10, 0.0, 1.0), (30, 1.0, 2.0)]):
+        predictions.show("predict", "gangplank_predict", calls, 0)
+        push_to_gateway(address, "served", registry)
+        (run,) = json.loads(fetched(f"http://{address}/api/v1/history"))["runs"]
+        pushes.append(run["pushed"])
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("document.querySelector('#serving-section')?.hidden === false")
+        titles = json.loads(
+            page.value(
+                "JSON.stringify([...document.querySelectorAll('[data-chart]')]"
+                ".map((card) => card.dataset.chart))"
+            )
+        )
+        speed, slowness = "predict: samples a second", "predict: seconds a sample"
+        assert titles == [speed, slowness, "served: drift p value"]
+        ((_, samples),) = numbers(page, chart(speed))
+        assert float(samples) == pytest.approx(40 / (pushes[1] - pushes[0]))
+        assert [row[1] for row in numbers(page, chart(slowness))] == ["0.05"]
+        assert [row[1] for row in numbers(page, chart(titles[2]))] == ["0.25", "0.25"]
+        assert page.value("document.querySelector('#weights-section').hidden")
         assert page.complaints() == []
 
 

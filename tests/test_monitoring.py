@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from documents import ROOT
-from stack import STACK
+from stack import STACK, panels_of
 from usage import usage_error
 
 from gangplank.__main__ import main
@@ -36,7 +36,7 @@ def dashboard():
 
 @pytest.fixture
 def panels(dashboard):
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    return panels_of(dashboard)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -83,6 +83,8 @@ def test_a_file_that_cannot_be_written(command, capsys, tmp_path):
         ),
         (["rules", "--dead-share", "nan"], "above 0 and at most 1. Received nan."),
         (["rules", "--silent-after", "inf"], "above 0 and finite. Received inf."),
+        (["rules", "--slow-after", "0"], "--slow-after must be above 0 and finite. Received 0.0."),
+        (["rules", "--failed-share", "2"], "--failed-share must be above 0 and at most 1."),
     ],
     ids=str,
 )
@@ -126,18 +128,19 @@ def test_every_panel_asks_the_chosen_data_source(panels):
         assert len({*letters}) == len(letters)
 
 
-def test_all_can_be_told_apart(dashboard):
+def test_all_can_be_told_apart(dashboard, panels):
     assert dashboard["uid"] == "gangplank"
+    rows = [panel for panel in dashboard["panels"] if panel["type"] == "row"]
     for name in ("id", "title"):
-        found = [panel[name] for panel in dashboard["panels"]]
+        found = [panel[name] for panel in (*rows, *panels)]
         assert len({*found}) == len(found)
 
 
 def test_the_variables_that_are_used_are_there(dashboard):
     variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
-    assert [*variables] == ["datasource", "job", "run", "layer"]
+    assert [*variables] == ["datasource", "job", "run", "layer", "model"]
     used = {*re.findall(r"\$\{?(\w+)", json.dumps(dashboard["panels"]))}
-    assert used == {*variables}
+    assert used == {*variables, "__rate_interval"}
     repeated = [panel["repeat"] for panel in dashboard["panels"] if panel.get("repeat")]
     assert repeated == ["layer"]
     for variable in list(variables.values())[1:]:
@@ -145,9 +148,17 @@ def test_the_variables_that_are_used_are_there(dashboard):
         assert variable["includeAll"]
 
 
-def test_panels_do_not_overlap(dashboard):
+def test_what_is_served_is_asked_for_when_somebody_looks(dashboard, panels):
+    assert [panel["title"] for panel in dashboard["panels"] if panel.get("panels")] == ["Serving"]
+    (row,) = (panel for panel in dashboard["panels"] if panel.get("panels"))
+    assert row["collapsed"]
+    of_serving = [panel for panel in panels if "gangplank_predict" in json.dumps(panel["targets"])]
+    assert of_serving == row["panels"]
+
+
+def test_panels_do_not_overlap(dashboard, panels):
     taken = set()
-    for panel in dashboard["panels"]:
+    for panel in (*panels, *(each for each in dashboard["panels"] if each["type"] == "row")):
         place = panel["gridPos"]
         cells = {
             (x, y)
@@ -161,16 +172,19 @@ def test_panels_do_not_overlap(dashboard):
 
 def test_no_query_takes_the_rate_of_weights(panels):
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
-    assert not [query for query in queries if re.search(r"\b(i?rate|increase|delta)\(", query)]
+    rates = [query for query in queries if re.search(r"\b(i?rate|increase|delta)\(", query)]
+    assert not [query for query in rates if "gangplank_predict_" not in query]
 
 
 def test_promtool_finds_the_rules_right(tmp_path):
-    rules = rules_yaml(silent_after=60, patience=3, dead_share=0.5)
+    rules = rules_yaml(silent_after=60, patience=3, dead_share=0.5, slow_after=2, failed_share=0.5)
     (tmp_path / "rules.yml").write_text(rules)
-    assert "SUCCESS: 20 rules" in checked("promtool", "check", "rules", tmp_path / "rules.yml")
+    assert "SUCCESS: 25 rules" in checked("promtool", "check", "rules", tmp_path / "rules.yml")
     assert "_seconds > 60\n" in rules
     assert rules.count(":best_epoch >= 3\n") == 2
     assert ":share >= 0.5\n" in rules
+    assert ")) > 2\n" in rules
+    assert rules.count(")) >= 0.5\n") == 2
 
 
 def test_each_alert_fires_when_it_should_and_not_else(tmp_path):
@@ -190,6 +204,8 @@ def test_each_alert_fires_when_it_should_and_not_else(tmp_path):
         assert "$labels.job" in alert["annotations"]["summary"]
         is_of_layers = "layer" in alert["expr"] or "weights" in alert["expr"]
         assert ("$labels.layer" in alert["annotations"]["summary"]) == is_of_layers
+        is_served = "gangplank_predict_" in alert["expr"]
+        assert ("$labels.version" in alert["annotations"]["summary"]) == is_served
 
 
 def test_a_rule_that_is_wrong_would_be_found(tmp_path):
@@ -201,7 +217,7 @@ def test_a_rule_that_is_wrong_would_be_found(tmp_path):
 
 def test_the_servers_find_the_configuration_of_the_stack_right():
     found = checked("promtool", "check", "config", STACK / "prometheus/prometheus.yml")
-    assert "SUCCESS: 20 rules" in found
+    assert "SUCCESS: 25 rules" in found
     assert "SUCCESS" in checked("amtool", "check-config", STACK / "alertmanager/alertmanager.yml")
 
 

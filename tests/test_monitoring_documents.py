@@ -17,7 +17,7 @@ from test_documents import shell
 def test_commands_rows_and_alerts(tmp_path):
     shell(COMMANDS, tmp_path)
     (tmp_path / "prometheus.yml").write_text(RULE_FILES)
-    assert "SUCCESS: 20 rules" in shell("promtool check config prometheus.yml", tmp_path)
+    assert "SUCCESS: 25 rules" in shell("promtool check config prometheus.yml", tmp_path)
     told = (ROOT / "docs/monitoring.md").read_text()
     groups = yaml.safe_load((tmp_path / "rules.yml").read_text())["groups"]
     for alert in (rule for group in groups for rule in group["rules"] if "alert" in rule):

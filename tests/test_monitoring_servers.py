@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 from conftest import awaited
-from stack import stack
+from stack import panels_of, stack
 from test_native_prometheus import values
 from test_prometheus import quantile
 from watched import BUCKETS, RUNS, SICK, Watched
@@ -23,10 +23,11 @@ DASHBOARD = json.loads(dashboard_json())
 VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
 PANELS = {
     panel["title"]: [target["expr"] for target in panel["targets"]]
-    for panel in DASHBOARD["panels"]
-    if panel["type"] != "row"
+    for panel in panels_of(DASHBOARD)
+    if "gangplank_predict_" not in json.dumps(panel["targets"])
 }
 WHOSE = "the model", "$layer"
+SERVING = "ServingFails", "ServingRejects", "ServingSlow", "ServingDrifts", "ServingDriftUnseen"
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +228,7 @@ def expected_alerts(watched):
         "TrainingWeightsNotFinite": {("sick", layer["broken"])},
         "TrainingLayerDead": {("sick", layer["dead"])},
         "TrainingLayerStill": {("sick", layer["still"])},
+        **{name: set() for name in SERVING},
     }
 
 

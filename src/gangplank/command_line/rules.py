@@ -41,6 +41,21 @@ def add(commands: Any) -> None:
         default=0.9,
         help="of zeros among its weights, from which on a layer is dead (default: 0.9)",
     )
+    rules.add_argument(
+        "--slow-after",
+        type=float,
+        metavar="SECONDS",
+        default=1.0,
+        help="which one of 20 calls takes where a served model is slow (default: 1)",
+    )
+    rules.add_argument(
+        "--failed-share",
+        type=float,
+        metavar="SHARE",
+        default=0.05,
+        help="of a served model's calls that fail, or are rejected, from which on to tell of it "
+        "(default: 0.05)",
+    )
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -52,6 +67,8 @@ def _run(options: argparse.Namespace) -> None:
             silent_after=options.silent_after,
             patience=options.patience,
             dead_share=options.dead_share,
+            slow_after=options.slow_after,
+            failed_share=options.failed_share,
         )
     except ValueError as error:
         fail(options, error)

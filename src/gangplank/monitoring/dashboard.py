@@ -20,8 +20,11 @@ from grafana_foundation_sdk.models.dashboard import (
 from gangplank.metrics import is_label_name
 from gangplank.monitoring.panels import DATA_SOURCE
 from gangplank.monitoring.rows import Rows
+from gangplank.monitoring.serving_row import serving_panels
 
 _RUNS = '__name__=~"gangplank_(train|test)_status"'
+_SERVED = '__name__="gangplank_predict_total"'
+_JOBS = '__name__=~"gangplank_((train|test)_status|predict_total)"'
 _LAYERS = '__name__=~"gangplank_train_(layer_weights(_count)?|weights_norm|weights_update_ratio)"'
 _LABEL_VALUES = 1  # the kind of such a query of a variable, as Grafana saves it
 
@@ -42,15 +45,16 @@ def dashboard_json(run_label: str = "run") -> str:
     builder = (
         Dashboard("gangplank")
         .uid("gangplank")
-        .description("How Keras trains and tests, and what becomes of the weights.")
+        .description("How Keras trains, tests and serves, and what becomes of the weights.")
         .tags(["gangplank", "keras"])
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .time("now-1h", "now")
         .refresh("10s")
         .with_variable(DatasourceVariable("datasource").label("data source").type("prometheus"))
-        .with_variable(_variable("job", _RUNS, "job"))
+        .with_variable(_variable("job", _JOBS, "job"))
         .with_variable(_variable("run", f'{_RUNS}, job=~"$job"', run_label))
         .with_variable(_variable("layer", f'{_LAYERS}, job=~"$job", {run_label}=~"$run"', "layer"))
+        .with_variable(_variable("model", f'{_SERVED}, job=~"$job"', "model"))
     )
     rows = Rows(run_label)
     ids = count(1)
@@ -59,11 +63,20 @@ def dashboard_json(run_label: str = "run") -> str:
         (Row("Training"), rows.training()),
         (Row("Test"), rows.test()),
         (Row("Weights"), rows.weights()),
+        # Of who serves nothing, Grafana shows a title, and asks nothing for it.
+        (Row("Serving").collapsed(True), serving_panels()),
         (Row("$layer").repeat("layer"), rows.layer()),
     ):
-        builder.with_row(row.id(next(ids)))
-        for panel in panels:
-            builder.with_panel(panel.id(next(ids)))
+        row.id(next(ids))
+        numbered = [panel.id(next(ids)) for panel in panels]
+        if row.build().collapsed:
+            for panel in numbered:
+                row.with_panel(panel)
+            builder.with_row(row)
+        else:
+            builder.with_row(row)
+            for panel in numbered:
+                builder.with_panel(panel)
     return json.dumps(builder.build(), cls=JSONEncoder, indent=2) + "\n"
 
 

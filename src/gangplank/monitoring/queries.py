@@ -47,9 +47,7 @@ def zero_share(labels: str = "") -> str:
     How many there are follows from their moments: norm² = count * (mean² + standard deviation²).
     """
     zeros, norm, mean, deviation = (
-        f"gangplank_train_weights_{name}{{{labels}}}"
-        if labels
-        else f"gangplank_train_weights_{name}"
+        f"gangplank_train_weights_{name}{_in_braces(labels)}"
         for name in ("zeros", "norm", "mean", "standard_deviation")
     )
     # Where all are zero, the first part is NaN, which no comparison lets pass.
@@ -91,3 +89,57 @@ def _classic_rows(name: str, labels: str) -> str:
         f" / on () group_left () sum({name}_count{{{labels}}})"
         f" unless on () sum({name}{{{labels}}})"
     )
+
+
+def calls(labels: str = "", per: str = "5m") -> str:
+    """How many calls a second each method of each served model has answered.
+
+    Of batches there are classic buckets only, so that this does not hang on which a Prometheus has.
+    """
+    return f"rate(gangplank_predict_batch_samples_count{_in_braces(labels)}[{per}])"
+
+
+def unanswered(kind: str, labels: str = "", per: str = "5m") -> str:
+    """How many calls a second of each method were "failed" or "rejected"."""
+    name = f"gangplank_predict_{kind}_total"
+    return f"sum without (type) (rate({name}{_in_braces(labels)}[{per}]))"
+
+
+def share_of_calls(kind: str) -> str:
+    """The share of calls that were "failed" or "rejected" among these and those answered."""
+    these = unanswered(kind)
+    return f"{these}\n/ ({these} + ({calls()} or 0 * {these}))"
+
+
+def share_unseen() -> str:
+    """The share of answered calls that were not looked at for drift."""
+    answered = f"sum without (method) ({calls()})"
+    failed = "sum without (type) (rate(gangplank_predict_drift_failed_total[5m]))"
+    dropped = "rate(gangplank_predict_drift_dropped_total[5m])"
+    return f"({failed} + {dropped} or {failed} or {dropped})\n/ {answered}"
+
+
+def latency(share: float, labels: str = "", per: str = "5m") -> str:
+    """The quantile of each method's latencies, by native buckets or classic ones."""
+    native, classic = _latency_rate("", labels, per), _latency_rate("_bucket", labels, per)
+    return f"histogram_quantile({share}, {native}) or histogram_quantile({share}, {classic})"
+
+
+def mean_latency(labels: str, per: str) -> str:
+    """The mean of each method's latencies."""
+    native, total, count = (_latency_rate(part, labels, per) for part in ("", "_sum", "_count"))
+    return f"histogram_sum({native}) / histogram_count({native}) or {total} / {count}"
+
+
+def mean_samples(labels: str, per: str) -> str:
+    """How many samples the calls of each method have on average."""
+    total = f"rate(gangplank_predict_batch_samples_sum{_in_braces(labels)}[{per}])"
+    return f"{total} / {calls(labels, per)}"
+
+
+def _latency_rate(part: str, labels: str, per: str) -> str:
+    return f"rate(gangplank_predict_latency_seconds{part}{_in_braces(labels)}[{per}])"
+
+
+def _in_braces(labels: str) -> str:
+    return f"{{{labels}}}" if labels else ""

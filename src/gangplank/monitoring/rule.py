@@ -1,9 +1,11 @@
 """Rules of Prometheus, as its files have them."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
+LAYER = ("layer", "variable")
+SERVED_MODEL = ("model", "version")
 _RUN = ("run", "instance", "process")
-_PART = ("layer", "variable")
 
 
 def record(name: str, query: str) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def alert(
     summary: str,
     description: str,
     lasts: str | None = None,
-    is_of_layers: bool = False,
+    of: Iterable[str] = (),
 ) -> dict[str, Any]:
     """A rule that alerts of each series that a query answers.
 
@@ -27,14 +29,14 @@ def alert(
         name: the alert's.
         query: what answers nothing while all is well.
         severity: the label by which Alertmanager may tell whom to wake.
-        summary: what is wrong, behind the job and its run, and the layer.
+        summary: what is wrong, behind the job, its run, and what else it is of.
         description: more of it.
         lasts: for how long the query must have answered; at once by default.
-        is_of_layers: whether the series may be of a layer or a variable.
+        of: further labels that series may have, such as `LAYER` or `SERVED_MODEL`.
     """
     whose = "{{ $labels.job }}" + "".join(
         f"{{{{ with $labels.{label} }}}}, {label} {{{{ . }}}}{{{{ end }}}}"
-        for label in (*_RUN, *(_PART if is_of_layers else ()))
+        for label in (*_RUN, *of)
     )
     return {
         "alert": name,

@@ -8,13 +8,21 @@ import yaml
 
 from gangplank.monitoring import queries
 from gangplank.monitoring.progress import progress_rules
-from gangplank.monitoring.rule import alert, record
+from gangplank.monitoring.rule import LAYER, alert, record
+from gangplank.monitoring.serving_rules import serving_rules
 
 _HEADER = "# Written by `gangplank rules`. Change its options rather than this file.\n"
 _DEAD = "layer:gangplank_train_weights_zeros:share"
 
 
-def rules_yaml(*, silent_after: float = 300.0, patience: int = 10, dead_share: float = 0.9) -> str:
+def rules_yaml(
+    *,
+    silent_after: float = 300.0,
+    patience: int = 10,
+    dead_share: float = 0.9,
+    slow_after: float = 1.0,
+    failed_share: float = 0.05,
+) -> str:
     """The rules as YAML, as `rule_files` of a Prometheus names them.
 
     Arguments:
@@ -23,19 +31,25 @@ def rules_yaml(*, silent_after: float = 300.0, patience: int = 10, dead_share: f
         patience: epochs without a better loss after which a run makes no progress, and without a
             better loss of the validation after which it overfits.
         dead_share: the share of zeros among the weights of a layer from which on it is dead.
+        slow_after: seconds; a served model is slow where one of 20 calls takes longer.
+        failed_share: the share of a served model's calls that fail, or are rejected, from which on
+            that is told of.
 
     Raises:
-        ValueError: an argument is not above 0 or not finite, or `dead_share` is above 1.
+        ValueError: an argument is not above 0 or not finite, or a share is above 1.
     """
-    for name, value in (("silent_after", silent_after), ("patience", patience)):
+    numbers = {"silent_after": silent_after, "patience": patience, "slow_after": slow_after}
+    for name, value in numbers.items():
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be above 0 and finite. Received {value!r}.")
-    if not 0 < dead_share <= 1:
-        raise ValueError(f"dead_share must be above 0 and at most 1. Received {dead_share!r}.")
+    for name, share in (("dead_share", dead_share), ("failed_share", failed_share)):
+        if not 0 < share <= 1:
+            raise ValueError(f"{name} must be above 0 and at most 1. Received {share!r}.")
     groups = [
         {"name": "gangplank_runs", "rules": [*_runs(silent_after)]},
         {"name": "gangplank_progress", "rules": [*progress_rules(patience)]},
         {"name": "gangplank_weights", "rules": [*_weights(dead_share)]},
+        {"name": "gangplank_serving", "rules": [*serving_rules(slow_after, failed_share)]},
     ]
     return _HEADER + yaml.dump({"groups": groups}, Dumper=_Dumper, sort_keys=False, width=1000)
 
@@ -90,7 +104,7 @@ def _weights(dead_share: float) -> Iterator[dict[str, Any]]:
         "  unless ignoring (layer, variable) gangplank_train_weights_nan > 0)",
         severity="critical",
         summary="Training has weights that are NaN or infinite.",
-        is_of_layers=True,
+        of=LAYER,
         description="{{ $value }} weights are not finite.",
     )
     yield alert(
@@ -99,7 +113,7 @@ def _weights(dead_share: float) -> Iterator[dict[str, Any]]:
         severity="warning",
         lasts="5m",  # some layers begin as zeros
         summary="Training has a dead layer.",
-        is_of_layers=True,
+        of=LAYER,
         description="{{ $value | humanizePercentage }} of the weights are zero.",
     )
     yield alert(
@@ -108,7 +122,7 @@ def _weights(dead_share: float) -> Iterator[dict[str, Any]]:
         severity="warning",
         lasts="5m",  # a learning rate that warms up may begin at 0
         summary="Training leaves a layer as it was.",
-        is_of_layers=True,
+        of=LAYER,
         description="The weights have not moved since they were last looked at. Those of frozen "
         "layers, which weights='all' shows, do not move by intention.",
     )

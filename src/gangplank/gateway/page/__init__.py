@@ -31,6 +31,7 @@ _FILES = {
         "page.js",
         "palette.js",
         "runs.js",
+        "serving.js",
         "uplot/uPlot.esm.js",
         "uplot/uPlot.min.css",
         "weights.js",

@@ -1,5 +1,7 @@
 // What the names of metrics say: where each belongs on the page.
 
+import { isOfServing, servingChart } from "./serving.js";
+
 const FACTS = new Set([
   "epochs_count",
   "elapsed_time_seconds",
@@ -19,7 +21,12 @@ const words = (name) => name.replaceAll("_", " ");
 const textOf = (labels) => Object.entries(labels).map(([name, value]) => `${name} ${value}`).join(", ");
 
 /** Where a series belongs: its section, its chart there, and which line of it; null if nowhere. */
-export function placeOf({ name, labels }) {
+export function placeOf(series) {
+  const { name, labels } = series;
+  if (isOfServing(series)) {
+    const chart = servingChart(series);
+    return chart && { ...place("serving", chart.title, textOf(labels) || "value", "train"), order: chart.order };
+  }
   const [, phase, own] = /^gangplank_(train|test)_(.+)$/.exec(name) ?? [];
   if (own === undefined) {
     return name.endsWith("_created") ? null : place("other", name, textOf(labels) || "value", "train");

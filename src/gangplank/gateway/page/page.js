@@ -6,12 +6,13 @@ import { placeOf } from "./names.js";
 import { duration, keep } from "./numbers.js";
 import { KIND_DASH, lineLook } from "./palette.js";
 import { Runs } from "./runs.js";
+import { servingRates } from "./serving.js";
 import { Weights } from "./weights.js";
 
 const EVERY = 1_000; // milliseconds
 const EVERY_WHEN_GONE = 3_000;
 const MOST_CHARTS = 60; // of a section
-const SECTIONS = ["metrics", "speed", "other"];
+const SECTIONS = ["metrics", "speed", "serving", "other"];
 const KIND_COLOUR = { train: "line-1", validation: "line-2", test: "line-3" };
 const KINDS = Object.keys(KIND_COLOUR);
 
@@ -42,7 +43,7 @@ function linesOf(shown, section) {
   const isAlone = shown.length === 1;
   for (const run of shown) {
     const look = runs.look(run);
-    for (const series of run.series.values()) {
+    for (const series of [...run.series.values(), ...servingRates(run)]) {
       const place = placeOf(series);
       if (place?.section === section) {
         const chart = titles.get(place.chart) ?? { order: place.order, lines: [] };

@@ -5,6 +5,7 @@ import { HeatMap } from "./heat_map.js";
 import { element, keep, short, table } from "./numbers.js";
 import { histogramOf, nameOf, placeOf } from "./names.js";
 import { lineLook } from "./palette.js";
+import { isOfServing } from "./serving.js";
 
 const MOST_MAPS = 12; // until somebody asks for more
 
@@ -26,7 +27,7 @@ export class Weights {
 
   /** Shows the weights of one of the runs, which a person chooses where there are several. */
   update(runs, axis) {
-    const withWeights = runs.filter((run) => run.histograms.size > 0 || statisticsOf(run).size > 0);
+    const withWeights = runs.filter((run) => histogramsOf(run).length > 0 || statisticsOf(run).size > 0);
     offer(byId("run"), withWeights.map((run) => [String(run.id), nameOf(run)]).reverse());
     byId("which").hidden = withWeights.length < 2;
     const run = withWeights.find(({ id }) => String(id) === byId("run").value);
@@ -69,7 +70,9 @@ export class Weights {
 
 /** The histograms of a run, the model's first; those of the test where the training has none. */
 function histogramsOf(run) {
-  const all = [...run.histograms.values()].map((histogram) => ({ histogram, ...histogramOf(histogram) }));
+  const all = [...run.histograms.values()]
+    .filter((histogram) => !isOfServing(histogram))
+    .map((histogram) => ({ histogram, ...histogramOf(histogram) }));
   const phases = new Set(all.map(({ phase }) => phase));
   return all
     .filter(({ phase }) => phase !== "test" || !phases.has("train"))
