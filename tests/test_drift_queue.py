@@ -101,7 +101,7 @@ def test_no_queue_looks_before_the_call_returns(model, registry, blocks):
         (Drift(-1, 0.5), "ValueError"),
         (Drift(np.nan, 0.5), "ValueError"),
         (Drift(True, "small"), "ValueError"),
-        ((True, 0.5), "ValueError"),
+        ((True, 0.5), "TypeError"),
     ],
 )
 def test_what_is_no_drift_is_a_failure_and_shows_nothing(model, registry, answer, error):
@@ -121,8 +121,50 @@ def test_a_failing_detector_is_told_of_once_and_counted(model, registry, caplog,
             assert watched(X).shape == (5, 3)
         awaited(lambda: value(registry, "failed_total", type="ZeroDivisionError") == 3)
     (record,) = caplog.records
-    assert "gangplank_predict_drift_failed_total" in record.message
+    assert "get_drift_metrics_func failed" in record.message
     assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_a_detector_that_ends_its_thread_ends_nothing_else(model, registry):
+    def leave(given, answer):
+        raise SystemExit(3)
+
+    watched = PrometheusModel(model, registry, None, leave)
+    for _ in range(20):
+        watched(X)
+    awaited(lambda: value(registry, "failed_total", type="SystemExit") == 20)
+    at_once = PrometheusModel(model, registry, None, leave, name="a", drift_queue_size=0)
+    assert at_once(X).shape == (5, 3)
+
+
+def test_where_no_thread_can_be_started_calls_are_answered(model, registry, caplog, monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    watched = PrometheusModel(model, registry, None, lambda *_: Drift(True))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        for _ in range(3):
+            assert watched(X).shape == (5, 3)
+    assert value(registry, "dropped_total") == 3
+    assert len(caplog.records) == 1
+    watched(X)
+    awaited(lambda: value(registry, "detected_total") == 1)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_on_batch", "__call__"])
+def test_the_input_is_found_among_keywords(model, registry, method):
+    seen = []
+    watched = PrometheusModel(
+        model, registry, None, lambda given, _: seen.append(given) or Drift(), drift_queue_size=0
+    )
+    if method == "predict":
+        watched.predict(verbose=0, batch_size=2, x=X)
+    elif method == "predict_on_batch":
+        watched.predict_on_batch(x=X)
+    else:
+        watched(training=False, inputs=X)
+    assert seen[0] is X
 
 
 def test_calls_that_fail_or_build_a_graph_are_not_looked_at(model, registry):

@@ -1,9 +1,11 @@
 """A server of metrics for a Prometheus, in text or in the protobuf format."""
 
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import prometheus_client
@@ -33,7 +35,7 @@ class MetricsServer:
 
     Raises:
         ValueError: that is no port.
-        OSError: the port or the address is not to be had.
+        OSError: the port is not free, or the address is none of this machine's.
     """
 
     def __init__(
@@ -48,12 +50,7 @@ class MetricsServer:
         try:
             self._server = make_server(address, port, _app(registry), kind, _Handler)
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"port must be a free port of {address}, but {port} is not ({error.strerror}). "
-                "Where another worker of the same server has it, show the metrics of all of them "
-                "by prometheus_client's multiprocess mode; else pass another port, or 0",
-            ) from error
+            raise OSError(error.errno, _why_not(port, address, error)) from error
         self.port: int = self._server.server_port
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL,), name="gangplank-metrics", daemon=True
@@ -62,8 +59,9 @@ class MetricsServer:
 
     def close(self) -> None:
         """Stops serving and frees the port."""
-        self._server.shutdown()
-        self._thread.join()
+        if self._thread.is_alive():  # which it is not in a process that was forked since
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
 
     def __enter__(self) -> "MetricsServer":
@@ -87,13 +85,26 @@ class _Handler(WSGIRequestHandler):
         """Nothing: nobody wants a line each scrape."""
 
 
+def _why_not(port: int, address: str, error: OSError) -> str:
+    if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+        return f"address must be one of this machine's. Received {address!r} ({error.strerror})"
+    return (
+        f"port must be a free port of {address}, but {port} is not ({error.strerror}). Where "
+        "another worker of the same server has it, show the metrics of all of them by "
+        "prometheus_client's multiprocess mode; else pass another port, or 0"
+    )
+
+
 def _app(registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
     as_text = make_wsgi_app(registry)
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if not accepts_protobuf(environ.get("HTTP_ACCEPT", "")):
+        is_asked = environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] != "/favicon.ico"
+        if not is_asked or not accepts_protobuf(environ.get("HTTP_ACCEPT", "")):
             return as_text(environ, start_response)  # type: ignore[no-any-return]
-        body, content_type = as_protobuf(registry.collect())
+        names = parse_qs(environ.get("QUERY_STRING", "")).get("name[]")
+        shown = registry.restricted_registry(names) if names else registry
+        body, content_type = as_protobuf(shown.collect())
         start_response("200 OK", [("Content-Type", content_type)])
         return [body]
 

@@ -24,21 +24,21 @@ _MODEL, _WATCH = "_PrometheusModel__model", "_PrometheusModel__watch"
 class PrometheusModel:
     """A model whose predictions Prometheus sees: how many, how fast, on what data.
 
-    It stands for the model everywhere: it has all of its attributes, setting one sets the model's,
-    `isinstance` says that it is of the model's class, and `save` saves the model. A copy or a
-    pickle of it is one of the model, which nobody watches. Predictions, and the exceptions that end
-    them, are the model's.
+    It stands for the model everywhere: it has all of its attributes but those of the names `close`
+    and `metrics_port`, setting one sets the model's, `isinstance` says that it is of the model's
+    class, and `save` saves the model. A copy or a pickle of it is one of the model, which nobody
+    watches. Predictions, and the exceptions that end them, are the model's.
 
     Counted is what `predict`, `predict_on_batch` and calls of the model answer; not what `fit` and
-    `evaluate` do, nor calls that build a graph or are traced. The time of a call is that until it
-    returns, which on a GPU may be before the answer is there.
+    `evaluate` do, nor calls that build a graph or that TensorFlow or JAX traces. The time of a call
+    is that until it returns, which on a GPU may be before the answer is there.
 
     Arguments:
         model: a Keras model.
         registry: where the metrics are registered.
         port: the TCP port at which `registry` is served, in the protobuf format for a Prometheus
             that asks for it; None serves nothing, 0 takes any free one.
-        get_drift_metrics_func: called with what a call was given, its first argument, and what it
+        get_drift_metrics_func: called with what a call was given, its first input, and what it
             answered, and returns a `Drift`; such as a `DriftMonitor`. It must not change them, and
             whoever calls the model may not reuse the memory of its input. An exception that it
             raises is counted, and the first one logged.
@@ -76,7 +76,7 @@ class PrometheusModel:
         drift_queue_size: int = 64,
     ) -> None:
         if not isinstance(model, keras.Model):
-            raise TypeError(f"model must be a Keras model. Received {model!r}.")
+            raise TypeError(f"model must be an instance of keras.Model. Received {model!r}.")
         if get_drift_metrics_func is not None and not callable(get_drift_metrics_func):
             raise TypeError(
                 "get_drift_metrics_func must be a function of what the model is given and what it "
@@ -85,7 +85,7 @@ class PrometheusModel:
         watch = Watch(
             registry,
             _labels(model, name, version),
-            finite_bounds(latency_buckets, "latency_buckets"),
+            _checked_buckets(latency_buckets),
             get_drift_metrics_func,
             _checked_size(drift_queue_size),
         )
@@ -101,15 +101,16 @@ class PrometheusModel:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the model."""
-        return self.__watch.call.call(self.__model, args, kwargs)
+        return self.__watch.calls["call"].call(self.__model, args, kwargs)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`."""
-        return self.__watch.predict.call(self.__model.predict, args, kwargs)
+        return self.__watch.calls["predict"].call(self.__model.predict, args, kwargs)
 
     def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict_on_batch`."""
-        return self.__watch.predict_on_batch.call(self.__model.predict_on_batch, args, kwargs)
+        calls = self.__watch.calls["predict_on_batch"]
+        return calls.call(self.__model.predict_on_batch, args, kwargs)
 
     @property
     def metrics_port(self) -> int | None:
@@ -150,11 +151,26 @@ class PrometheusModel:
 def _labels(model: Any, name: Any, version: Any) -> dict[str, str]:
     if name is not None and (not isinstance(name, str) or not name):
         raise ValueError(f"name must be a text, such as 'mnist', or None. Received {name!r}.")
-    if not (version is None or (isinstance(version, str | int) and str(version))):
-        raise ValueError(f"version must be a text, such as '3', or None. Received {version!r}.")
+    if isinstance(version, bool) or not isinstance(version, str | int | None) or version == "":
+        raise ValueError(
+            f"version must be a text or an integer, such as '3', or None. Received {version!r}."
+        )
     if name is None and version is None:
         return {}
     return {"model": name or model.name, "version": "" if version is None else str(version)}
+
+
+def _checked_buckets(latency_buckets: Any) -> tuple[float, ...]:
+    try:
+        bounds = finite_bounds(latency_buckets, "latency_buckets")
+    except ValueError:
+        bounds = ()
+    if not bounds or bounds[0] <= 0:
+        raise ValueError(
+            "latency_buckets must be upper bounds in seconds, above 0 and strictly increasing, "
+            f"such as [0.01, 0.1, 1.0]. Received {latency_buckets!r}."
+        )
+    return bounds
 
 
 def _checked_size(drift_queue_size: Any) -> int:

@@ -1,56 +1,50 @@
 """The calls of one method of a model, measured."""
 
 import itertools
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gangplank.inference.predictions import Answer, Predictions
+from gangplank.inference.predictions import Answer
 from gangplank.inference.samples import first_array, is_symbolic, sample_count
-
-_NO_INPUTS = "training", "mask"  # arguments of a model beside its inputs
 
 # With caches that an operation of TensorFlow has just emptied, prometheus_client's metrics take
 # 15 us a call, and noting it for later 2; so many calls at once, 3 us each.
-_TOGETHER = 64
+TOGETHER = 64
+
+_NO_INPUTS = "training", "mask"  # arguments of a model beside its inputs
 
 
 class Calls:
-    """Calls a method, and shows how that went.
+    """Calls a method, and notes how that went until somebody shows it.
 
     While a graph is built or a function traced, a model is called without values, and nothing is
-    shown.
+    noted.
 
     Arguments:
-        predictions: where that is shown.
-        method: the value of the label of the method.
-        counter: the name of the counter of its samples.
-        on_answer: called with what the method was given and answered, if that is wanted.
-        counts_given: whether samples are counted in what it was given, where that tells, since that
+        counts_given: whether samples are counted in what is given, where that tells, since that
             takes less time: a tensor of TensorFlow makes its shape when it is first asked.
-        is_shown_at_once: whether nobody will ask for `update`.
+        notes: how many answered calls are noted until `show` is called.
+        show: shows what is noted. Is called as each call begins, too, if each is to be shown.
+        on_error: called with what a call raises.
+        on_answer: called with what a call was given and answered, if that is wanted.
     """
 
     def __init__(
         self,
-        predictions: Predictions,
-        method: str,
-        counter: str,
-        on_answer: Callable[[Any, Any], None] | None,
         *,
         counts_given: bool,
-        is_shown_at_once: bool,
+        notes: int,
+        show: Callable[[], None],
+        on_error: Callable[[BaseException], None],
+        on_answer: Callable[[Any, Any], None] | None,
     ) -> None:
-        self._predictions, self._method, self._counter = predictions, method, counter
-        self._on_answer = on_answer
-        self._counts_given = counts_given
-        self._is_shown_at_once = is_shown_at_once
+        self._counts_given, self._notes = counts_given, notes
+        self._show, self._on_error, self._on_answer = show, on_error, on_answer
         self._keys = itertools.count()
         self._under_way: dict[int, Any] = {}  # what each call was given
-        self._answered: deque[Answer] = deque()
-        self._updating = threading.Lock()
+        self._answers: deque[Answer] = deque()
 
     def call(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]
@@ -58,47 +52,54 @@ class Calls:
         """What `function` answers, or raises."""
         given = arguments[0] if arguments else _first_input(keywords)
         key = next(self._keys)
-        self._under_way[key] = given
-        if self._is_shown_at_once:
-            self.update()
-        began = time.perf_counter()
         try:
+            self._under_way[key] = given
+            if self._notes == 1:
+                self._show()
+            began = time.perf_counter()
             answer = function(*arguments, **keywords)
+            ended = time.perf_counter()
         except BaseException as error:
-            self._fail(key, given, error)
+            self._under_way.pop(key, None)
+            if not is_symbolic(first_array(given).__class__):
+                self._on_error(error)
             raise
-        ended = time.perf_counter()
-        del self._under_way[key]
+        finally:
+            self._under_way.pop(key, None)  # also where a signal's handler raises
         array = first_array(answer)
         if is_symbolic(array.__class__):
             return answer
         samples = sample_count(first_array(given)) if self._counts_given else None
         if samples is None:
             samples = sample_count(array) or 0
-        self._answered.append((samples, began, ended))
-        if len(self._answered) >= _TOGETHER or self._is_shown_at_once:
-            self.update()
+        self._answers.append((samples, began, ended))
+        if len(self._answers) >= self._notes:
+            self._show()
         if self._on_answer is not None:
             self._on_answer(given, answer)
         return answer
 
-    def update(self) -> None:
-        """Shows what was noted so far."""
-        with self._updating:
-            in_flight = sum(map(_samples_in_flight, list(self._under_way.values())))
-            answers = [self._answered.popleft() for _ in range(len(self._answered))]
-            self._predictions.show(self._method, self._counter, answers, in_flight)
+    def take_answers(self) -> list[Answer]:
+        """The answered calls that were noted since the last time."""
+        return [self._answers.popleft() for _ in range(len(self._answers))]
 
-    def _fail(self, key: int, given: Any, error: BaseException) -> None:
-        del self._under_way[key]
-        if not is_symbolic(first_array(given).__class__):
-            self._predictions.show_exception(self._method, error)
-        if self._is_shown_at_once:
-            self.update()
+    def samples_in_flight(self) -> int:
+        """How many samples are in calls under way."""
+        return sum(map(_samples_in_flight, list(self._under_way.values())))
+
+    def forget(self) -> None:
+        """Forgets what another process does, of which this one is a copy."""
+        self._under_way.clear()
+        self._answers.clear()
 
 
 def _first_input(keywords: Mapping[str, Any]) -> Any:
-    return next((value for name, value in keywords.items() if name not in _NO_INPUTS), None)
+    """That of `predict`, by its name; or the first one of a model of any signature."""
+    if "x" in keywords:
+        return keywords["x"]
+    inputs = [value for name, value in keywords.items() if name not in _NO_INPUTS]
+    arrays = (each for each in inputs if sample_count(first_array(each)) is not None)
+    return next(arrays, inputs[0] if inputs else None)
 
 
 def _samples_in_flight(given: Any) -> int:

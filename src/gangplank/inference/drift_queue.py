@@ -1,17 +1,16 @@
 """A function that looks for drift, called where it delays no prediction."""
 
 import contextlib
-import logging
 import math
+import os
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gangplank.drift import Drift
+from gangplank.inference.one_warning import OneWarning
 from gangplank.inference.predictions import Predictions
-
-_logger = logging.getLogger(__name__)
 
 
 class _Call(NamedTuple):
@@ -38,36 +37,23 @@ class DriftQueue:
         self._waiting: queue.Queue[_Call | None] = queue.Queue(size)
         self._thread: threading.Thread | None = None
         self._beginning = threading.Lock()
-        self._is_told = False
+        self._process = os.getpid()
+        self._warning = OneWarning(
+            "get_drift_metrics_func failed, or no thread could be started for it. That harms no "
+            "prediction. gangplank_predict_drift_failed_total and …_dropped_total count further "
+            "failures, which are not logged."
+        )
         self._is_closed = False
 
     def put(self, given: Any, answer: Any) -> None:
         """Has the function called. Raises nothing that it raises, and does not wait for it."""
-        if self._is_closed:
-            return
-        if not self._size:
-            self._look(given, answer)
-            return
-        if self._thread is None or not self._thread.is_alive():
-            self._begin()
         try:
-            self._waiting.put_nowait(_Call(given, answer))
-        except queue.Full:
-            self._dropped.inc()
-
-    def _look(self, given: Any, answer: Any) -> None:
-        try:
-            self._show(self._function(given, answer))
-        except Exception as error:
-            kind = type(error).__name__
-            self._predictions.metric("gangplank_predict_drift_failed", type=kind).inc()
-            if not self._is_told:
-                self._is_told = True
-                _logger.warning(
-                    "get_drift_metrics_func failed, which harms no prediction. Further failures "
-                    "are counted in gangplank_predict_drift_failed_total and not logged.",
-                    exc_info=True,
-                )
+            if not self._size:
+                self._look(given, answer)
+            elif not self._is_closed:
+                self._put(given, answer)
+        except Exception:  # no thread can be started, or prometheus_client's files are gone
+            self._warning.log()
 
     def close(self) -> None:
         """Has the thread end after the call that it looks at, and drops what waits."""
@@ -75,15 +61,35 @@ class DriftQueue:
         with contextlib.suppress(queue.Full):  # then the thread sees for itself
             self._waiting.put_nowait(None)
 
+    def _look(self, given: Any, answer: Any) -> None:
+        try:
+            self._show(self._function(given, answer))
+        except (Exception, SystemExit) as error:
+            kind = type(error).__name__
+            self._predictions.metric("gangplank_predict_drift_failed", type=kind).inc()
+            self._warning.log()
+
+    def _put(self, given: Any, answer: Any) -> None:
+        try:
+            if self._thread is None or not self._thread.is_alive():
+                self._begin()
+            self._waiting.put_nowait(_Call(given, answer))
+        except queue.Full:
+            self._dropped.inc()
+        except RuntimeError:
+            self._dropped.inc()
+            raise
+
     def _begin(self) -> None:
         with self._beginning:
             if self._thread is None or not self._thread.is_alive():
-                # What a process that forked had waiting is that one's.
-                waiting = self._waiting = queue.Queue(self._size)
-                self._thread = threading.Thread(
-                    target=self._work, args=(waiting,), name="gangplank-drift", daemon=True
+                if self._process != os.getpid():
+                    self._process, self._waiting = os.getpid(), queue.Queue(self._size)
+                thread = threading.Thread(
+                    target=self._work, args=(self._waiting,), name="gangplank-drift", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
 
     def _work(self, waiting: "queue.Queue[_Call | None]") -> None:
         while (call := waiting.get()) is not None and not self._is_closed:
@@ -91,7 +97,12 @@ class DriftQueue:
             del call  # and what it holds, until there is another one
 
     def _show(self, drift: Drift) -> None:
-        detected, p_value, statistic = (None if value is None else float(value) for value in drift)
+        if not isinstance(drift, tuple) or len(drift) != 3:
+            raise TypeError(
+                "get_drift_metrics_func must return a gangplank.Drift. It has returned "
+                f"{drift!r:.200}."
+            )
+        detected, p_value, statistic = (None if each is None else float(each) for each in drift)
         if detected is not None and not 0 <= detected < math.inf:
             raise ValueError(f"drift_detected must be a bool or a count. Received {detected!r}.")
         metric = self._predictions.metric

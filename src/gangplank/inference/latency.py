@@ -1,6 +1,5 @@
 """Latencies in native buckets, into which prometheus_client cannot observe."""
 
-import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -17,17 +16,14 @@ class NativeLatency:
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
         self._sum = 0.0
-        self._lock = threading.Lock()
 
     def add(self, latencies: Sequence[float]) -> None:
         """Counts further ones, in seconds."""
-        with self._lock:
-            self._counts.update(bisect_left(_BOUNDS, seconds) for seconds in latencies)
-            self._sum += sum(latencies)
+        self._counts.update(bisect_left(_BOUNDS, seconds) for seconds in latencies)
+        self._sum += sum(latencies)
 
     def histogram(self) -> NativeWeightsHistogram:
-        with self._lock:
-            counts, total = self._counts.copy(), self._sum
+        counts = self._counts.copy()
         zero_count = counts.pop(0, 0)
         first = _BUCKETS.first_index - 1
         return NativeWeightsHistogram(
@@ -36,5 +32,5 @@ class NativeLatency:
             zero_count=zero_count,
             positive={first + place: count for place, count in counts.items()},
             negative={},
-            sum=total,
+            sum=self._sum,
         )

@@ -1,6 +1,5 @@
 """What a served model does, as metrics that are there from their first value on."""
 
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import sub
@@ -12,6 +11,7 @@ from prometheus_client.core import Metric
 from gangplank.inference.latency import NativeLatency
 from gangplank.metrics import native_sample
 
+_REFUSAL = "InvalidArgumentError"  # what TensorFlow raises in a graph for shapes that do not fit
 LATENCY = "gangplank_predict_latency_seconds"
 
 
@@ -52,9 +52,7 @@ _FAMILIES = {
     "gangplank_predict_in_flight_samples": _gauge(
         "Samples in calls under way; a generator or a dataset counts as one.", "livesum"
     ),
-    "gangplank_predict_rejected": _counter(
-        "Calls that refused their input, by a ValueError or a TypeError."
-    ),
+    "gangplank_predict_rejected": _counter("Calls that refused their input."),
     "gangplank_predict_failed": _counter("Calls that another exception ended."),
     "gangplank_predict_first_answer_seconds": _gauge(
         "Time from the wrapping of the model to its first answer.", "max"
@@ -90,21 +88,24 @@ class Predictions:
         self._called: set[str] = set()  # methods
         self._began = time.perf_counter()
         self._first_answer: float | None = None
-        self._lock = threading.Lock()
 
     def metric(self, name: str, **labels: str) -> Any:
         """The metric of this name and these labels, which is shown from now on."""
         labels = {**self._labels, **labels}
-        with self._lock:
-            if name not in self._made:
-                kind, documentation, options = _FAMILIES[name]
-                if name == LATENCY:
-                    options = {"buckets": self._latency_buckets}
-                self._made[name] = kind(name, documentation, labels, registry=None, **options)
-        return self._made[name].labels(**labels) if labels else self._made[name]
+        made = self._made.get(name)
+        if made is None:
+            kind, documentation, options = _FAMILIES[name]
+            if name == LATENCY:
+                options = {"buckets": self._latency_buckets}
+            new = kind(name, documentation, labels, registry=None, **options)
+            made = self._made.setdefault(name, new)  # another thread may have been first
+        return made.labels(**labels) if labels else made
 
     def show(self, method: str, counter: str, answers: Sequence[Answer], in_flight: int) -> None:
-        """Adds calls of a method that were answered, and shows how many samples are under way."""
+        """Adds calls of a method that were answered, and shows how many samples are under way.
+
+        Only one thread at a time may call this or `collect`.
+        """
         if in_flight or method in self._called:
             self._called.add(method)
             self.metric("gangplank_predict_in_flight_samples", method=method).set(in_flight)
@@ -121,9 +122,10 @@ class Predictions:
 
     def show_exception(self, method: str, error: BaseException) -> None:
         """Counts an exception that a call of a method has raised."""
-        refused = isinstance(error, ValueError | TypeError)
-        name = f"gangplank_predict_{'rejected' if refused else 'failed'}"
-        self.metric(name, method=method, type=type(error).__name__).inc()
+        kind = type(error).__name__
+        is_refusal = isinstance(error, ValueError | TypeError) or kind == _REFUSAL
+        name = "gangplank_predict_rejected" if is_refusal else "gangplank_predict_failed"
+        self.metric(name, method=method, type=kind).inc()
 
     def collect(self) -> Iterator[Metric]:
         for name, made in list(self._made.items()):
@@ -144,11 +146,10 @@ class Predictions:
             family.add_sample(family.name, labels, histogram.count, native_histogram=sample)
 
     def _show_first_answer(self, ended: float) -> None:
-        first_answer = self.metric("gangplank_predict_first_answer_seconds")
-        with self._lock:
-            if self._first_answer is None or ended < self._first_answer:
-                self._first_answer = ended
-                first_answer.set(ended - self._began)
+        if self._first_answer is None or ended < self._first_answer:
+            self._first_answer = ended
+            first_answer = self.metric("gangplank_predict_first_answer_seconds")
+            first_answer.set(ended - self._began)
 
 
 def _observe(histogram: Histogram, values: Iterable[float]) -> None:

@@ -1,22 +1,27 @@
 """What watches the calls of one model."""
 
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gangplank.drift import Drift
-from gangplank.inference.calls import Calls
+from gangplank.inference.calls import TOGETHER, Calls
 from gangplank.inference.drift_queue import DriftQueue
+from gangplank.inference.one_warning import OneWarning
 from gangplank.inference.predictions import Predictions
 from gangplank.metrics import SERVED_MODELS
 from gangplank.metrics_server import MetricsServer
 
 _PREDICT, _CALL = "gangplank_predict", "gangplank_predict_call"
+_COUNTERS = {"predict": _PREDICT, "predict_on_batch": _PREDICT, "call": _CALL}
 
 
 class Watch(Collector):
@@ -30,7 +35,7 @@ class Watch(Collector):
         drift_queue_size: how many calls may wait for it; 0 has it called at once.
 
     Attributes:
-        predict, predict_on_batch, call: the calls of these methods.
+        calls: those of each method: "predict", "predict_on_batch" and "call".
     """
 
     def __init__(
@@ -43,14 +48,14 @@ class Watch(Collector):
     ) -> None:
         self._registry, self._labels = registry, labels
         self._predictions = Predictions(labels, latency_buckets)
-        SERVED_MODELS.register([self], registry, labels)
         self._drift = find_drift and DriftQueue(find_drift, self._predictions, drift_queue_size)
-        self.predict = self._calls("predict", _PREDICT)
-        self.predict_on_batch = self._calls("predict_on_batch", _PREDICT)
-        self.call = self._calls("call", _CALL)
+        self.calls = {method: self._calls_of(method) for method in _COUNTERS}
         self._server: MetricsServer | None = None
-        self._is_closed = False
-        self._closing = threading.Lock()
+        self._is_closed = self._is_stale = False
+        self._warning = OneWarning("What a model does cannot be shown. It answers as ever.")
+        self._lock = threading.Lock()
+        SERVED_MODELS.register([self], registry, labels)
+        _watches.add(self)
 
     @property
     def port(self) -> int | None:
@@ -68,7 +73,7 @@ class Watch(Collector):
 
     def close(self) -> None:
         """Ends what was begun, and takes the metrics out of the registry; once."""
-        with self._closing:
+        with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
@@ -78,23 +83,65 @@ class Watch(Collector):
             self._server = None
         SERVED_MODELS.unregister(self._registry, self._labels)
 
-    def collect(self) -> Iterator[Metric]:
-        for calls in (self.predict, self.predict_on_batch, self.call):
-            calls.update()
-        yield from self._predictions.collect()
+    def collect(self) -> Iterable[Metric]:
+        with self._lock:
+            self._show_noted()
+            return list(self._predictions.collect())
 
     def describe(self) -> Iterable[Metric]:
         return self._predictions.describe()
 
-    def _calls(self, method: str, counter: str) -> Calls:
+    def forget(self) -> None:
+        """Begins anew in a forked process, where nobody will give the lock back."""
+        self._lock = threading.Lock()
+        for calls in self.calls.values():
+            calls.forget()
+
+    def _calls_of(self, method: str) -> Calls:
+        counter = _COUNTERS[method]
         for name in (counter, f"{counter}_time_seconds"):
             self._predictions.metric(name)
+        # In prometheus_client's multiprocess mode others than this process show what it counted.
+        is_shown_by_others = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         return Calls(
-            self._predictions,
-            method,
-            counter,
-            None if self._drift is None else self._drift.put,
-            counts_given=counter == _CALL,
-            # Others than this process show what is in prometheus_client's files.
-            is_shown_at_once="PROMETHEUS_MULTIPROC_DIR" in os.environ,
+            counts_given=method == "call",
+            notes=1 if is_shown_by_others else TOGETHER,
+            show=self._show,
+            on_error=partial(self._show_exception, method),
+            on_answer=None if self._drift is None else self._drift.put,
         )
+
+    def _show(self) -> None:
+        """Shows what is noted, unless somebody is at it, who then does it again."""
+        self._is_stale = True
+        while self._is_stale and self._lock.acquire(blocking=False):
+            try:
+                self._is_stale = False
+                self._show_noted()
+            except Exception:  # prometheus_client's files may be gone
+                self._warning.log()
+            finally:
+                self._lock.release()
+
+    def _show_exception(self, method: str, error: BaseException) -> None:
+        try:
+            self._predictions.show_exception(method, error)
+        except Exception:  # as above
+            self._warning.log()
+
+    def _show_noted(self) -> None:
+        for method, calls in self.calls.items():
+            answers, in_flight = calls.take_answers(), calls.samples_in_flight()
+            self._predictions.show(method, _COUNTERS[method], answers, in_flight)
+
+
+_watches: WeakSet[Watch] = WeakSet()
+
+
+def _forget() -> None:
+    for watch in list(_watches):
+        watch.forget()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,23 @@
+"""A warning that is logged once."""
+
+import logging
+
+_logger = logging.getLogger("gangplank.inference")
+
+
+class OneWarning:
+    """A warning of an exception that harms no prediction.
+
+    Arguments:
+        message: what it says.
+    """
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+        self._is_logged = False
+
+    def log(self) -> None:
+        """Logs it with the exception that is handled, the first time."""
+        if not self._is_logged:
+            self._is_logged = True
+            _logger.warning(self._message, exc_info=True)
