@@ -4,9 +4,11 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -17,12 +19,15 @@ import keras
 import numpy as np
 import pytest
 from conftest import LATE, awaited, fetched, held_port, request, started
+from documents import ROOT, blocks
 from prometheus_client.multiprocess import MultiProcessCollector
 from samples import samples_in
 from stack import SERVING, Stack, watching
+from test_documents import shell
 
 from gangplank.monitoring import rules_yaml
 
+((UP, DRIFT, SEVERAL),) = blocks("examples/serving/README.md", ["sh"])
 CLIENTS = 64
 MODEL = {"model": "digits", "version": "1"}
 METHOD = {"method": "predict_on_batch"}
@@ -125,8 +130,9 @@ def multiprocess(folder):
 
 @pytest.fixture(scope="module")
 def gunicorn(folder, multiprocess):
-    command = "gunicorn", "--config=gunicorn.conf.py", "--bind=127.0.0.1:{}", "--log-level=error"
-    with serving(folder, *command, PROMETHEUS_MULTIPROC_DIR=str(multiprocess)) as server:
+    command = SEVERAL.replace("examples/serving/", "").split()
+    options = "--bind=127.0.0.1:{}", "--log-level=error"
+    with serving(folder, *command, *options, PROMETHEUS_MULTIPROC_DIR=str(multiprocess)) as server:
         awaited(lambda: len(workers(multiprocess)) == 2)
         yield server
 
@@ -161,6 +167,13 @@ def test_all_that_clients_send_at_once_is_counted(name, request, images, expecte
     sent = ask_at_once(server, images, expected)
     assert tuple(np.subtract(server.counts(), before)) == sent
     assert server.in_flight() == 0
+
+
+def test_two_commands_serve_it_and_send_what_drifts():
+    steps = shell(f"make --dry-run {UP.split()[1]} {DRIFT.split()[1]}")
+    served, sent = (f"examples/serving/{name}" for name in ("up.sh", "client.py"))
+    assert re.search(rf"{served} .*uvicorn .*examples/serving app:app.*{sent}", steps, re.S)
+    assert (ROOT / served).stat().st_mode & stat.S_IXUSR
 
 
 def test_what_is_no_image_reaches_no_model(uvicorn):
@@ -261,6 +274,9 @@ def test_the_drift_that_the_client_sends_is_told_of(uvicorn, folder, tmp_path):
         assert told == drifts["annotations"]["summary"]
         right = [float(line.split()[-3].removesuffix("%")) for line in sent]
         assert right[0] > 90 > 60 > right[1]
+        shown = client.stdout.replace(uvicorn.address, "127.0.0.1:8000")
+        told = (folder / "README.md").read_text()
+        assert re.sub(r"[\d.]+%", "%", shown) in re.sub(r"[\d.]+%", "%", told)
 
         def is_scraped():
             scraped = servers.asked('{__name__=~"gangplank_predict_.*", model="digits"}')
