@@ -105,7 +105,7 @@ class Predictions:
 
     def show(self, method: str, counter: str, answers: Sequence[Answer], in_flight: int) -> None:
         """Adds calls of a method that were answered, and shows how many samples are under way."""
-        if in_flight or method in self._called:
+        if in_flight or answers or method in self._called:
             self._called.add(method)
             self.metric("gangplank_predict_in_flight_samples", method=method).set(in_flight)
         if not answers:
