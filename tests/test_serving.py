@@ -80,15 +80,10 @@ class Server:
         return samples_in(fetched(f"http://{self.address}/metrics/")).get(key, 0)
 
     def counts(self):
-        """How many samples and calls were answered, by all metrics that tell."""
-        latency, batches = "gangplank_predict_latency_seconds", "gangplank_predict_batch_samples"
-        assert self.value(f"{latency}_count", **METHOD) == self.value(f"{batches}_count", **METHOD)
-        assert self.value(f"{latency}_bucket", **METHOD, le=float("inf")) == self.value(
-            f"{latency}_count", **METHOD
-        )
-        assert self.value(f"{batches}_sum", **METHOD) == self.value("gangplank_predict_total")
-        samples = self.value("gangplank_predict_total")
-        return samples, self.value(f"{latency}_count", **METHOD)
+        """How many samples were answered and how many calls, by two metrics each."""
+        names = ("batch_samples_sum", "batch_samples_count", "latency_seconds_count")
+        of_method = (self.value(f"gangplank_predict_{name}", **METHOD) for name in names)
+        return self.value("gangplank_predict_total"), *of_method
 
     def in_flight(self):
         return self.value("gangplank_predict_in_flight_samples", **METHOD)
@@ -144,7 +139,7 @@ def workers(multiprocess):
 
 
 def ask_at_once(server, images, expected):
-    """How many samples and calls all the clients have sent, whose answers were right."""
+    """What all the clients have sent, whose answers were right, as `Server.counts` has it."""
     barrier = threading.Barrier(CLIENTS)
 
     def ask(client):
@@ -157,7 +152,8 @@ def ask_at_once(server, images, expected):
         return samples
 
     with ThreadPoolExecutor(CLIENTS) as clients:
-        return sum(clients.map(ask, range(CLIENTS))), 4 * CLIENTS
+        samples = sum(clients.map(ask, range(CLIENTS)))
+    return samples, samples, 4 * CLIENTS, 4 * CLIENTS
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "gunicorn"])
@@ -227,7 +223,8 @@ def test_a_worker_that_is_killed_in_the_midst_of_calls(gunicorn, multiprocess, i
     awaited(lambda: len(workers(multiprocess)) == 2 and killed not in workers(multiprocess))
     assert not under_way(multiprocess, killed)
     assert gunicorn.in_flight() == 0
-    samples, _ = np.subtract(gunicorn.counts(), before)
+    # A call that was about to be counted may be so in one metric and not in another.
+    samples, *_ = np.subtract(gunicorn.counts(), before)
     assert answered <= samples < sent
     # From here on all is exact again, over the two workers and the one that is dead.
     before = gunicorn.counts()
