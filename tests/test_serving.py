@@ -79,6 +79,11 @@ class Server:
         key = name, tuple(sorted((MODEL | labels).items(), key=str))
         return samples_in(fetched(f"http://{self.address}/metrics/")).get(key, 0)
 
+    def metrics(self, accept):
+        status, text = request(self.address, "GET", "/metrics/", Accept=accept)
+        assert status == 200
+        return text
+
     def counts(self):
         """How many samples were answered and how many calls, by two metrics each."""
         names = ("batch_samples_sum", "batch_samples_count", "latency_seconds_count")
@@ -178,6 +183,13 @@ def test_what_is_no_image_reaches_no_model(uvicorn):
         status, answer = uvicorn.post(images=images)
         assert (status, answer["detail"][0]["loc"][:2]) == (422, ["body", "images"])
     assert uvicorn.counts() == before
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "gunicorn"])
+def test_metrics_are_in_the_format_that_is_asked_for(name, request):
+    server = request.getfixturevalue(name)
+    assert server.metrics("application/openmetrics-text; version=1.0.0").endswith("\n# EOF\n")
+    assert not server.metrics("text/plain").endswith("\n# EOF\n")
 
 
 def test_the_path_that_people_type(uvicorn):
@@ -283,4 +295,3 @@ def test_the_drift_that_the_client_sends_is_told_of(uvicorn, folder, tmp_path):
             return scraped.get(total) == shown and names
 
         assert awaited(is_scraped) >= CONTRACT
-    assert uvicorn.value("gangplank_predict_drift_detected_total") >= 5
