@@ -83,7 +83,7 @@ install-servers:
 	@if [ "$$(id -u)" = 0 ]; then sudo=; else sudo='sudo -n'; fi; \
 	{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install \
 		-qq --yes --no-install-recommends $(PACKAGES); } >/dev/null || { \
-		echo "The tests run against the real servers and a browser: put $(SERVERS) on the PATH."; \
+		echo "This runs the real servers and, in tests, a browser: put $(SERVERS) on the PATH."; \
 		echo "On Debian: sudo apt-get install $(PACKAGES)"; \
 		exit 1; }
 

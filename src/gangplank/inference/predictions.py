@@ -106,7 +106,7 @@ class Predictions:
 
         Only one thread at a time may call this or `collect`.
         """
-        if in_flight or method in self._called:
+        if in_flight or answers or method in self._called:
             self._called.add(method)
             self.metric("gangplank_predict_in_flight_samples", method=method).set(in_flight)
         if not answers:
