@@ -26,7 +26,6 @@ def served(registry):
 
 def test_text_is_what_prometheus_client_serves(served, registry):
     assert fetched(f"http://{served}/metrics") == generate_latest(registry).decode()
-    assert request(served, "POST", "/metrics")[0] == 405
 
 
 def test_protobuf_for_who_asks_for_it(served):
@@ -37,6 +36,23 @@ def test_protobuf_for_who_asks_for_it(served):
     assert families["samples_total"].metric[0].counter.value == 3
     assert families["weights"].metric[0].histogram.schema == 3
     assert families["weights"].metric[0].histogram.sample_count == 10_000
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [("POST", "/metrics", 405), ("OPTIONS", "/metrics", 200), ("GET", "/favicon.ico", 200)],
+)
+def test_other_requests_have_no_metrics(served, method, path, expected):
+    status, body = request(served, method, path, Accept=CONTENT_TYPE)
+    assert status == expected
+    assert "samples" not in body
+
+
+def test_protobuf_of_some_names_alone(served):
+    url = f"http://{served}/metrics?name[]=samples_total"
+    asked = urllib.request.Request(url, headers={"Accept": CONTENT_TYPE})
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        assert [family.name for family in decoded(answer.read())] == ["samples_total"]
 
 
 def test_a_real_prometheus_scrapes_native_histograms(served, tmp_path):

@@ -18,8 +18,8 @@ import gangplank
 
 FOLDER = Path(__file__).parent
 
-
-Image = Annotated[list[float], Field(min_length=64, max_length=64)]
+Pixel = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Image = Annotated[list[Pixel], Field(min_length=64, max_length=64)]
 
 
 class Images(BaseModel):

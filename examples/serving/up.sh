@@ -5,6 +5,12 @@
 # examples/serving/up.sh uvicorn --app-dir examples/serving app:app
 set -euo pipefail
 here=$(dirname "$0")
+for port in 8000 19090 19093; do
+  if (: </dev/tcp/127.0.0.1/$port) 2>/dev/null; then
+    echo "Port $port is taken. Does this run elsewhere already?" >&2
+    exit 1
+  fi
+done
 data=$(mktemp -d)
 
 end() {
@@ -24,6 +30,7 @@ served=$!
 until (: </dev/tcp/127.0.0.1/8000) 2>/dev/null || ! kill -0 "$served" 2>/dev/null; do
   sleep 0.2
 done
+kill -0 "$served" 2>/dev/null || exit 1
 echo "The model is served at http://127.0.0.1:8000/docs until Ctrl-C. See also"
 echo "http://127.0.0.1:8000/metrics/ and http://127.0.0.1:19090/alerts"
 wait -n

@@ -1,5 +1,6 @@
 """The calls of one method of a model, measured."""
 
+import contextlib
 import itertools
 import time
 from collections import deque
@@ -81,7 +82,11 @@ class Calls:
 
     def take_answers(self) -> list[Answer]:
         """The answered calls that were noted since the last time."""
-        return [self._answers.popleft() for _ in range(len(self._answers))]
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._answers.popleft())
+        return taken
 
     def samples_in_flight(self) -> int:
         """How many samples are in calls under way."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gangplank.drift import Drift
-from gangplank.inference.one_warning import OneWarning
+from gangplank.inference.harmless import NO_FILES, OneWarning
 from gangplank.inference.predictions import Predictions
 
 
@@ -52,7 +52,7 @@ class DriftQueue:
                 self._look(given, answer)
             elif not self._is_closed:
                 self._put(given, answer)
-        except Exception:  # no thread can be started, or prometheus_client's files are gone
+        except (RuntimeError, *NO_FILES):
             self._warning.log()
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class DriftQueue:
             self._waiting.put_nowait(_Call(given, answer))
         except queue.Full:
             self._dropped.inc()
-        except RuntimeError:
+        except RuntimeError:  # no thread can be started
             self._dropped.inc()
             raise
 

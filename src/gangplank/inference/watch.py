@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from gangplank.drift import Drift
 from gangplank.inference.calls import TOGETHER, Calls
 from gangplank.inference.drift_queue import DriftQueue
-from gangplank.inference.one_warning import OneWarning
+from gangplank.inference.harmless import NO_FILES, OneWarning
 from gangplank.inference.predictions import Predictions
 from gangplank.metrics import SERVED_MODELS
 from gangplank.metrics_server import MetricsServer
@@ -51,9 +51,9 @@ class Watch(Collector):
         self._drift = find_drift and DriftQueue(find_drift, self._predictions, drift_queue_size)
         self.calls = {method: self._calls_of(method) for method in _COUNTERS}
         self._server: MetricsServer | None = None
-        self._is_closed = self._is_stale = False
+        self._is_closed = self._is_stale = self._is_showing = False
         self._warning = OneWarning("What a model does cannot be shown. It answers as ever.")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         SERVED_MODELS.register([self], registry, labels)
         _watches.add(self)
 
@@ -84,8 +84,8 @@ class Watch(Collector):
         SERVED_MODELS.unregister(self._registry, self._labels)
 
     def collect(self) -> Iterable[Metric]:
+        self._show()
         with self._lock:
-            self._show_noted()
             return list(self._predictions.collect())
 
     def describe(self) -> Iterable[Metric]:
@@ -93,7 +93,7 @@ class Watch(Collector):
 
     def forget(self) -> None:
         """Begins anew in a forked process, where nobody will give the lock back."""
-        self._lock = threading.Lock()
+        self._lock, self._is_showing = threading.RLock(), False
         for calls in self.calls.values():
             calls.forget()
 
@@ -112,21 +112,26 @@ class Watch(Collector):
         )
 
     def _show(self) -> None:
-        """Shows what is noted, unless somebody is at it, who then does it again."""
+        """Shows what is noted; of a signal's handler that comes in between, as soon as it is over.
+
+        The handler must not wait for what it interrupts, nor change the same metrics meanwhile.
+        """
         self._is_stale = True
-        while self._is_stale and self._lock.acquire(blocking=False):
-            try:
-                self._is_stale = False
-                self._show_noted()
-            except Exception:  # prometheus_client's files may be gone
-                self._warning.log()
-            finally:
-                self._lock.release()
+        with self._lock:
+            while self._is_stale and not self._is_showing:
+                self._is_showing = True
+                try:
+                    self._is_stale = False
+                    self._show_noted()
+                except NO_FILES:
+                    self._warning.log()
+                finally:
+                    self._is_showing = False
 
     def _show_exception(self, method: str, error: BaseException) -> None:
         try:
             self._predictions.show_exception(method, error)
-        except Exception:  # as above
+        except NO_FILES:
             self._warning.log()
 
     def _show_noted(self) -> None:
