@@ -14,7 +14,7 @@ from gangplank.drift.classes import Classes
 from gangplank.drift.comparison import Counts, Floats
 from gangplank.drift.drift import FeatureDrift
 from gangplank.drift.features import Features
-from gangplank.drift.samples import feature_names
+from gangplank.drift.rows import feature_names
 
 
 class Family(Protocol):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank import _native
-from gangplank.drift.samples import Leaf, Rows
+from gangplank.drift.rows import Leaf, Rows
 from gangplank.weights import NativeBuckets, counting
 
 # No bucket is wider than 2.2% of what a value is away from the centre. Finer ones found no more

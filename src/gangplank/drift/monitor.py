@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gangplank.drift.drift import Drift, FeatureDrift
 from gangplank.drift.reference import DriftReference
-from gangplank.drift.samples import Leaf, Rows, named_arrays, rows_of
+from gangplank.drift.rows import Leaf, Rows, named_arrays, rows_of
 from gangplank.drift.window import Window
 from gangplank.weights import is_integer
 

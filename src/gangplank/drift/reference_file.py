@@ -16,7 +16,7 @@ import numpy as np
 
 from gangplank.drift.classes import Classes
 from gangplank.drift.features import SCHEMA, Features, last_place
-from gangplank.drift.samples import Leaf, size_of
+from gangplank.drift.rows import Leaf, size_of
 
 FORMAT, VERSION = "gangplank drift reference", 1
 
