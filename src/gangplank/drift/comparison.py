@@ -5,13 +5,13 @@ The only module that needs SciPy, whose distributions give the p-values.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-# A class of which a window has fewer is compared together with others: Cochran's rule, below which
-# chi-square's p-values are not what they say.
+# Classes of which fewer are expected are compared together: Cochran's rule, below which what
+# chi-square says of them is not so.
 LEAST_EXPECTED = 5
 
 # Of as many buckets the population stability index is commonly made; more of them make it greater.
@@ -42,38 +42,70 @@ def ks_statistics(one: Counts, two: Counts) -> Floats:
 def ks_p_values(statistics: Floats, n: int, m: int) -> Floats:
     """How likely a statistic at least as great is for samples of n and m values of one kind.
 
-    That of ``scipy.stats.ks_2samp(method="asymp")``. Where values tie, it is less likely still.
+    That of ``scipy.stats.ks_2samp(method="asymp")``, and at least how likely the greatest is, 1: of
+    that SciPy's says 0, or NaN for a sample of each. Where values tie, it is less likely still.
     """
-    return np.asarray(stats.kstwo.sf(statistics, np.round(n * m / (n + m))))
+    p_values: Floats = stats.kstwo.sf(statistics, max(1, round(n * m / (n + m))))
+    least = 2 / float(special.binom(n + m, min(n, m)))
+    return np.maximum(p_values, least)
 
 
-def class_groups(reference: Counts, window: int) -> NDArray[np.intp]:
-    """Which classes are compared together, so that a window expects `LEAST_EXPECTED` in each group.
+def class_groups(reference: Counts, window: Counts) -> tuple[NDArray[np.intp], bool]:
+    """Which classes are compared together, so that `LEAST_EXPECTED` are expected of each group.
+
+    They are chosen by how often the two samples together have them. That tells nothing of whether
+    the two differ. How often the reference has them does: of many rare classes it lacks some by
+    chance, which then are all more frequent in the window.
 
     Arguments:
-        reference: shape (C,), how many samples of each class the reference has.
-        window: how many samples a window has at least.
+        reference: shape (C,), how many samples of each class.
+        window: the same.
 
     Returns:
-        Shape (C,), the number of the group of each class, from 0 on. The rarest are together.
+        Shape (C,), the number of the group of each class, from 0 on: first the rare classes, the
+        rarest together, then the others, a group each. And whether the first has too few.
     """
+    together = reference + window
+    sizes = reference.sum(), window.sum()
+    expected = together * (min(sizes) / max(sum(sizes), 1))
     groups = np.zeros(reference.size, np.intp)
-    total = max(int(reference.sum()), 1)
-    expected = reference * (min(window, total) / total)
+    order = expected.argsort(kind="stable")
+    rare_count = int((expected < LEAST_EXPECTED).sum())
+    left = expected[order[:rare_count]].sum()
     group, size = 0, 0.0
-    order = reference.argsort(kind="stable")
-    for place, i in enumerate(order):
+    for i in order[:rare_count]:
+        if size >= LEAST_EXPECTED and left >= LEAST_EXPECTED:
+            group, size = group + 1, 0.0
         groups[i] = group
         size += expected[i]
-        # None begins that what is left could not fill.
-        if size >= LEAST_EXPECTED and expected[order[place + 1 :]].sum() >= LEAST_EXPECTED:
-            group, size = group + 1, 0.0
-    return groups
+        left -= expected[i]
+    others = order[rare_count:]
+    groups[others] = np.arange(others.size) + (group + 1 if rare_count else 0)
+    return groups, group == 0 and 0 < size < LEAST_EXPECTED
 
 
-def chi_square(reference: Counts, window: Counts, groups: NDArray[np.intp]) -> tuple[float, float]:
-    """The statistic and the p-value of ``scipy.stats.chi2_contingency`` for groups of classes."""
+def classes_test(reference: Counts, window: Counts) -> tuple[float, float]:
+    """The statistic and the p-value of chi-square's test of the classes of two samples.
+
+    Those of ``scipy.stats.chi2_contingency`` for `class_groups`. A group that has too few is left
+    to Fisher's exact test of it and the rest, and the lesser p-value of the two is taken, times 2.
+
+    Arguments:
+        reference: shape (C,), how many samples of each class.
+        window: the same.
+    """
+    groups, has_few = class_groups(reference, window)
     table = np.array([np.bincount(groups, each) for each in (reference, window)])
+    if not has_few:
+        return _chi_square(table)
+    statistic, _ = _chi_square(table)
+    _, p_value = _chi_square(table[:, 1:])
+    few = np.array([table[:, 0], table[:, 1:].sum(axis=1)], np.int64)
+    exact = float(stats.fisher_exact(few).pvalue)
+    return statistic, min(2 * min(p_value, exact), 1.0)
+
+
+def _chi_square(table: Floats) -> tuple[float, float]:
     table = table[:, table.any(axis=0)]
     if table.shape[1] < 2 or not table.any(axis=1).all():  # there is nothing to tell apart
         return 0.0, 1.0

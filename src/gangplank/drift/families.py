@@ -66,11 +66,11 @@ class ClassesFamily:
     """Chi-square's test of the predicted classes of each output."""
 
     def __init__(
-        self, classes: Sequence[Classes], counts: Sequence[Counts], window: int, sample_count: int
+        self, classes: Sequence[Classes], counts: Sequence[Counts], sample_count: int
     ) -> None:
         self._classes, self._counts, self._sample_count = classes, counts, sample_count
         self._tests = [
-            comparison.chi_square(each.counts, found, comparison.class_groups(each.counts, window))
+            comparison.classes_test(each.counts, found)
             for each, found in zip(classes, counts, strict=True)
         ]
         self.size = len(classes)
