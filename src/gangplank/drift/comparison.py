@@ -34,8 +34,9 @@ def ks_statistics(one: Counts, two: Counts) -> Floats:
     Returns:
         float64, shape (F,).
     """
-    shares = [each.cumsum(axis=1) / each.sum(axis=1, keepdims=True) for each in (one, two)]
-    greatest: Floats = np.abs(shares[0] - shares[1]).max(axis=1)
+    differences = one.cumsum(axis=1) / one.sum(axis=1, keepdims=True)
+    differences -= two.cumsum(axis=1) / two.sum(axis=1, keepdims=True)
+    greatest: Floats = np.abs(differences, out=differences).max(axis=1)
     return greatest
 
 
