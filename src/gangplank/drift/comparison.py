@@ -3,6 +3,8 @@
 The only module that needs SciPy, whose distributions give the p-values.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
@@ -51,62 +53,64 @@ def ks_p_values(statistics: Floats, n: int, m: int) -> Floats:
     return np.maximum(p_values, least)
 
 
-def class_groups(reference: Counts, window: Counts) -> tuple[NDArray[np.intp], bool]:
+def class_groups(expected: Floats) -> NDArray[np.intp]:
     """Which classes are compared together, so that `LEAST_EXPECTED` are expected of each group.
 
-    They are chosen by how often the two samples together have them. That tells nothing of whether
-    the two differ. How often the reference has them does: of many rare classes it lacks some by
-    chance, which then are all more frequent in the window.
+    Arguments:
+        expected: shape (C,), how many samples of each class.
+
+    Returns:
+        Shape (C,), the number of the group of each class, from 0 on. The rarest are together.
+    """
+    groups = np.zeros(expected.size, np.intp)
+    group, size = 0, 0.0
+    order = expected.argsort(kind="stable")
+    left = expected[order][::-1].cumsum()[::-1]
+    for place, i in enumerate(order):
+        # None begins that what is left could not fill.
+        if size >= LEAST_EXPECTED and left[place] >= LEAST_EXPECTED:
+            group, size = group + 1, 0.0
+        groups[i] = group
+        size += expected[i]
+    return groups
+
+
+def classes_test(reference: Counts, window: Counts) -> tuple[str, float, float]:
+    """Chi-square's test of the classes of two samples, and of each rare class whether it is new.
+
+    Chi-square's is that of ``scipy.stats.chi2_contingency`` for `class_groups`, where more of a
+    rare class would not show. So whether the window has more of it than its share of all samples is
+    tested for each by itself, as ``scipy.stats.binomtest`` does.
+
+    Which are rare is seen by how often the two samples together have them. That tells nothing of
+    whether the two differ. How often the reference has them does: of many rare classes it lacks
+    some by chance, which then are all more frequent in the window.
 
     Arguments:
         reference: shape (C,), how many samples of each class.
         window: the same.
 
     Returns:
-        Shape (C,), the number of the group of each class, from 0 on: first the rare classes, the
-        rarest together, then the others, a group each. And whether the first has too few.
+        "chi2" or "binom", whose p-value is the lesser, its statistic, and that p-value, corrected.
     """
-    together = reference + window
-    sizes = reference.sum(), window.sum()
-    expected = together * (min(sizes) / max(sum(sizes), 1))
-    groups = np.zeros(reference.size, np.intp)
-    order = expected.argsort(kind="stable")
-    rare_count = int((expected < LEAST_EXPECTED).sum())
-    left = expected[order[:rare_count]].sum()
-    group, size = 0, 0.0
-    for i in order[:rare_count]:
-        if size >= LEAST_EXPECTED and left >= LEAST_EXPECTED:
-            group, size = group + 1, 0.0
-        groups[i] = group
-        size += expected[i]
-        left -= expected[i]
-    others = order[rare_count:]
-    groups[others] = np.arange(others.size) + (group + 1 if rare_count else 0)
-    return groups, group == 0 and 0 < size < LEAST_EXPECTED
+    together, sizes = reference + window, np.array([reference.sum(), window.sum()])
+    expected = together * (sizes.min() / max(sizes.sum(), 1))
+    groups = class_groups(expected)
+    statistic, p_value = _chi_square([np.bincount(groups, each) for each in (reference, window)])
+    is_rare = (0 < together) & (expected < LEAST_EXPECTED)
+    if not is_rare.any():
+        return "chi2", statistic, p_value
+    all_of_them, found = together[is_rare], window[is_rare]
+    tails = stats.binom.sf(found - 1, all_of_them, sizes[1] / sizes.sum())
+    i = tails.argmin()
+    new = float(tails[i]) * tails.size
+    if new < p_value:
+        return "binom", float(found[i] / all_of_them[i]), min(2 * new, 1.0)
+    return "chi2", statistic, min(2 * p_value, 1.0)
 
 
-def classes_test(reference: Counts, window: Counts) -> tuple[float, float]:
-    """The statistic and the p-value of chi-square's test of the classes of two samples.
-
-    Those of ``scipy.stats.chi2_contingency`` for `class_groups`. A group that has too few is left
-    to Fisher's exact test of it and the rest, and the lesser p-value of the two is taken, times 2.
-
-    Arguments:
-        reference: shape (C,), how many samples of each class.
-        window: the same.
-    """
-    groups, has_few = class_groups(reference, window)
-    table = np.array([np.bincount(groups, each) for each in (reference, window)])
-    if not has_few:
-        return _chi_square(table)
-    statistic, _ = _chi_square(table)
-    _, p_value = _chi_square(table[:, 1:])
-    few = np.array([table[:, 0], table[:, 1:].sum(axis=1)], np.int64)
-    exact = float(stats.fisher_exact(few).pvalue)
-    return statistic, min(2 * min(p_value, exact), 1.0)
-
-
-def _chi_square(table: Floats) -> tuple[float, float]:
+def _chi_square(rows: list[NDArray[Any]]) -> tuple[float, float]:
+    table = np.array(rows)
     table = table[:, table.any(axis=0)]
     if table.shape[1] < 2 or not table.any(axis=1).all():  # there is nothing to tell apart
         return 0.0, 1.0

@@ -63,7 +63,7 @@ class FeaturesFamily:
 
 
 class ClassesFamily:
-    """Chi-square's test of the predicted classes of each output."""
+    """The test of the predicted classes of each output."""
 
     def __init__(
         self, classes: Sequence[Classes], counts: Sequence[Counts], sample_count: int
@@ -76,14 +76,15 @@ class ClassesFamily:
         self.size = len(classes)
 
     def least(self) -> tuple[float, float]:
-        return min(self._tests, key=lambda test: test[1])
+        _, statistic, p_value = min(self._tests, key=lambda test: test[2])
+        return statistic, p_value
 
     def compared(self, factor: int) -> Iterator[FeatureDrift]:
         for each, found, test in zip(self._classes, self._counts, self._tests, strict=True):
-            statistic, p_value = test
+            name, statistic, p_value = test
             yield FeatureDrift(
                 f"class/{each.name}" if each.name else "class",
-                "chi2",
+                name,
                 statistic,
                 min(p_value * factor, 1.0),
                 comparison.stability_index(each.counts, found),

@@ -19,9 +19,9 @@ class DriftMonitor:
 
     Call it with each batch: `PrometheusModel(model, get_drift_metrics_func=monitor)` does, and so
     may a loop of one's own. Each feature of the inputs and each column of the predictions is
-    compared by Kolmogorov-Smirnov's test, and the predicted classes by chi-square's. There is
-    drift where the least p-value, corrected for the number of tests, is at most `level`. So
-    without drift one of ``1 / level`` windows, or fewer, is an alarm.
+    compared by Kolmogorov-Smirnov's test, and the predicted classes by chi-square's, rare ones by
+    the binomial test too. There is drift where the least p-value, corrected for the number of
+    tests, is at most `level`. So without drift one of ``1 / level`` windows, or fewer, is an alarm.
 
     Windows follow one another and share no sample. One ends with the call that fills it. Several
     threads may call. A copy, by pickle too, has the same reference and arguments, and its first
