@@ -33,6 +33,7 @@ KINDS = {
         lambda x: np.where(x, x + 2, 0),
     ),
     "100 ± 1 or 300 ± 1": (of_two, lambda x: x + 0.5),
+    "300 ± 0.01": (lambda rng, n: rng.normal(300, 0.01, n), lambda x: x + 0.003),
     "always 300": (lambda _, n: np.full(n, 300), lambda x: x + 2),
 }
 

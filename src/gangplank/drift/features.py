@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from gangplank import _native
 from gangplank.drift.rows import Leaf, Rows
 
-# What differs by less than this share is rounded differently, not another value: a model answers
-# the same sample alone and among others with other last digits.
-ROUNDED = 2.0**-20
+# What differs by less than this share is rounded differently, not another value: a model of four
+# layers of 512 answered a sample alone and among others with probabilities that were 4e-5 apart.
+ROUNDED = 2.0**-14
 
 # So many float32 values, 4 MiB, are turned from rows to columns at once.
 VALUES_TOGETHER = 1 << 20
+
+FINITE = np.finfo(np.float32).min, np.finfo(np.float32).max
 
 Values = NDArray[np.float32]
 
@@ -98,19 +100,29 @@ def _ends_of(values: Values, most: int) -> Values:
     """Where to part `values`, ascending without NaN, at most at so many places."""
     if not values.size:
         return np.zeros(1, np.float32)
-    if 2 * (1 + np.count_nonzero(values[1:] != values[:-1])) <= most:
-        distinct = heavy = np.unique(values)
-    else:
-        quantiles = values[(values.size * np.arange(1, most + 1) - 1) // most]
-        distinct, counts = np.unique(quantiles, return_counts=True)
-        heavy = distinct[counts > 1]
-    below = np.nextafter(_moved(heavy, -ROUNDED), np.float32(-np.inf))
-    ends = np.unique(np.concatenate([below, _moved(distinct, ROUNDED)]))
+    is_first = np.append(True, values[1:] != values[:-1])
+    distinct = values[is_first]
+    chosen = heavy = np.arange(distinct.size)
+    if 2 * distinct.size > most:
+        quantiles = (values.size * np.arange(1, most + 1) - 1) // most
+        chosen, counts = np.unique(is_first.cumsum()[quantiles] - 1, return_counts=True)
+        heavy = chosen[counts > 1]
+    below, above = _around(distinct)
+    ends = np.unique(np.concatenate([below[heavy], above[chosen]]))
     return ends + np.float32(0)  # there is no -0, which would be below 0
 
 
-def _moved(values: Values, share: float) -> Values:
-    """The values and so much of their magnitude; infinity and what would become it stay."""
-    with np.errstate(over="ignore"):
-        moved = values * (1 + np.float32(share) * np.sign(values))
-    return np.where(np.isinf(moved), values, moved)
+def _around(values: Values) -> tuple[Values, Values]:
+    """Below and up to where each value is meant: `ROUNDED` away, or half-way to the next one."""
+    lowest = np.float32(-np.inf)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shares = np.float32(ROUNDED) * np.sign(values)
+        below, above = np.nextafter(values * (1 - shares), lowest), values * (1 + shares)
+        halfway = np.fmin(values[:-1] / 2 + values[1:] / 2, np.nextafter(values[1:], lowest))
+    # What would become infinite stays.
+    below, above = (
+        np.where(np.isfinite(values), each.clip(*FINITE), each) for each in (below, above)
+    )
+    below[1:] = np.fmax(below[1:], halfway)
+    above[:-1] = np.fmin(above[:-1], halfway)
+    return below, above
