@@ -5,7 +5,8 @@
 On scikit-learn's digits and a small model: false alarms where there is no drift, and how many
 windows with a shift are found, beside SciPy's tests on the values themselves and beside other
 detectors, each run by the interpreter of an environment that has it. Writes `results/drift.json`
-and from it the tables of `docs/drift.md`. A part that is not run keeps its last figures.
+and from it the tables of `docs/drift.md`. A part that is not run keeps its last figures, and on
+what and with which versions they were measured; the other detectors are one if they are there.
 """
 
 import argparse
@@ -23,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 from drift_buckets import measured_buckets
+from drift_classes import measured_classes
 from drift_tables import put_tables
 from scipy import stats
 
@@ -50,7 +52,7 @@ def of_one_family(reference, window):
     """The p-value that the predicted class would have among the tests of 1,000 features."""
     monitor = gangplank.DriftMonitor(gangplank.drift_reference(*reference), window=len(window[0]))
     monitor(*window)
-    (found,) = (each for each in monitor.report() if each.test == "chi2")
+    (found,) = (each for each in monitor.report() if each.name == "class")
     return found.p_value / 3 * (FEATURES + 11), min(1.0, found.p_value)
 
 
@@ -213,33 +215,46 @@ def about():
 
 
 def main():
-    parts = ("detection", "peers", "choices", "references", "buckets", "speed")
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--alibi-detect", metavar="PYTHON", help="an interpreter that has it")
     parser.add_argument("--evidently", metavar="PYTHON", help="an interpreter that has it")
-    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=[*PARTS])
     options = parser.parse_args()
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    result |= about()
-    if not {*options.only} <= {"references", "buckets", "speed"}:
+    parts = {each: measured for each, measured in PARTS.items() if each in options.only}
+    if not (options.alibi_detect or options.evidently):
+        parts.pop("peers", None)
+    result |= measured_parts(parts, options)
+    RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    put_tables(result)
+
+
+def measured_parts(parts, options):
+    """The figures of each part, with where they were measured: others stay from earlier runs."""
+    digits = None
+    if not {*parts} <= WITHOUT_DIGITS:
         from drift_digits import Digits
 
         digits = Digits()
-        result["accuracy"] = digits.accuracy
-    if "speed" in options.only:
-        result["speed"] = list(measured_speed())
-    if "buckets" in options.only:
-        result["buckets"] = list(measured_buckets())
-    if "detection" in options.only:
-        result["detection"] = list(measured_detection(digits))
-    if "choices" in options.only:
-        result["choices"] = list(measured_choices(digits))
-    if "references" in options.only:
-        result["references"] = list(measured_references())
-    if "peers" in options.only:
-        result["peers"] = list(measured_peers(digits, options))
-    RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    put_tables(result)
+    measured = {}
+    for each, rows in parts.items():
+        measured[each] = about()
+        if each not in WITHOUT_DIGITS:
+            measured[each]["accuracy"] = digits.accuracy
+        measured[each]["rows"] = list(rows(digits, options))
+    return measured
+
+
+PARTS = {
+    "speed": lambda *_: measured_speed(),
+    "buckets": lambda *_: measured_buckets(),
+    "classes": lambda *_: measured_classes(),
+    "detection": lambda digits, _: measured_detection(digits),
+    "choices": lambda digits, _: measured_choices(digits),
+    "references": lambda *_: measured_references(),
+    "peers": measured_peers,
+}
+WITHOUT_DIGITS = {"speed", "buckets", "classes", "references"}
 
 
 if __name__ == "__main__":

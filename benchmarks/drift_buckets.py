@@ -1,14 +1,24 @@
-"""What joined native buckets keep of Kolmogorov-Smirnov's statistic of the values themselves."""
-
-from unittest import mock
+"""What buckets keep of Kolmogorov-Smirnov's statistic of the values themselves."""
 
 import numpy as np
 from scipy import stats
 
-from gangplank.drift import features
+from gangplank import NativeBuckets
 from gangplank.drift.comparison import ks_statistics
+from gangplank.drift.features import features_of
+from gangplank.weights import counting
 
 REFERENCE, WINDOW, TRIALS = 2000, 500, 50
+
+
+def some(share, rng, values):
+    """That share of them, and 0 else."""
+    return np.where(rng.random(values.size) < share, values, 0)
+
+
+def of_two(rng, n):
+    return rng.normal(np.where(rng.random(n) < 0.5, 100, 300), 1, n)
+
 
 # Values, and how they drift.
 KINDS = {
@@ -18,45 +28,56 @@ KINDS = {
     "years": (lambda rng, n: rng.integers(1990, 2026, n), lambda x: x + 4),
     "log-normal": (lambda rng, n: np.exp(3 * rng.normal(size=n)), lambda x: x * 1.5),
     "half zero": (lambda rng, n: np.maximum(rng.normal(size=n), 0), lambda x: x * 1.3),
+    "0 or 300 ± 2": (
+        lambda rng, n: some(0.4, rng, rng.normal(300, 2, n)),
+        lambda x: np.where(x, x + 2, 0),
+    ),
+    "100 ± 1 or 300 ± 1": (of_two, lambda x: x + 0.5),
+    "300 ± 0.01": (lambda rng, n: rng.normal(300, 0.01, n), lambda x: x + 0.003),
+    "always 300": (lambda _, n: np.full(n, 300), lambda x: x + 2),
 }
 
-# Schema, whether centres are medians where that is finer, and how many buckets.
-WAYS = [
-    *((schema, True, 128) for schema in (3, 4, 5, 6, 8)),
-    *((schema, False, 128) for schema in (5, 8)),
-    *((5, True, buckets) for buckets in (16, 32, 64, 256)),
-]
+
+def by_native_buckets(schema):
+    """The statistic by buckets about zero, all of them."""
+    bounds = counting(NativeBuckets(schema)).bounds.values
+
+    def statistic(*samples):
+        places = (np.searchsorted(bounds, each) for each in samples)
+        counts = (np.bincount(each, minlength=bounds.size + 1)[np.newaxis] for each in places)
+        return ks_statistics(*counts)[0]
+
+    return statistic
+
+
+def by_quantiles(buckets):
+    def statistic(reference, window):
+        counted = features_of(reference[:, np.newaxis], (("", (1,)),), buckets)
+        return ks_statistics(counted.counts, counted.count(window[:, np.newaxis]))[0]
+
+    return statistic
+
+
+WAYS = {
+    **{f"native, schema {schema}": by_native_buckets(schema) for schema in (3, 5, 8)},
+    **{f"at most {buckets}": by_quantiles(buckets) for buckets in (16, 32, 64, 128, 256)},
+}
 
 
 def measured_buckets():
-    for schema, is_centred, buckets in WAYS:
-        kept = {}
-        with mock.patch.object(features, "SCHEMA", schema):
-            features.last_place.cache_clear()
-            if is_centred:
-                kept = {kind: share(kind, buckets) for kind in KINDS}
-            else:
-                with mock.patch.object(features, "_medians", no_medians):
-                    kept = {kind: share(kind, buckets) for kind in KINDS}
-        features.last_place.cache_clear()
-        found = {"schema": schema, "is_centred": is_centred, "buckets": buckets, "kept": kept}
-        print(found, flush=True)
-        yield found
+    for way, statistic in WAYS.items():
+        kept = {kind: share(*KINDS[kind], statistic) for kind in KINDS}
+        print(way, kept, flush=True)
+        yield {"buckets": way, "kept": kept}
 
 
-def no_medians(rows):
-    return np.zeros(rows.shape[1], np.float32)
-
-
-def share(kind, buckets):
+def share(draw, drift, statistic):
     """The mean share of the statistic that is kept."""
-    draw, drift = KINDS[kind]
     rng = np.random.default_rng(0)
     shares = []
     for _ in range(TRIALS):
         reference = draw(rng, REFERENCE).astype(np.float32)
         window = drift(draw(rng, WINDOW)).astype(np.float32)
-        counted = features.features_of(reference[:, np.newaxis], (("", (1,)),), buckets)
-        (statistic,) = ks_statistics(counted.counts, counted.count(window[:, np.newaxis]))
-        shares.append(statistic / stats.ks_2samp(reference, window, method="asymp").statistic)
+        of_values = stats.ks_2samp(reference, window, method="asymp").statistic
+        shares.append(statistic(reference, window) / of_values)
     return float(np.mean(shares))

@@ -17,6 +17,7 @@ def tables(result):
         "drift families": families_table(result),
         "drift references": references_table(result),
         "drift buckets": buckets_table(result),
+        "drift classes": classes_table(result),
         "drift speed": speed_table(result),
     }
 
@@ -26,14 +27,19 @@ def put_tables(result):
         put(DOCUMENT, name, lines)
 
 
+def rows_of(result, part):
+    """What was measured of a part, if anything was."""
+    return result.get(part, {}).get("rows", [])
+
+
 def power_table(result):
-    rows = result["detection"] + result.get("peers", [])
+    rows = rows_of(result, "detection") + rows_of(result, "peers")
     windows = sorted({each["window"] for each in rows})
     columns = [("gangplank", window) for window in windows]
     for each in rows:
         if (column := (each["detector"], each["window"])) not in columns:
             columns.append(column)
-    versions = result["versions"] | {
+    versions = result["detection"]["versions"] | {
         each["detector"]: each["version"] for each in rows if "version" in each
     }
     versions["SciPy"] = versions["scipy"]
@@ -48,7 +54,7 @@ def power_table(result):
 
 
 def alarms_table(result):
-    rows = [each for each in result["choices"] if each["shift"] == NONE]
+    rows = [each for each in rows_of(result, "choices") if each["shift"] == NONE]
     windows = [*dict.fromkeys(each["window"] for each in rows)]
     found = {(each["detector"], each["window"]): each for each in rows}
     heads = ["the reference is of samples", "level", *map(str, windows)]
@@ -62,7 +68,7 @@ def alarms_table(result):
 
 
 def families_table(result):
-    rows = [each for each in result["choices"] if each["shift"] != NONE]
+    rows = [each for each in rows_of(result, "choices") if each["shift"] != NONE]
     heads = ["tests corrected as", *dict.fromkeys(str(each["window"]) for each in rows)]
     lines = [heads, ["---"] * len(heads)]
     lines += [
@@ -77,23 +83,28 @@ def references_table(result):
     lines = [heads, ["---"] * len(heads)]
     lines += [
         [f"{each['size']:,}", share(each["mean"]), share(each["most"])]
-        for each in result["references"]
+        for each in rows_of(result, "references")
     ]
     return joined(lines)
 
 
 def buckets_table(result):
-    rows = result["buckets"]
-    heads = ["schema", "about", "buckets at most", *rows[0]["kept"]]
+    rows = rows_of(result, "buckets")
+    heads = ["buckets", *rows[0]["kept"]]
     lines = [heads, ["---"] * len(heads)]
     lines += [
-        [
-            str(each["schema"]),
-            "the median or zero" if each["is_centred"] else "zero",
-            str(each["buckets"]),
-            *(f"{kept:.0%}" for kept in each["kept"].values()),
-        ]
-        for each in rows
+        [each["buckets"], *(f"{kept:.0%}" for kept in each["kept"].values())] for each in rows
+    ]
+    return joined(lines)
+
+
+def classes_table(result):
+    columns = [f"{name}, {level}" for name in ("gangplank", "SciPy") for level in (0.05, 0.01)]
+    heads = ["drift of a window of 500", *columns]
+    lines = [heads, ["---"] * len(heads)]
+    lines += [
+        [each["case"], *(share(each[column]) for column in columns)]
+        for each in rows_of(result, "classes")
     ]
     return joined(lines)
 
@@ -109,7 +120,7 @@ def speed_table(result):
             f"{each['held_mib']:.1f} MiB",
             f"{each['peak_mib']:.1f} MiB",
         ]
-        for each in result["speed"]
+        for each in rows_of(result, "speed")
     ]
     return joined(lines)
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from gangplank.drift.comparison import (
-    chi_square,
     class_groups,
+    classes_test,
     ks_p_values,
     ks_statistics,
     psi_groups,
@@ -54,36 +54,86 @@ def test_a_share_of_nan_is_a_difference():
     assert statistic == pytest.approx(10 / 50)
 
 
+def test_a_p_value_of_few_samples_is_none_of_nan_and_none_of_zero():
+    for n, m in ((1, 1), (1, 4), (2, 2), (5, 3), (40, 30)):
+        (least, most) = ks_p_values(np.array([1.0, 0.0]), n, m)
+        exact = stats.ks_2samp(np.zeros(n), np.ones(m), method="exact").pvalue
+        assert least == pytest.approx(exact, rel=1e-9)
+        assert most == 1
+
+
 def test_chi_square():
     reference, window = np.array([90, 60, 50]), np.array([20, 45, 35])
     expected = stats.chi2_contingency([reference, window])
-    assert chi_square(reference, window, np.arange(3)) == (expected.statistic, expected.pvalue)
+    assert classes_test(reference, window) == ("chi2", expected.statistic, expected.pvalue)
 
 
 def test_chi_square_of_groups():
-    reference, window = np.array([90, 3, 50, 1]), np.array([40, 5, 35, 2])
-    groups = class_groups(reference, window=82)
-    np.testing.assert_array_equal(groups, [1, 0, 0, 0])
-    expected = stats.chi2_contingency([[90, 54], [40, 42]])
-    assert chi_square(reference, window, groups) == (expected.statistic, expected.pvalue)
+    reference, window = np.array([90, 8, 50, 7]), np.array([40, 5, 35, 4])
+    # Of 84 of 239 samples, of the rare ones 4.6 and 3.9 are expected, together 8.4.
+    np.testing.assert_array_equal(class_groups((reference + window) * 84 / 239), [2, 0, 1, 0])
+    expected = stats.chi2_contingency([[15, 50, 90], [9, 35, 40]])
+    test = classes_test(reference, window)
+    assert test == ("chi2", expected.statistic, pytest.approx(2 * expected.pvalue))
+
+
+def test_a_rare_class_has_a_test_of_its_own():
+    reference, window = np.array([500, 300, 200, 0, 4]), np.array([245, 152, 93, 10, 1])
+    share = 501 / 1505
+    new, other = (
+        stats.binomtest(count, of, share, alternative="greater").pvalue
+        for count, of in ((10, 10), (1, 5))
+    )
+    groups = class_groups((reference + window) * share)
+    np.testing.assert_array_equal(groups, [2, 1, 0, 0, 0])
+    together = stats.chi2_contingency([[204, 300, 500], [104, 152, 245]])
+    assert new < 1e-4 < other < together.pvalue
+    # Of two rare classes, and of two ways; all ten of the new class are in the window.
+    assert classes_test(reference, window) == ("binom", 1, pytest.approx(4 * new))
+
+
+@pytest.mark.parametrize("new", [5, 10, 20, 30])
+def test_a_class_that_the_reference_never_has_is_found(new):
+    """Of 2,000 samples of nine classes, in windows of 500."""
+    rng = np.random.default_rng(new)
+    for _ in range(20):
+        reference = np.append(rng.multinomial(2000, np.full(9, 1 / 9)), 0)
+        window = np.append(rng.multinomial(500 - new, np.full(9, 1 / 9)), new)
+        assert classes_test(reference, window)[-1] <= 0.05 / 3
+
+
+@pytest.mark.parametrize(("rare", "share"), [(1, 1 / 2000), (1, 1 / 200), (100, 1 / 2000)])
+def test_rare_classes_without_drift_are_no_drift(rare, share):
+    """Of windows as few as the level says, though a reference lacks one of them by chance."""
+    rng = np.random.default_rng(rare)
+    shares = np.append(np.full(9, (1 - rare * share) / 9), np.full(rare, share))
+    samples = ((rng.multinomial(2000, shares), rng.multinomial(500, shares)) for _ in range(1000))
+    p_values = np.array([classes_test(*each)[-1] for each in samples])
+    assert (p_values <= 0.05).mean() <= 0.06
+    assert (p_values <= 0.01).mean() <= 0.015
 
 
 def test_classes_that_nobody_predicts_tell_nothing():
     for reference, window in ([90, 0], [30, 0]), ([90, 10], [0, 0]), ([0, 0], [0, 0]):
         counts = np.array(reference), np.array(window)
-        assert chi_square(*counts, np.arange(2)) == (0.0, 1.0)
-        assert class_groups(counts[0], 30).max() <= 1
+        assert classes_test(*counts) == ("chi2", 0.0, 1.0)
+        assert class_groups(counts[0].astype(float)).max() <= 1
 
 
 @pytest.mark.parametrize("window", [1, 10, 100, 5000])
 def test_each_group_of_classes_is_expected_to_have_five(window):
-    reference = np.random.default_rng(0).poisson(30, 100)
-    reference[::7] = 0
-    expected = reference * (min(window, reference.sum()) / reference.sum())
-    groups = class_groups(reference, window)
-    sizes = np.bincount(groups, expected)
+    expected = np.random.default_rng(0).poisson(30, 100).astype(float)
+    expected[::7] = 0
+    expected *= window / expected.sum()
+    sizes = np.bincount(class_groups(expected), expected)
     assert sizes.size == 1 or sizes.min() >= 5
     assert sizes.size == {1: 1, 10: 1, 100: 17, 5000: 85}[window]
+
+
+def test_classes_that_neither_has_change_nothing():
+    reference, window = np.array([90, 60, 50]), np.array([20, 45, 35])
+    expected = classes_test(reference, window)
+    assert classes_test(*(np.append(each, [0, 0]) for each in (reference, window))) == expected
 
 
 def test_the_stability_index():

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from gangplank._native import cpu
 from gangplank._native.arrays import dtype_name, is_array, is_countable
-from gangplank._native.columns import count_columns, greatest_keys
+from gangplank._native.columns import count_columns, keys_of
 from gangplank._native.devices import WHEN_JAX_TRAINS, placed, read_error, unreadable
 from gangplank._native.edges import Bounds
 from gangplank._native.host_memory import blocks as dataset_blocks
@@ -44,10 +44,10 @@ __all__ = [
     "count_columns",
     "dataset_blocks",
     "dtype_name",
-    "greatest_keys",
     "host_view",
     "is_array",
     "is_countable",
+    "keys_of",
     "measure",
     "unreadable",
 ]

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native import cpu
-from gangplank._native.edges import Bounds, edges_of
 from gangplank._native.numpy_kernel import numpy_kernel
 
 Keys = NDArray[np.int32]
@@ -18,24 +17,12 @@ MAGNITUDE = np.int32(0x7FFFFFFF)
 INFINITY = np.int32(0x7F800000)
 
 
-def greatest_keys(bounds: Bounds) -> Keys:
-    """Of each of the B + 1 buckets of `bounds` the greatest float32 value, as a key.
-
-    Of a bucket that no such value lies in, that of the one below.
-    """
-    edges = edges_of(bounds, np.dtype(np.float32))
-    last = edges.patterns
-    first = np.append(np.uint32(0), last + np.uint32(1))
-    # Negative patterns grow with the distance from zero.
-    greatest = np.where(first >> 31, first, np.append(last, np.uint32(0xFFFFFFFF)))
-    is_number = edges.buckets <= bounds.values.size
-    keys = np.full(bounds.values.size + 1, np.iinfo(np.int32).min)
-    np.maximum.at(keys, edges.buckets[is_number], keys_of(greatest[is_number].view(np.int32)))
-    return np.maximum.accumulate(keys).astype(np.int32)
+def keys_of(values: NDArray[np.float32]) -> Keys:
+    """Integers in the order of the values; -0 is below 0, and NaN are below or above all."""
+    return _folded(values.view(np.int32))
 
 
-def keys_of(bits: NDArray[np.int32]) -> Keys:
-    """The keys of float32 values, from their bits."""
+def _folded(bits: NDArray[np.int32]) -> Keys:
     return bits ^ ((bits >> 31) & MAGNITUDE)
 
 
@@ -44,8 +31,8 @@ def count_columns(columns: NDArray[np.float32], ends: Keys) -> NDArray[np.int64]
 
     Arguments:
         columns: shape (F, N), C-contiguous.
-        ends: shape (F, E), the greatest key of each bucket, ascending. Of equal ones the first
-            bucket has the values.
+        ends: shape (F, E), the key of the greatest value of each bucket, ascending. Of equal ones
+            the first bucket has the values.
 
     Returns:
         int64, shape (F, E + 2): the last but one above every end, the last of NaN.
@@ -64,6 +51,6 @@ def count_columns(columns: NDArray[np.float32], ends: Keys) -> NDArray[np.int64]
 def count_by_numpy(bits: NDArray[np.int32], ends: Keys, counts: NDArray[np.int64]) -> None:
     """Adds the counts of `bits` to `counts`."""
     for column, own_ends, own_counts in zip(bits, ends, counts, strict=True):
-        slots = np.searchsorted(own_ends, keys_of(column))
+        slots = np.searchsorted(own_ends, _folded(column))
         slots[(column & MAGNITUDE) > INFINITY] = own_ends.size + 1
         own_counts += np.bincount(slots, minlength=own_counts.size)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank.drift.samples import Leaf, Rows, size_of
+from gangplank.drift.rows import Leaf, Rows, size_of
 
 # So far the probabilities of a sample may be from 1 together: float16's are.
 ROUNDED = 1e-2

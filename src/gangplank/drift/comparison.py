@@ -3,15 +3,17 @@
 The only module that needs SciPy, whose distributions give the p-values.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-# A class of which a window has fewer is compared together with others: Cochran's rule, below which
-# chi-square's p-values are not what they say.
+# Classes of which fewer are expected are compared together: Cochran's rule, below which what
+# chi-square says of them is not so.
 LEAST_EXPECTED = 5
 
 # Of as many buckets the population stability index is commonly made; more of them make it greater.
@@ -34,46 +36,81 @@ def ks_statistics(one: Counts, two: Counts) -> Floats:
     Returns:
         float64, shape (F,).
     """
-    shares = [each.cumsum(axis=1) / each.sum(axis=1, keepdims=True) for each in (one, two)]
-    greatest: Floats = np.abs(shares[0] - shares[1]).max(axis=1)
+    differences = one.cumsum(axis=1) / one.sum(axis=1, keepdims=True)
+    differences -= two.cumsum(axis=1) / two.sum(axis=1, keepdims=True)
+    greatest: Floats = np.abs(differences, out=differences).max(axis=1)
     return greatest
 
 
 def ks_p_values(statistics: Floats, n: int, m: int) -> Floats:
     """How likely a statistic at least as great is for samples of n and m values of one kind.
 
-    That of ``scipy.stats.ks_2samp(method="asymp")``. Where values tie, it is less likely still.
+    That of ``scipy.stats.ks_2samp(method="asymp")``, and at least how likely the greatest is, 1: of
+    that SciPy's says 0, or NaN for a sample of each. Where values tie, it is less likely still.
     """
-    return np.asarray(stats.kstwo.sf(statistics, np.round(n * m / (n + m))))
+    p_values: Floats = stats.kstwo.sf(statistics, max(1, round(n * m / (n + m))))
+    least = 2 / float(special.binom(n + m, min(n, m)))
+    return np.maximum(p_values, least)
 
 
-def class_groups(reference: Counts, window: int) -> NDArray[np.intp]:
-    """Which classes are compared together, so that a window expects `LEAST_EXPECTED` in each group.
+def class_groups(expected: Floats) -> NDArray[np.intp]:
+    """Which classes are compared together, so that `LEAST_EXPECTED` are expected of each group.
 
     Arguments:
-        reference: shape (C,), how many samples of each class the reference has.
-        window: how many samples a window has at least.
+        expected: shape (C,), how many samples of each class.
 
     Returns:
         Shape (C,), the number of the group of each class, from 0 on. The rarest are together.
     """
-    groups = np.zeros(reference.size, np.intp)
-    total = max(int(reference.sum()), 1)
-    expected = reference * (min(window, total) / total)
+    groups = np.zeros(expected.size, np.intp)
     group, size = 0, 0.0
-    order = reference.argsort(kind="stable")
+    order = expected.argsort(kind="stable")
+    left = expected[order][::-1].cumsum()[::-1]
     for place, i in enumerate(order):
+        # None begins that what is left could not fill.
+        if size >= LEAST_EXPECTED and left[place] >= LEAST_EXPECTED:
+            group, size = group + 1, 0.0
         groups[i] = group
         size += expected[i]
-        # None begins that what is left could not fill.
-        if size >= LEAST_EXPECTED and expected[order[place + 1 :]].sum() >= LEAST_EXPECTED:
-            group, size = group + 1, 0.0
     return groups
 
 
-def chi_square(reference: Counts, window: Counts, groups: NDArray[np.intp]) -> tuple[float, float]:
-    """The statistic and the p-value of ``scipy.stats.chi2_contingency`` for groups of classes."""
-    table = np.array([np.bincount(groups, each) for each in (reference, window)])
+def classes_test(reference: Counts, window: Counts) -> tuple[str, float, float]:
+    """Chi-square's test of the classes of two samples, and of each rare class whether it is new.
+
+    Chi-square's is that of ``scipy.stats.chi2_contingency`` for `class_groups`, where more of a
+    rare class would not show. So whether the window has more of it than its share of all samples is
+    tested for each by itself, as ``scipy.stats.binomtest`` does.
+
+    Which are rare is seen by how often the two samples together have them. That tells nothing of
+    whether the two differ. How often the reference has them does: of many rare classes it lacks
+    some by chance, which then are all more frequent in the window.
+
+    Arguments:
+        reference: shape (C,), how many samples of each class.
+        window: the same.
+
+    Returns:
+        "chi2" or "binom", whose p-value is the lesser, its statistic, and that p-value, corrected.
+    """
+    together, sizes = reference + window, np.array([reference.sum(), window.sum()])
+    expected = together * (sizes.min() / max(sizes.sum(), 1))
+    groups = class_groups(expected)
+    statistic, p_value = _chi_square([np.bincount(groups, each) for each in (reference, window)])
+    is_rare = (0 < together) & (expected < LEAST_EXPECTED)
+    if not is_rare.any():
+        return "chi2", statistic, p_value
+    all_of_them, found = together[is_rare], window[is_rare]
+    tails = stats.binom.sf(found - 1, all_of_them, sizes[1] / sizes.sum())
+    i = tails.argmin()
+    new = float(tails[i]) * tails.size
+    if new < p_value:
+        return "binom", float(found[i] / all_of_them[i]), min(2 * new, 1.0)
+    return "chi2", statistic, min(2 * p_value, 1.0)
+
+
+def _chi_square(rows: list[NDArray[Any]]) -> tuple[float, float]:
+    table = np.array(rows)
     table = table[:, table.any(axis=0)]
     if table.shape[1] < 2 or not table.any(axis=1).all():  # there is nothing to tell apart
         return 0.0, 1.0

@@ -22,7 +22,7 @@ class FeatureDrift(NamedTuple):
 
     Attributes:
         name: such as ``input[3]``, ``output[0]`` or ``class``.
-        test: "ks" (Kolmogorov-Smirnov) or "chi2".
+        test: "ks" (Kolmogorov-Smirnov), "chi2" or, of a rare class that is more frequent, "binom".
         statistic: of the test.
         p_value: corrected for all tests that were made, at most 1.
         psi: the population stability index. What is above 0.25 is commonly called a shift.

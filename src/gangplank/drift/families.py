@@ -14,7 +14,7 @@ from gangplank.drift.classes import Classes
 from gangplank.drift.comparison import Counts, Floats
 from gangplank.drift.drift import FeatureDrift
 from gangplank.drift.features import Features
-from gangplank.drift.samples import feature_names
+from gangplank.drift.rows import feature_names
 
 
 class Family(Protocol):
@@ -63,27 +63,28 @@ class FeaturesFamily:
 
 
 class ClassesFamily:
-    """Chi-square's test of the predicted classes of each output."""
+    """The test of the predicted classes of each output."""
 
     def __init__(
-        self, classes: Sequence[Classes], counts: Sequence[Counts], window: int, sample_count: int
+        self, classes: Sequence[Classes], counts: Sequence[Counts], sample_count: int
     ) -> None:
         self._classes, self._counts, self._sample_count = classes, counts, sample_count
         self._tests = [
-            comparison.chi_square(each.counts, found, comparison.class_groups(each.counts, window))
+            comparison.classes_test(each.counts, found)
             for each, found in zip(classes, counts, strict=True)
         ]
         self.size = len(classes)
 
     def least(self) -> tuple[float, float]:
-        return min(self._tests, key=lambda test: test[1])
+        _, statistic, p_value = min(self._tests, key=lambda test: test[2])
+        return statistic, p_value
 
     def compared(self, factor: int) -> Iterator[FeatureDrift]:
         for each, found, test in zip(self._classes, self._counts, self._tests, strict=True):
-            statistic, p_value = test
+            name, statistic, p_value = test
             yield FeatureDrift(
                 f"class/{each.name}" if each.name else "class",
-                "chi2",
+                name,
                 statistic,
                 min(p_value * factor, 1.0),
                 comparison.stability_index(each.counts, found),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gangplank.drift.drift import Drift, FeatureDrift
 from gangplank.drift.reference import DriftReference
-from gangplank.drift.samples import Leaf, Rows, named_arrays, rows_of
+from gangplank.drift.rows import Leaf, Rows, named_arrays, rows_of
 from gangplank.drift.window import Window
 from gangplank.weights import is_integer
 
@@ -19,12 +19,13 @@ class DriftMonitor:
 
     Call it with each batch: `PrometheusModel(model, get_drift_metrics_func=monitor)` does, and so
     may a loop of one's own. Each feature of the inputs and each column of the predictions is
-    compared by Kolmogorov-Smirnov's test, and the predicted classes by chi-square's. There is
-    drift where the least p-value, corrected for the number of tests, is at most `level`. So
-    without drift one of ``1 / level`` windows, or fewer, is an alarm.
+    compared by Kolmogorov-Smirnov's test, and the predicted classes by chi-square's, rare ones by
+    the binomial test too. There is drift where the least p-value, corrected for the number of
+    tests, is at most `level`. So without drift one of ``1 / level`` windows, or fewer, is an alarm.
 
     Windows follow one another and share no sample. One ends with the call that fills it. Several
-    threads may call.
+    threads may call. A copy, by pickle too, has the same reference and arguments, and its first
+    window begins.
 
     Arguments:
         reference: a `DriftReference`, or the path of a file of one.
@@ -58,7 +59,11 @@ class DriftMonitor:
             )
         if not is_integer(window) or window < 1:
             raise ValueError(f"window must be an integer of at least 1. Received {window!r}.")
-        if isinstance(level, bool) or not isinstance(level, float | int) or not 0 < level < 1:
+        if (
+            isinstance(level, bool)
+            or not isinstance(level, float | int | np.floating)
+            or not 0 < level < 1
+        ):
             raise ValueError(f"level must be a number between 0 and 1. Received {level!r}.")
         self.reference, self.window, self.level = reference, int(window), float(level)
         self.last = Drift()
@@ -68,6 +73,12 @@ class DriftMonitor:
         self._inputs = None if inputs is None else Window(inputs, self.window)
         self._outputs = Window(reference.outputs, self.window)
         self._begin()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"reference": self.reference, "window": self.window, "level": self.level}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        DriftMonitor.__init__(self, **state)
 
     def __call__(self, X: Any, Y: Any) -> Drift:  # noqa: N803 # as the proxy calls them
         """Adds samples and what the model answered to them.
@@ -140,8 +151,7 @@ class DriftMonitor:
             counts = self._inputs.taken()
             families.insert(0, tests.FeaturesFamily(reference.inputs, counts, "input"))
         if reference.classes:
-            classes = reference.classes, self._classes, self.window, self._count
-            families.append(tests.ClassesFamily(*classes))
+            families.append(tests.ClassesFamily(reference.classes, self._classes, self._count))
         self._begin()
         return families
 

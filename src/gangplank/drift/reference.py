@@ -7,7 +7,7 @@ from typing import Any
 from gangplank.drift import reference_file
 from gangplank.drift.classes import Classes, classes_of
 from gangplank.drift.features import Features, features_of
-from gangplank.drift.samples import leaves_of, named_arrays, rows_of
+from gangplank.drift.rows import leaves_of, named_arrays, rows_of
 from gangplank.weights import is_integer
 
 FEWEST_BUCKETS, MOST_BUCKETS = 8, 4096
@@ -107,7 +107,7 @@ def drift_reference(
             f"buckets must be an integer from {FEWEST_BUCKETS} to {MOST_BUCKETS}. "
             f"Received {buckets!r}."
         )
-    if classifier not in (None, True, False):
+    if classifier is not None and not isinstance(classifier, bool):
         raise ValueError(f"classifier must be True, False or None. Received {classifier!r}.")
     inputs, (outputs, rows) = _counted(x, "x", buckets), _needed(predictions, buckets)
     if inputs is not None and inputs[0].sample_count != outputs.sample_count:
@@ -136,6 +136,8 @@ def _counted(values: Any, argument: str, buckets: int) -> Any:
             f"{argument} must be an array, or a list, tuple or dict of arrays. Received a "
             f"{type(values).__name__}; gather some thousand samples of it into an array."
         )
+    if not arrays:
+        raise ValueError(f"{argument} must hold samples. Received {values!r:.200}.")
     leaves = leaves_of(arrays)
     rows = rows_of(arrays, leaves, argument)
     if not rows.size:

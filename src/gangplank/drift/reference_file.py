@@ -1,13 +1,11 @@
 """References in files: NumPy's .npz, whose arrays are exact, small, and nothing that runs.
 
-As JSON the counts of many features would be several times as many bytes, and the rounded centres
+As JSON the counts of many features would be several times as many bytes, and the ends of buckets
 would have to be written such that they come back.
 """
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,21 +13,15 @@ from typing import Any
 import numpy as np
 
 from gangplank.drift.classes import Classes
-from gangplank.drift.features import SCHEMA, Features, last_place
-from gangplank.drift.samples import Leaf, size_of
+from gangplank.drift.features import Features
+from gangplank.drift.rows import Leaf, size_of
 
 FORMAT, VERSION = "gangplank drift reference", 1
 
 Parts = tuple[Features | None, Features, tuple[Classes, ...]]
 """The inputs, the outputs and the classes of a reference."""
 
-# What NumPy, zipfile and json raise of files that are damaged, or made to look like one of ours.
-_UNREADABLE = (
-    *(ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
-
-_ARRAYS = {"centres": np.float32, "ends": np.int32, "counts": np.int64}
+_ARRAYS = {"ends": np.float32, "counts": np.int64}
 
 
 def entries(
@@ -40,7 +32,6 @@ def entries(
     about = {
         "format": FORMAT,
         "version": VERSION,
-        "schema": SCHEMA,
         "classes": [[each.name, each.start] for each in classes],
         **{name: side and side.leaves for name, side in sides.items()},
     }
@@ -59,14 +50,15 @@ def write(path: str | os.PathLike[str], *parts: Any) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> Parts:
-    """What `write` has written. Raises ValueError where it has not, OSError where none can read."""
-    try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return _parts(arrays)
-    except _BadReferenceError as error:
-        reason = str(error)
-    except _UNREADABLE as error:
-        reason = f"it holds no reference ({type(error).__name__})"
+    """What `write` has written. ValueError where it has not, OSError where none can open it."""
+    with Path(path).open("rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return _parts(arrays)
+        except _BadReferenceError as error:
+            reason = str(error)
+        except Exception as error:  # of NumPy, zipfile, zlib, tokenize, json, and what these call
+            reason = f"it holds no reference ({type(error).__name__})"
     raise ValueError(
         f"{os.fspath(path)} cannot be loaded: {reason}. Pass a file that DriftReference.save wrote."
     )
@@ -80,10 +72,9 @@ def _parts(arrays: Any) -> Parts:
     about = json.loads(str(arrays["about"]))
     if about["format"] != FORMAT:
         raise _BadReferenceError("it holds something else")
-    if (about["version"], about["schema"]) != (VERSION, SCHEMA):
+    if about["version"] != VERSION:
         raise _BadReferenceError(
-            f"it is of version {about['version']} and schema {about['schema']}, and this gangplank "
-            f"reads version {VERSION} and schema {SCHEMA}"
+            f"it is of version {about['version']!r:.50}, and this gangplank reads version {VERSION}"
         )
     inputs = _features(arrays, "inputs", about) if about["inputs"] is not None else None
     outputs = _features(arrays, "outputs", about)
@@ -96,6 +87,9 @@ def _parts(arrays: Any) -> Parts:
     for each in classes:
         if not 0 <= each.start <= len(outputs.ends) - each.counts.size:
             raise _BadReferenceError("its classes are not among its outputs")
+        # Predictions that have NaN are of no class.
+        if each.counts.min() < 0 or sum(each.counts.tolist()) > outputs.sample_count:
+            raise _BadReferenceError("its counts of classes are none of its samples")
     return inputs, outputs, classes
 
 
@@ -103,20 +97,19 @@ def _features(arrays: Any, name: str, about: dict[str, Any]) -> Features:
     leaves: tuple[Leaf, ...] = tuple(
         (str(leaf), tuple(int(size) for size in shape)) for leaf, shape in about[name]
     )
+    if any(size < 1 for _, shape in leaves for size in shape):
+        raise _BadReferenceError(f"the samples of its {name} have no such shape")
     size = sum(map(size_of, leaves))
-    centres, ends, counts = (
-        _checked(arrays[f"{name}_{array}"], dtype, 1 if array == "centres" else 2)
-        for array, dtype in _ARRAYS.items()
-    )
-    shapes = (size,), (size, ends.shape[1]), (size, ends.shape[1] + 2)
-    if not size or (centres.shape, ends.shape, counts.shape) != shapes:
+    ends, counts = (_checked(arrays[f"{name}_{array}"], _ARRAYS[array], 2) for array in _ARRAYS)
+    shapes = (size, ends.shape[1]), (size, ends.shape[1] + 2)
+    if not size or (ends.shape, counts.shape) != shapes:
         raise _BadReferenceError(f"the arrays of its {name} do not have the shapes of one another")
-    are_ends = (np.diff(ends, axis=1) >= 0).all() and 0 <= ends.min() <= ends.max() < last_place()
-    sums = counts.sum(axis=1)
-    are_counts = counts.min() >= 0 and sums.min() == sums.max() > 0
-    if not (np.isfinite(centres).all() and are_ends and are_counts):
+    are_ends = (ends[:, 1:] >= ends[:, :-1]).all() and not np.isnan(ends).any()
+    sums = counts.sum(axis=1, dtype=np.float64)  # in which what is too large does not wrap
+    are_counts = counts.min() >= 0 and 0 < sums.min() == sums.max() < 2**53
+    if not (are_ends and are_counts):
         raise _BadReferenceError(f"the buckets or counts of its {name} are none")
-    return Features(leaves, centres, ends, counts)
+    return Features(leaves, ends, counts)
 
 
 def _checked(array: Any, dtype: Any, dimensions: int) -> Any:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank.drift.features import VALUES_TOGETHER, Features
-from gangplank.drift.samples import Rows
+from gangplank.drift.rows import Rows
 
 
 class Window:

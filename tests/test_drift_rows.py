@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from gangplank.drift.samples import feature_names, leaves_of, named_arrays, rows_of
+from gangplank.drift.rows import feature_names, leaves_of, named_arrays, rows_of
 
 GRID = np.arange(12).reshape(2, 2, 3)
 
