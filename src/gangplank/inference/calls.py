@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gangplank.inference.predictions import Answer
-from gangplank.inference.samples import first_array, is_symbolic, sample_count
+from gangplank.inference.samples import first_array, is_symbolic, sample_count, samples_answered
 
 # With caches that an operation of TensorFlow has just emptied, prometheus_client's metrics take
 # 15 us a call, and noting it for later 2; so many calls at once, 3 us each.
@@ -24,8 +24,8 @@ class Calls:
     noted.
 
     Arguments:
-        counts_given: whether samples are counted in what is given, where that tells, since that
-            takes less time: a tensor of TensorFlow makes its shape when it is first asked.
+        counts_given: whether samples are counted in what is given, where that tells. It takes less
+            time, since a tensor of TensorFlow makes its shape when it is first asked.
         notes: how many answered calls are noted until `show` is called.
         show: shows what is noted. Is called as each call begins, too, if each is to be shown.
         on_error: called with what a call raises.
@@ -67,12 +67,9 @@ class Calls:
             raise
         finally:
             self._under_way.pop(key, None)  # also where a signal's handler raises
-        array = first_array(answer)
-        if is_symbolic(array.__class__):
-            return answer
-        samples = sample_count(first_array(given)) if self._counts_given else None
+        samples = samples_answered(given if self._counts_given else answer, answer)
         if samples is None:
-            samples = sample_count(array) or 0
+            return answer
         self._answers.append((samples, began, ended))
         if len(self._answers) >= self._notes:
             self._show()
