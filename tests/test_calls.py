@@ -319,16 +319,20 @@ def test_a_forked_process_has_no_calls_under_way(registry):
 
 
 MULTIPROCESS = """
-import os, shutil
+import contextlib, os, shutil
 import keras, numpy, prometheus_client, gangplank
 from prometheus_client.multiprocess import MultiProcessCollector
 
 class Model(keras.Model):
     def __call__(self, inputs):
+        if len(inputs) == 7:
+            raise ValueError
         return inputs
 
 watched = gangplank.PrometheusModel(Model())
 watched(numpy.zeros((5, 3)))
+with contextlib.suppress(ValueError):
+    watched(numpy.zeros((7, 3)))
 registry = prometheus_client.CollectorRegistry()
 MultiProcessCollector(registry)
 in_flight = "gangplank_predict_in_flight_samples", {"method": "call"}

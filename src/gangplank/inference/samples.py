@@ -15,7 +15,6 @@ _SYMBOLIC = {
 }
 _EAGER = "tensorflow.python.framework.ops", "EagerTensor"
 
-
 # Types of arrays that have values, which were met. With caches that an operation of TensorFlow has
 # just emptied, to look into them takes as long as all the rest.
 _met: set[type] = set()

@@ -133,6 +133,7 @@ class Watch(Collector):
             self._predictions.show_exception(method, error)
         except NO_FILES:
             self._warning.log()
+        self._show()  # that it is no longer under way
 
     def _show_noted(self) -> None:
         for method, calls in self.calls.items():
