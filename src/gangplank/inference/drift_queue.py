@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -34,16 +33,19 @@ class DriftQueue:
     ) -> None:
         self._function, self._predictions, self._size = function, predictions, size
         self._dropped = predictions.metric("gangplank_predict_drift_dropped")
-        self._waiting: queue.Queue[_Call | None] = queue.Queue(size)
-        self._thread: threading.Thread | None = None
-        self._beginning = threading.Lock()
-        self._process = os.getpid()
         self._warning = OneWarning(
             "get_drift_metrics_func failed, or no thread could be started for it. That harms no "
             "prediction. gangplank_predict_drift_failed_total and …_dropped_total count further "
             "failures, which are not logged."
         )
         self._is_closed = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins anew, in a forked process too: the thread and what waits for it are another's."""
+        self._waiting: queue.Queue[_Call | None] = queue.Queue(self._size)
+        self._thread: threading.Thread | None = None
+        self._beginning = threading.Lock()
 
     def put(self, given: Any, answer: Any) -> None:
         """Has the function called. Raises nothing that it raises, and does not wait for it."""
@@ -83,8 +85,6 @@ class DriftQueue:
     def _begin(self) -> None:
         with self._beginning:
             if self._thread is None or not self._thread.is_alive():
-                if self._process != os.getpid():
-                    self._process, self._waiting = os.getpid(), queue.Queue(self._size)
                 thread = threading.Thread(
                     target=self._work, args=(self._waiting,), name="gangplank-drift", daemon=True
                 )

@@ -96,6 +96,8 @@ class Watch(Collector):
         self._lock, self._is_showing = threading.RLock(), False
         for calls in self.calls.values():
             calls.forget()
+        if self._drift is not None:
+            self._drift.forget()
 
     def _calls_of(self, method: str) -> Calls:
         counter = _COUNTERS[method]
