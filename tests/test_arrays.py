@@ -31,7 +31,7 @@ def backend_array(values):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")
 @pytest.mark.parametrize("is_known", [True, False])
-def test_small_variables_of_tensorflow_are_read_together(is_known, monkeypatch):
+def test_variables_of_tensorflow_are_read_together(is_known, monkeypatch):
     read_each, read = [], host_memory._read
     monkeypatch.setattr(host_memory, "_read", lambda each: read_each.append(each) or read(each))
     if not is_known:
@@ -51,6 +51,18 @@ def test_small_variables_of_tensorflow_are_read_together(is_known, monkeypatch):
     of_ml_dtypes = [each for each in read_each if each.dtype.name in host_memory._OF_ML_DTYPES]
     assert of_ml_dtypes
     assert len(read_each) == (len(of_ml_dtypes) if is_known else len(values))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")
+def test_not_more_variables_are_read_together_than_their_values_allow(monkeypatch):
+    together, read = [], host_memory._read_together
+    monkeypatch.setattr(
+        host_memory, "_read_together", lambda some: together.append(len(some)) or read(some)
+    )
+    monkeypatch.setattr(host_memory, "VALUES_TOGETHER", 100)
+    variables = [tf.Variable(tf.ones(size)) for size in (40, 40, 40, 1000, 99, 1, 5, 5)]
+    assert weights_histogram(variables, [0.0]).counts.tolist() == [0, 1230]
+    assert together == [3, 2, 2]  # of 120 values, 100 and 10; that of 1000 is read by itself
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")

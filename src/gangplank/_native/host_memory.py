@@ -19,10 +19,10 @@ Piece = tuple[int, NDArray[Any]]
 # A dataset is read that many values at a time.
 BLOCK = 1 << 20
 
-# So many variables of TensorFlow, of at most so many values, are read together. Not large ones:
-# sparse updates, as of embeddings, leave a variable such that to read it makes a copy.
+# Variables of TensorFlow are read together, until they are so many or have so many values, not
+# more: sparse updates, as of embeddings, leave a variable such that to read it makes a copy.
 VARIABLES_TOGETHER = 512
-SMALL = 1 << 13
+VALUES_TOGETHER = 1 << 23
 READ_TOGETHER = b"_ReadVariablesOp"
 
 _OF_ML_DTYPES = frozenset(vars(ml_dtypes))
@@ -34,24 +34,25 @@ def host_views(arrays: Iterable[tuple[int, Any]]) -> Iterator[Piece]:
     Raises:
         RuntimeError: a framework cannot read an array.
     """
-    small: list[tuple[int, Any]] = []
+    variables: list[tuple[int, Any]] = []
+    values = 0
     for entry in arrays:
         number, array = entry
         if isinstance(array, StoredArray):
             yield from ((number, piece) for piece in array.read())
-            continue
-        if not _is_small_variable(array):
+        elif not _is_plain_variable(array):
             yield from _views([entry])
-            continue
-        small.append(entry)
-        if len(small) == VARIABLES_TOGETHER:
-            yield from _views(small)
-            small = []
-    yield from _views(small)
+        else:
+            variables.append(entry)
+            values += math.prod(array.shape)
+            if len(variables) == VARIABLES_TOGETHER or values >= VALUES_TOGETHER:
+                yield from _views(variables)
+                variables, values = [], 0
+    yield from _views(variables)
 
 
 def _views(entries: list[tuple[int, Any]]) -> Iterator[Piece]:
-    """The same, of one array or of small variables of TensorFlow, which are read at once."""
+    """The same, of one array or of variables of TensorFlow, which are read at once."""
     arrays = [array for _, array in entries]
     try:
         if len(entries) > 1:
@@ -118,10 +119,10 @@ def _is_variable(array: Any) -> bool:
     return type(array).__name__ == "ResourceVariable"
 
 
-def _is_small_variable(array: Any) -> bool:
+def _is_plain_variable(array: Any) -> bool:
     if not _is_variable(array) or array.dtype.name in _OF_ML_DTYPES:
         return False
-    return bool(array.shape.is_fully_defined() and math.prod(array.shape) <= SMALL)
+    return bool(array.shape.is_fully_defined())
 
 
 def _read(variable: Any) -> Any:

@@ -51,10 +51,12 @@ class Measured:
         if not self._totals:
             return np.empty(0, np.intp), np.empty(0, np.int64)
         buckets, counts = map(np.concatenate, zip(*self._totals, strict=True))
-        order = buckets.argsort(kind="stable")
+        order = buckets.argsort()
         buckets, counts = buckets[order], counts[order]
         is_first = np.ones(buckets.size, np.bool_)
         np.not_equal(buckets[1:], buckets[:-1], out=is_first[1:])
+        if is_first.all():
+            return buckets, counts
         firsts = is_first.nonzero()[0]
         return buckets[firsts], np.add.reduceat(counts, firsts)
 

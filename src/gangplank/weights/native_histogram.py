@@ -1,7 +1,6 @@
 """A histogram of weights in native buckets: sparse, exact, and of any resolution."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -197,7 +196,7 @@ class NativeWeightsHistogram(Drawn):
             for index, count in side.items():
                 coarse = ((index - 1) >> steps) + 1
                 together[coarse] = together.get(coarse, 0) + count
-            return together
+            return _Side(together)
 
         if not steps:
             return self
@@ -216,7 +215,7 @@ class NativeWeightsHistogram(Drawn):
             threshold = max(threshold, upper)
             inside.add(index)
         positive, negative = (
-            {index: count for index, count in side.items() if index not in inside}
+            _Side({index: count for index, count in side.items() if index not in inside})
             for side in (self.positive, self.negative)
         )
         return self._with(
@@ -231,12 +230,13 @@ def native_histogram(
     buckets: NativeBuckets, bounds: Bounds, measured: Measured
 ) -> NativeWeightsHistogram:
     """The histogram of values that were counted by the `bounds` of `buckets`, and summed."""
-    last = buckets.last_index
-    size = bounds.values.size
-    places, counts = (each.tolist() for each in measured.totals())
-    below, above, end = (bisect_left(places, i) for i in (size // 2, size // 2 + 1, size + 1))
-    negative = dict(zip([last - i for i in places[:below]], counts, strict=False))
-    positive = dict(zip([last - size + i for i in places[above:end]], counts[above:], strict=False))
+    last, size = buckets.last_index, bounds.values.size
+    places, counts = measured.totals()
+    below, above, end = places.searchsorted((size // 2, size // 2 + 1, size + 1)).tolist()
+    indices = [(last - places[:below][::-1]).tolist(), (places[above:end] - (size - last)).tolist()]
+    sizes = counts.tolist()
+    negative = _Side(zip(indices[0], sizes[:below][::-1], strict=True))
+    positive = _Side(zip(indices[1], sizes[above:end], strict=True))
     total = measured.moments().total
     if last in positive:
         total += math.inf
@@ -245,10 +245,10 @@ def native_histogram(
     return _unchecked(
         schema=buckets.schema,
         zero_threshold=buckets.zero_threshold,
-        zero_count=sum(counts[below:above]),
+        zero_count=sum(sizes[below:above]),
         positive=positive,
-        negative=dict(reversed(negative.items())),
-        nan_count=sum(counts[end:]),
+        negative=negative,
+        nan_count=sum(sizes[end:]),
         sum=total + 0.0,
     )
 
@@ -256,8 +256,7 @@ def native_histogram(
 def _unchecked(**values: Any) -> NativeWeightsHistogram:
     """A histogram of what is known to make one: to check thousands of buckets takes long."""
     histogram = object.__new__(NativeWeightsHistogram)
-    sides = {side: _Side(values[side]) for side in ("positive", "negative")}
-    vars(histogram).update(values, **sides)
+    vars(histogram).update(values)
     return histogram
 
 
@@ -284,7 +283,8 @@ def _count_at_most(bound: float, ranges: list[tuple[float, float, int]]) -> int:
 
 
 def _added(one: dict[int, int], two: dict[int, int]) -> dict[int, int]:
-    return {index: one.get(index, 0) + two.get(index, 0) for index in sorted({**one, **two})}
+    indices = sorted({**one, **two})
+    return _Side({index: one.get(index, 0) + two.get(index, 0) for index in indices})
 
 
 def _checked_side(name: str, side: object, buckets: NativeBuckets) -> dict[int, int]:
