@@ -40,11 +40,11 @@ def host_views(arrays: Iterable[tuple[int, Any]]) -> Iterator[Piece]:
         number, array = entry
         if isinstance(array, StoredArray):
             yield from ((number, piece) for piece in array.read())
-        elif not _is_plain_variable(array):
+        elif (size := _size_to_read_with_others(array)) is None:
             yield from _views([entry])
         else:
             variables.append(entry)
-            values += math.prod(array.shape)
+            values += size
             if len(variables) == VARIABLES_TOGETHER or values >= VALUES_TOGETHER:
                 yield from _views(variables)
                 variables, values = [], 0
@@ -119,10 +119,12 @@ def _is_variable(array: Any) -> bool:
     return type(array).__name__ == "ResourceVariable"
 
 
-def _is_plain_variable(array: Any) -> bool:
+def _size_to_read_with_others(array: Any) -> int | None:
+    """How many values it has, if it is a variable that `_read_together` reads."""
     if not _is_variable(array) or array.dtype.name in _OF_ML_DTYPES:
-        return False
-    return bool(array.shape.is_fully_defined())
+        return None
+    shape = array.shape
+    return math.prod(shape.as_list()) if shape.is_fully_defined() else None
 
 
 def _read(variable: Any) -> Any:
