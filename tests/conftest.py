@@ -76,7 +76,8 @@ ONCE = (
         "histogram_collector",
     ),
     *("histogram_command", "histogram_family", "histogram_tables", "histograms", "kernels"),
-    *("live_page", "monitoring", "monitoring_documents", "native_buckets", "numpy_files", "plots"),
+    *("large_checkpoints", "live_page", "monitoring", "monitoring_documents"),
+    *("native_buckets", "numpy_files", "plots"),
     *("protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference", "safetensors"),
     *("security", "serving", "serving_prometheus", "svg"),
 )

@@ -10,7 +10,6 @@ import sys
 import numpy as np
 import pytest
 from conftest import LATE
-from safetensors.numpy import save_file
 from samples import metrics_of
 from usage import usage_error
 from weights_files import ran
@@ -294,35 +293,6 @@ def test_no_framework_is_loaded(file, tmp_path):
     result = in_a_process(code, "histogram", file, "model.keras", "model.npz")
     assert result.stdout.splitlines()[-1] == "0 [] True", result.stderr
     assert result.stderr == ""  # no progress bar without a terminal
-
-
-def test_memory_does_not_grow_with_the_file(tmp_path):
-    """Of 256 MiB, with files' pages counted, less than a quarter is in memory at a time."""
-    values = np.random.default_rng(0).normal(0, 0.1, 1 << 22).astype("float32")
-    save_file({f"w{i}": values for i in range(16)}, tmp_path / "a.safetensors")
-    code = """
-import sys, numpy, gangplank
-from pathlib import Path
-from gangplank.checkpoints import open_checkpoint
-
-def most():
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-buckets = gangplank.HISTOGRAM_WEIGHT_BUCKETS_0_3
-gangplank.weights_histogram([numpy.ones(10**7, "float32")], buckets)
-Path("/proc/self/clear_refs").write_text("5")
-before = most()
-with open_checkpoint(sys.argv[1]) as checkpoint:
-    histogram = gangplank.weights_histogram(checkpoint.arrays, buckets)
-print(*histogram.counts)
-print(most() - before)
-"""
-    result = in_a_process(code, str(tmp_path / "a.safetensors"))
-    counts, growth = result.stdout.splitlines()
-    expected, _ = reference.count([values], _native.Bounds.of(HISTOGRAM_WEIGHT_BUCKETS_0_3))
-    assert [int(count) for count in counts.split()] == (16 * expected).tolist()
-    assert float(growth) < 64, result.stderr
 
 
 def test_names_do_not_control_the_terminal(capsys, tmp_path):

@@ -239,6 +239,37 @@ def test_the_numbers_are_all_there_over_time_too(browser, address):
         assert page.complaints() == []
 
 
+def test_the_axis_of_time_shows_seconds_for_one_point_and_days_for_several(browser, address):
+    def axis_of(times):
+        """The first and the last second of a chart's axis, and what stands at its ticks."""
+        return page.value(
+            f"""(async () => {{
+                const {{ Chart }} = await import("/page/charts.js");
+                const chart = new Chart("of time");
+                document.body.append(chart.element);
+                const series = {{ times: {times}, epochs: {[None] * len(times)}, values: {times} }};
+                const look = {{ colour: "line-1", dash: [] }};
+                chart.update([{{ label: "a", mark: "", look, series }}], "time");
+                await new Promise(requestAnimationFrame);
+                const {{ scales, axes }} = chart.plot;
+                return [scales.x.min, scales.x.max, axes[0]._values.map(String)];
+            }})()""".replace("None", "null")
+        )
+
+    noon, day = 1_800_014_400, 86_400
+    with browser.page(f"http://{address}/") as page:
+        first, last, ticks = axis_of([noon])
+        assert (first, last) == (noon - 30, noon + 30)
+        assert all(len(tick) == len("12:00:00") for tick in ticks)
+        first, last, ticks = axis_of([noon, noon + 2 * day])
+        assert (first, last) == (noon, noon + 2 * day)
+        days = [tick.partition("\n")[2] for tick in ticks]
+        assert days[0]
+        assert 2 <= len(set(days) - {""}) <= 3
+        assert "" in days
+        assert page.complaints() == []
+
+
 def test_a_chart_of_very_many_series_shows_some_until_all_are_wanted(browser, address):
     push(address, "/metrics/job/a", *(f'seen{{class="{i}"}} {i}' for i in range(1_500)))
     with browser.page(f"http://{address}/") as page:
@@ -255,6 +286,27 @@ def test_a_chart_of_very_many_series_shows_some_until_all_are_wanted(browser, ad
         assert numbers(page, chart("seen"))[0][1:] == [str(i) for i in range(1_500)]
         assert not page.value(f"document.querySelector({cut!r}).checkVisibility()")
         assert page.value("document.activeElement.className") == "plot"
+        assert page.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("of_one", "section", "cards", "most"),
+    [
+        ("seen_{0} {0}", "other", "[data-chart]", 60),
+        ('h_bucket{{layer="{0}",le="1"}} 1', "weights", "[data-histogram]", 12),
+    ],
+)
+def test_a_section_of_very_many_cards_shows_some(browser, address, of_one, section, cards, most):
+    lines = (of_one.format(i) for i in range(most + 5))
+    push(address, "/metrics/job/a", "# TYPE h histogram", *lines)
+    shown = f"document.querySelectorAll({f'#{section}-section {cards}'!r}).length"
+    cut = f"#{section}-section > .cut"
+    with browser.page(f"http://{address}/") as page:
+        page.awaited(f"{shown} === {most}")
+        assert text(page, cut).startswith(f"The first {most} of {most + 5} ")
+        page.value(f"document.querySelector({cut + ' button'!r}).click()")
+        page.awaited(f"{shown} === {most + 5}")
+        assert not page.value(f"document.querySelector({cut!r}).checkVisibility()")
         assert page.complaints() == []
 
 

@@ -22,6 +22,7 @@ _FILES = {
     f"/page/{file}": file
     for file in (
         "charts.js",
+        "cut.js",
         "heat_map.js",
         "history.js",
         "icon.svg",

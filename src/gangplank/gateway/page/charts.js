@@ -1,13 +1,14 @@
 // Curves: a card with a title, a legend that reads out values, the plot, and its numbers.
 
 import uPlot from "./uplot/uPlot.esm.js";
+import { Cut } from "./cut.js";
 import { clock, element, folded, short, table } from "./numbers.js";
 import { colour, onThemeChange } from "./palette.js";
 
 const HEIGHT = 190;
 const FONT = "12px system-ui, sans-serif";
 const MOST_ROWS = 1_000; // of the table of numbers
-const MOST_LINES = 21; // until somebody asks for more: training, validation and test of seven runs
+const MOST_LINES = 21; // until somebody asks for all: training, validation and test of seven runs
 const WHOLE_STEPS = [0, 1, 2, 3, 4, 5, 6].flatMap((n) => [1, 2, 5].map((k) => k * 10 ** n));
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -34,15 +35,10 @@ export class Chart {
     this.data = [[]];
     this.plot = null;
     this.legend = element("ul", { class: "legend" });
-    this.areAllShown = false;
-    this.some = element("span");
-    this.more = element("button", { type: "button" });
-    this.more.addEventListener("click", () => {
-      this.areAllShown = true;
+    this.cut = new Cut(MOST_LINES, "series", () => {
       this.update(this.given, this.wantedAxis);
       this.place.focus();
     });
-    this.cut = element("p", { class: "note cut" }, this.some, this.more);
     this.over = element("span", { class: "over" });
     this.place = element("div", {
       class: "plot",
@@ -57,7 +53,7 @@ export class Chart {
       { class: "card", "data-chart": title },
       element("h3", {}, title, this.over),
       this.legend,
-      this.cut,
+      this.cut.element,
       this.place,
       this.spoken,
       this.numbers,
@@ -72,10 +68,7 @@ export class Chart {
   /** Shows lines {label, series, look, mark, isPoint} over an axis, which falls back to time. */
   update(given, axis) {
     Object.assign(this, { given, wantedAxis: axis });
-    const lines = this.areAllShown ? given : given.slice(0, MOST_LINES);
-    this.cut.hidden = lines.length === given.length;
-    this.some.textContent = `The first ${lines.length} of ${short(given.length)} series are shown. `;
-    this.more.textContent = `Show all ${short(given.length)}`;
+    const lines = this.cut.of(given);
     const tellsEpochs = lines.some(({ series }) => series.epochs.some((epoch) => epoch !== null));
     this.axis = axis === "epochs" && tellsEpochs ? "epochs" : "time";
     this.over.textContent = ` over ${this.axis}`;
@@ -128,16 +121,19 @@ export class Chart {
     };
     const over = this.axis === "epochs"
       ? { incrs: WHOLE_STEPS, values: (_, splits) => splits.map(short) }
-      : {};
+      : { space: 70, values: timeTexts };
     return {
       width: Math.max(this.place.clientWidth, 200),
       height: HEIGHT,
       padding: [8, this.lines.some(({ mark }) => mark) ? 24 : 12, 0, 0],
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, y: false },
-      scales: { x: { time: this.axis === "time", range: padded }, y: { range: heights } },
+      scales: {
+        x: { time: this.axis === "time", range: padded(this.axis === "time" ? 30 : 0.5) },
+        y: { range: heights },
+      },
       axes: [
-        { ...axisLook, size: 28, gap: 4, space: 60, ...over },
+        { ...axisLook, size: heightOf, gap: 4, space: 60, ...over },
         { ...axisLook, size: widthOf, gap: 6, space: 32, values: tickTexts },
       ],
       series: [{}, ...this.lines.map(({ label, look, isPoint }) => ({
@@ -249,8 +245,10 @@ function swatch({ colour: name, dash }, isPoint) {
 }
 
 /** One point alone gets room on both sides. */
-function padded(_, low, high) {
-  return low === high || low === null ? [(low ?? 0) - 0.5, (high ?? 1) + 0.5] : [low, high];
+/** The range of the points, or so far around a single one, of which uPlot would show years. */
+function padded(room) {
+  return ({ data: [{ length, 0: first = 0 }] }, low, high) =>
+    length < 2 ? [first - room, first + room] : [low, high];
 }
 
 function heights(_, low, high) {
@@ -270,5 +268,15 @@ function tickTexts(_, splits, __, ___, step) {
   const plain = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
   return splits.map((value) => (isPlain ? value.toLocaleString("en", plain) : value.toExponential(1)));
 }
+
+/** The time of each tick, with the day below it where there are several. */
+function timeTexts(_, splits) {
+  const days = splits.map((seconds) => new Date(seconds * 1000).toLocaleDateString());
+  const areSeveral = new Set(days).size > 1;
+  return splits.map((seconds, i) =>
+    clock(seconds) + (areSeveral && days[i] !== days[i - 1] ? `\n${days[i]}` : ""));
+}
+
+const heightOf = (_, texts) => (texts?.some((text) => text.includes("\n")) ? 42 : 28);
 
 const widthOf = (_, texts) => 14 + 7 * Math.max(3, ...(texts ?? []).map((text) => text.length));

@@ -1,6 +1,7 @@
 // The page: asks the gateway for what is new, once a second, and shows it.
 
 import { Chart } from "./charts.js";
+import { Cut } from "./cut.js";
 import { History } from "./history.js";
 import { placeOf } from "./names.js";
 import { duration, keep } from "./numbers.js";
@@ -11,7 +12,7 @@ import { Weights } from "./weights.js";
 
 const EVERY = 1_000; // milliseconds
 const EVERY_WHEN_GONE = 3_000;
-const MOST_CHARTS = 60; // of a section
+const MOST_CHARTS = 60; // of a section, until somebody asks for all
 const SECTIONS = ["metrics", "speed", "serving", "other"];
 const KIND_COLOUR = { train: "line-1", validation: "line-2", test: "line-3" };
 const KINDS = Object.keys(KIND_COLOUR);
@@ -22,6 +23,8 @@ const history = new History();
 const runs = new Runs(byId("runs"), show);
 const weights = new Weights(show);
 const charts = new Map(SECTIONS.map((section) => [section, new Map()]));
+const cuts = new Map(SECTIONS.map((section) => [section, new Cut(MOST_CHARTS, "charts", show)]));
+cuts.forEach((cut, section) => byId(section).after(cut.element));
 
 function show() {
   const axis = document.querySelector("input[name=axis]:checked").value;
@@ -32,13 +35,13 @@ function show() {
   runs.update(history.runs);
   const shown = runs.shown();
   for (const section of SECTIONS) {
-    showCharts(section, linesOf(shown, section), axis);
+    showCharts(section, chartsOf(shown, section), axis);
   }
   weights.update(shown, axis);
 }
 
-/** The lines of each chart of a section, by its title: of all runs that are shown. */
-function linesOf(shown, section) {
+/** The charts of a section as [title, {lines}], in their order: of all runs that are shown. */
+function chartsOf(shown, section) {
   const titles = new Map();
   const isAlone = shown.length === 1;
   for (const run of shown) {
@@ -72,11 +75,12 @@ function linesOf(shown, section) {
       });
     }
   }
-  return new Map([...titles].sort(([, a], [, b]) => a.order - b.order).slice(0, MOST_CHARTS));
+  return [...titles].sort(([, a], [, b]) => a.order - b.order);
 }
 
-function showCharts(section, titles, axis) {
-  byId(`${section}-section`).hidden = titles.size === 0;
+function showCharts(section, all, axis) {
+  byId(`${section}-section`).hidden = all.length === 0;
+  const titles = new Map(cuts.get(section).of(all));
   keep(byId(section), charts.get(section), [...titles.keys()], (title) => new Chart(title));
   titles.forEach(({ lines }, title) => charts.get(section).get(title).update(lines, axis));
 }

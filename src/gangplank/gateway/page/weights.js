@@ -1,13 +1,14 @@
 // What the weights look like: heat maps of histograms, and statistics.
 
 import { Chart } from "./charts.js";
+import { Cut } from "./cut.js";
 import { HeatMap } from "./heat_map.js";
 import { element, keep, short, table } from "./numbers.js";
 import { histogramOf, nameOf, placeOf } from "./names.js";
 import { lineLook } from "./palette.js";
 import { isOfServing } from "./serving.js";
 
-const MOST_MAPS = 12; // until somebody asks for more
+const MOST_MAPS = 12; // until somebody asks for all
 
 const byId = (id) => document.getElementById(id);
 
@@ -15,14 +16,11 @@ export class Weights {
   constructor(onChange) {
     this.maps = new Map();
     this.charts = new Map();
-    this.areAllShown = false;
+    this.cut = new Cut(MOST_MAPS, "histograms", onChange);
+    byId("histograms").after(this.cut.element);
     for (const id of ["run", "statistic"]) {
       byId(id).addEventListener("change", onChange);
     }
-    byId("more").addEventListener("click", () => {
-      this.areAllShown = true;
-      onChange();
-    });
   }
 
   /** Shows the weights of one of the runs, which a person chooses where there are several. */
@@ -37,11 +35,8 @@ export class Weights {
 
   showHistograms(run, axis) {
     const all = run === undefined ? [] : histogramsOf(run);
-    const shown = this.areAllShown ? all : all.slice(0, MOST_MAPS);
     byId("weights-section").hidden = all.length === 0;
-    byId("more").hidden = shown.length === all.length;
-    byId("more").textContent = `Show all ${all.length}`;
-    const keyed = new Map(shown.map((each) => [`${run.id} ${each.histogram.id}`, each]));
+    const keyed = new Map(this.cut.of(all).map((each) => [`${run.id} ${each.histogram.id}`, each]));
     keep(byId("histograms"), this.maps, [...keyed.keys()], (key) => new HeatMap(keyed.get(key).title));
     keyed.forEach(({ histogram }, key) => {
       this.maps.get(key).update(histogram, axis, { epoch: run.epoch, time: run.pushed });
