@@ -1,7 +1,7 @@
 """A histogram of weights in native buckets: sparse, exact, and of any resolution."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,23 +10,18 @@ import numpy as np
 from gangplank import plots
 from gangplank._native import Bounds, Measured
 from gangplank.weights.buckets import finite_bounds
-from gangplank.weights.checked_numbers import as_float, checked_count, is_integer
+from gangplank.weights.checked_numbers import as_float, checked_count
 from gangplank.weights.drawn import Drawn
 from gangplank.weights.histogram import WeightsHistogram
 from gangplank.weights.native_buckets import LOWEST_SCHEMA, NativeBuckets
-
-
-class _Side(dict[int, int]):
-    """A dict that cannot be changed; a copy of it can."""
-
-    def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("A histogram cannot be changed.")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
+from gangplank.weights.native_side import (
+    NativeSide,
+    added,
+    checked_side,
+    merged,
+    shortened,
+    without,
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,8 +63,8 @@ class NativeWeightsHistogram(Drawn):
             "schema": buckets.schema,
             "zero_threshold": buckets.zero_threshold,
             "zero_count": checked_count("zero_count", self.zero_count),
-            "positive": _checked_side("positive", self.positive, buckets),
-            "negative": _checked_side("negative", self.negative, buckets),
+            "positive": checked_side("positive", self.positive, buckets),
+            "negative": checked_side("negative", self.negative, buckets),
             "nan_count": checked_count("nan_count", self.nan_count),
             "sum": total + 0.0,  # -0.0 equals 0.0
         }
@@ -115,8 +110,8 @@ class NativeWeightsHistogram(Drawn):
             schema=schema,
             zero_threshold=one.zero_threshold,
             zero_count=one.zero_count + two.zero_count,
-            positive=_added(one.positive, two.positive),
-            negative=_added(one.negative, two.negative),
+            positive=added(one.positive, two.positive),
+            negative=added(one.negative, two.negative),
             nan_count=one.nan_count + two.nan_count,
             sum=one.sum + two.sum,
         )
@@ -142,7 +137,7 @@ class NativeWeightsHistogram(Drawn):
         return (
             f"NativeWeightsHistogram(count={self.count}, nan_count={self.nan_count}, "
             f"sum={self.sum:g}, schema={self.schema}, zero_count={self.zero_count}, "
-            f"positive={_shortened(self.positive)}, negative={_shortened(self.negative)})"
+            f"positive={shortened(self.positive)}, negative={shortened(self.negative)})"
         )
 
     def _key(self) -> tuple[Any, ...]:
@@ -190,17 +185,9 @@ class NativeWeightsHistogram(Drawn):
     def _merged(self, schema: int) -> "NativeWeightsHistogram":
         """The same in the buckets of a schema that is not finer."""
         steps = self.schema - schema
-
-        def merged(side: dict[int, int]) -> dict[int, int]:
-            together: dict[int, int] = {}
-            for index, count in side.items():
-                coarse = ((index - 1) >> steps) + 1
-                together[coarse] = together.get(coarse, 0) + count
-            return _Side(together)
-
         if not steps:
             return self
-        positive, negative = merged(self.positive), merged(self.negative)
+        positive, negative = merged(self.positive, steps), merged(self.negative, steps)
         return self._with(schema=schema, positive=positive, negative=negative)
 
     def _widened(self, threshold: float) -> "NativeWeightsHistogram":
@@ -214,10 +201,7 @@ class NativeWeightsHistogram(Drawn):
                 break
             threshold = max(threshold, upper)
             inside.add(index)
-        positive, negative = (
-            _Side({index: count for index, count in side.items() if index not in inside})
-            for side in (self.positive, self.negative)
-        )
+        positive, negative = without(self.positive, inside), without(self.negative, inside)
         return self._with(
             zero_threshold=threshold,
             zero_count=self.count - sum(positive.values()) - sum(negative.values()),
@@ -235,8 +219,8 @@ def native_histogram(
     below, above, end = places.searchsorted((size // 2, size // 2 + 1, size + 1)).tolist()
     indices = [(last - places[:below][::-1]).tolist(), (places[above:end] - (size - last)).tolist()]
     sizes = counts.tolist()
-    negative = _Side(zip(indices[0], sizes[:below][::-1], strict=True))
-    positive = _Side(zip(indices[1], sizes[above:end], strict=True))
+    negative = NativeSide(zip(indices[0], sizes[:below][::-1], strict=True))
+    positive = NativeSide(zip(indices[1], sizes[above:end], strict=True))
     total = measured.moments().total
     if last in positive:
         total += math.inf
@@ -280,33 +264,3 @@ def _count_at_most(bound: float, ranges: list[tuple[float, float, int]]) -> int:
                 f"from {least:g} to {greatest:g}. Count with upper bounds instead."
             )
     return at_most
-
-
-def _added(one: dict[int, int], two: dict[int, int]) -> dict[int, int]:
-    indices = sorted({**one, **two})
-    return _Side({index: one.get(index, 0) + two.get(index, 0) for index in indices})
-
-
-def _checked_side(name: str, side: object, buckets: NativeBuckets) -> dict[int, int]:
-    if not isinstance(side, Mapping):
-        raise ValueError(f"{name} must map indices to counts. Received {side!r}.")
-    checked: dict[int, int] = {}
-    for index, count in side.items():
-        if not is_integer(index):
-            raise ValueError(f"The indices of {name} must be integers. Received {index!r}.")
-        if not buckets.first_index <= index <= buckets.last_index:
-            raise ValueError(
-                f"{name} has no bucket of the index {index}: of schema {buckets.schema} and above "
-                f"a zero threshold of {buckets.zero_threshold:g} there are those from "
-                f"{buckets.first_index} to {buckets.last_index}."
-            )
-        if count := checked_count(f"a count of {name}", count):
-            checked[int(index)] = count
-    return _Side(sorted(checked.items()))
-
-
-def _shortened(side: dict[int, int]) -> str:
-    buckets = [f"{index}: {count}" for index, count in side.items()]
-    if len(buckets) > 12:
-        buckets[6:-6] = ["…"]
-    return f"{{{', '.join(buckets)}}}"
