@@ -199,7 +199,7 @@ def test_an_address_that_is_not_this_machines(model, registry):
             ValueError,
             "latency_buckets must be upper bounds",
         ),
-        ({"drift_queue_size": -1}, ValueError, "drift_queue_size must be an integer of at least 0"),
+        ({"drift_queue_size": -1}, ValueError, "drift_queue_size must be an integer of 0 or more"),
     ],
 )
 def test_bad_arguments_leave_nothing_behind(model, registry, arguments, error, message):

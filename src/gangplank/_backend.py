@@ -6,6 +6,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from gangplank.extras import how_to_install
+
 _BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -19,9 +21,8 @@ def _check() -> None:
     if backend in _BACKENDS and find_spec(backend) is None:
         raise ModuleNotFoundError(
             f"Keras uses the {backend!r} backend, but {backend!r} cannot be imported. "
-            f"Install it with: pip install 'gangplank[{backend}]' (in a clone of gangplank: "
-            f"pip install '.[{backend}]'), or name another backend in the environment variable "
-            "KERAS_BACKEND.",
+            f"Install it with: {how_to_install(backend)}, or name another backend in the "
+            "environment variable KERAS_BACKEND.",
             name=backend,
         )
 

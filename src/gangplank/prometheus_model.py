@@ -8,6 +8,7 @@ import keras
 import prometheus_client
 from prometheus_client import CollectorRegistry
 
+from gangplank.checked_numbers import checked_count
 from gangplank.drift import Drift
 from gangplank.inference import Watch
 from gangplank.weights import finite_bounds
@@ -87,7 +88,7 @@ class PrometheusModel:
             _labels(model, name, version),
             _checked_buckets(latency_buckets),
             get_drift_metrics_func,
-            _checked_size(drift_queue_size),
+            checked_count("drift_queue_size", drift_queue_size),
         )
         if port is not None:
             try:
@@ -171,10 +172,3 @@ def _checked_buckets(latency_buckets: Any) -> tuple[float, ...]:
             f"such as [0.01, 0.1, 1.0]. Received {latency_buckets!r}."
         )
     return bounds
-
-
-def _checked_size(drift_queue_size: Any) -> int:
-    size = drift_queue_size
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise ValueError(f"drift_queue_size must be an integer of at least 0. Received {size!r}.")
-    return size

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from gangplank.checked_numbers import is_integer
 from gangplank.metrics import Run
-from gangplank.weights import is_integer
 
 _BETWEEN_BATCHES = 1.0  # seconds, at least, between two batches that are shown
 

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from gangplank.extras import how_to_install
+
 if TYPE_CHECKING:
     from gangplank.publishing import Pushgateway
 
@@ -95,10 +97,7 @@ def pushgateway(options: argparse.Namespace, option: str, job: str) -> "Pushgate
 
 def missing(error: ModuleNotFoundError, extra: str) -> MissingError:
     """What to do where a module cannot be imported that an extra has."""
-    return MissingError(
-        f"{error}. Install what the {extra} needs: pip install 'gangplank[{extra}]' (in a clone of "
-        f"gangplank: pip install '.[{extra}]')"
-    )
+    return MissingError(f"{error}. Install what the {extra} needs: {how_to_install(extra)}")
 
 
 @contextlib.contextmanager

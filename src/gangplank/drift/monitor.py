@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gangplank.checked_numbers import is_integer
 from gangplank.drift.drift import Drift, FeatureDrift
 from gangplank.drift.reference import DriftReference
 from gangplank.drift.rows import Leaf, Rows, named_arrays, rows_of
 from gangplank.drift.window import Window
-from gangplank.weights import is_integer
+from gangplank.extras import how_to_install
 
 
 class DriftMonitor:
@@ -175,8 +176,7 @@ def _tests() -> Any:
         from gangplank.drift import families
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"Watching for drift needs SciPy ({error}). Install it with: pip install "
-            "'gangplank[drift]' (in a clone of gangplank: pip install '.[drift]')",
+            f"Watching for drift needs SciPy ({error}). Install it with: {how_to_install('drift')}",
             name=error.name,
         ) from error
     return families

@@ -4,11 +4,11 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from gangplank.checked_numbers import is_integer
 from gangplank.drift import reference_file
 from gangplank.drift.classes import Classes, classes_of
 from gangplank.drift.features import Features, features_of
 from gangplank.drift.rows import leaves_of, named_arrays, rows_of
-from gangplank.weights import is_integer
 
 FEWEST_BUCKETS, MOST_BUCKETS = 8, 4096
 

@@ -7,6 +7,7 @@ draws is loaded when something is drawn.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from gangplank.extras import how_to_install
 from gangplank.plots.counted import Counted
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def _matplotlib() -> Any:
         from gangplank.plots import axes
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"Plots need matplotlib ({error}). Install it with: pip install 'gangplank[plot]' (in "
-            "a clone of gangplank: pip install '.[plot]')",
+            f"Plots need matplotlib ({error}). Install it with: {how_to_install('plot')}",
             name=error.name,
         ) from error
     return axes

@@ -5,7 +5,6 @@ from gangplank.weights.buckets import (
     HISTOGRAM_WEIGHT_BUCKETS_1_0,
     finite_bounds,
 )
-from gangplank.weights.checked_numbers import is_integer
 from gangplank.weights.counting import Counting, counting
 from gangplank.weights.functions import (
     weights_histogram,
@@ -37,7 +36,6 @@ __all__ = [
     "counting",
     "finite_bounds",
     "grouped",
-    "is_integer",
     "part_names",
     "statistics_of",
     "weight_arrays",

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank import plots
+from gangplank.checked_numbers import checked_count
 from gangplank.weights.buckets import finite_bounds
-from gangplank.weights.checked_numbers import checked_count
 from gangplank.weights.drawn import Drawn
 
 

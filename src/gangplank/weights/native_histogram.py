@@ -9,8 +9,8 @@ import numpy as np
 
 from gangplank import plots
 from gangplank._native import Bounds, Measured
+from gangplank.checked_numbers import as_float, checked_count
 from gangplank.weights.buckets import finite_bounds
-from gangplank.weights.checked_numbers import as_float, checked_count
 from gangplank.weights.drawn import Drawn
 from gangplank.weights.histogram import WeightsHistogram
 from gangplank.weights.native_buckets import LOWEST_SCHEMA, NativeBuckets
