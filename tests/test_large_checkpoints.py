@@ -12,7 +12,7 @@ from conftest import LATE
 from gangplank import HISTOGRAM_WEIGHT_BUCKETS_0_3, _native
 from gangplank._native import reference
 
-TENSORS = 30  # of 64 MiB, and one of some bytes
+TENSORS, TIMES = 30, 16  # tensors of 64 MiB, each so many times the same values; one of some bytes
 
 COUNTED = f"""
 import sys, numpy, gangplank
@@ -36,13 +36,13 @@ print(most() - before)
 
 @pytest.fixture
 def values():
-    return np.random.default_rng(0).normal(0, 0.1, 1 << 24).astype("float32")
+    return np.random.default_rng(0).normal(0, 0.1, 1 << 20).astype("float32")
 
 
 @pytest.fixture
 def path(values, tmp_path):
     path = tmp_path / "a.safetensors"
-    sizes = [*[values.size] * TENSORS, 3]
+    sizes = [*[TIMES * values.size] * TENSORS, 3]
     ends = 4 * np.cumsum([0, *sizes])
     header = {
         f"w{i}": {"dtype": "F32", "shape": [size], "data_offsets": ends[i : i + 2].tolist()}
@@ -51,8 +51,8 @@ def path(values, tmp_path):
     text = json.dumps(header).encode()
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for size in sizes:
-            file.write(memoryview(values[:size]))
+        for part in (*[values] * (TENSORS * TIMES), values[:3]):
+            file.write(memoryview(part))
     yield path
     path.unlink()  # pytest would keep it for the next runs
 
@@ -73,7 +73,7 @@ def test_a_file_of_two_gigabytes(path, values):
     assert path.stat().st_size > 2e9
     bounds = _native.Bounds.of(HISTOGRAM_WEIGHT_BUCKETS_0_3)
     (large, _), (small, _) = (reference.count([part], bounds) for part in (values, values[:3]))
-    expected = (TENSORS * large + small).tolist()
+    expected = (TENSORS * TIMES * large + small).tolist()
     counts, growth = ran("-c", COUNTED, str(path)).splitlines()
     assert [int(count) for count in counts.split()] == expected
     assert float(growth) < 64  # MiB, with the pages of the file that are mapped
