@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 from gangplank._native.edges import Count, Edges, Totals
 from gangplank._native.jit import compiled, read_only
+from gangplank._native.moments import CountAndSum, Rows
+from gangplank._native.moments_kernel import sum_blocks, summed
 from gangplank._native.vectors import (
     BLOCK_BYTES,
     I32,
@@ -34,25 +36,42 @@ OPAQUE = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0")
 
 def compare_kernel(edges: Edges) -> Count:
     """A function that counts bit patterns into the buckets of `edges`."""
-    mirrored = edges.mirrored()
-    dtype = mirrored.magnitudes.dtype
-    sign = dtype.type(1 << (8 * dtype.itemsize - 1))
-    signed_magnitudes = read_only(mirrored.magnitudes | sign)
-    offset = dtype.type(mirrored.offset)
-    block_size = BLOCK_BYTES // dtype.itemsize
+    return _Comparison(edges).count
 
-    def count(bits: NDArray[Any]) -> Totals:
-        whole = bits.size - bits.size % block_size
-        last_block = np.full(block_size, sign - dtype.type(1))  # which exceeds every magnitude
-        last_block[: bits.size - whole] = bits[whole:]
-        at_most = _compare(read_only(bits[:whole]), signed_magnitudes, offset)
-        at_most += _compare(read_only(last_block), signed_magnitudes, offset)
+
+def compare_and_sum(edges: Edges) -> CountAndSum:
+    """A function that counts float32 or float64 values in one pass with their moments."""
+    return _Comparison(edges).count_and_sum
+
+
+class _Comparison:
+    def __init__(self, edges: Edges) -> None:
+        self._mirrored = edges.mirrored()
+        dtype = self._mirrored.magnitudes.dtype
+        sign = dtype.type(1 << (8 * dtype.itemsize - 1))
+        signed_magnitudes = read_only(self._mirrored.magnitudes | sign)
+        self._edges = signed_magnitudes, dtype.type(self._mirrored.offset)
+        # Which exceeds every magnitude.
+        self._last_block = np.full(BLOCK_BYTES // dtype.itemsize, sign - dtype.type(1))
+
+    def count(self, bits: NDArray[Any]) -> Totals:
+        whole = bits.size - bits.size % self._last_block.size
+        return self._totals(_compare(read_only(bits[:whole]), *self._edges), bits)
+
+    def count_and_sum(self, values: NDArray[Any]) -> tuple[Totals, Rows]:
+        rows, at_most = summed(values, lambda *blocks: _compare_and_sum(*blocks, *self._edges))
+        return self._totals(at_most, values.view(self._last_block.dtype)), rows
+
+    def _totals(self, at_most: NDArray[np.int64], bits: NDArray[Any]) -> Totals:
+        """By what `_compare` makes of the whole blocks of `bits`."""
+        if rest := bits.size % self._last_block.size:
+            last_block = self._last_block.copy()
+            last_block[:rest] = bits[-rest:]
+            at_most += _compare(read_only(last_block), *self._edges)
         at_most[-1, 0] = bits.size
         at_most[:, 0] -= at_most[:, 1]
         at_most[1:] -= at_most[:-1].copy()
-        return mirrored.totals(at_most.T.ravel())
-
-    return count
+        return self._mirrored.totals(at_most.T.ravel())
 
 
 @compiled
@@ -61,12 +80,36 @@ def _compare(bits: NDArray[Any], signed_magnitudes: NDArray[Any], offset: Any) -
     at_most = np.zeros((signed_magnitudes.size + 1, 2), np.int64)
     for start in range(0, bits.size, BLOCK_BYTES // bits.itemsize):
         fetch_block(bits, start)
-        for i in range(signed_magnitudes.size):
-            both, negative, _ = _count_at_most(bits, start, signed_magnitudes[i], offset)
-            at_most[i, 0] += both
-            at_most[i, 1] += negative
-        at_most[-1, 1] += _count_at_most(bits, start, offset, offset)[2]
+        _compare_block(bits, start, signed_magnitudes, offset, at_most)
     return at_most
+
+
+@compiled
+def _compare_and_sum(
+    rows: Rows,
+    values: NDArray[Any],
+    bits: NDArray[Any],
+    magnitude: int,
+    signed_magnitudes: NDArray[Any],
+    offset: Any,
+) -> NDArray[np.int64]:
+    """The same of the whole blocks, and the moments of all values."""
+    at_most = np.zeros((signed_magnitudes.size + 1, 2), np.int64)
+    counting = (signed_magnitudes, offset, at_most)
+    sum_blocks(rows, values, bits, magnitude, _compare_block, counting)
+    return at_most
+
+
+# It keeps no array, to which references would be counted.
+@register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
+def _compare_block(
+    bits: Any, start: Any, signed_magnitudes: Any, offset: Any, at_most: Any
+) -> None:
+    for i in range(signed_magnitudes.size):
+        both, negative, _ = _count_at_most(bits, start, signed_magnitudes[i], offset)
+        at_most[i, 0] += both
+        at_most[i, 1] += negative
+    at_most[-1, 1] += _count_at_most(bits, start, offset, offset)[2]
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -19,13 +19,14 @@ from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges, Totals
 from gangplank._native.host_memory import Piece
 from gangplank._native.measured import Measured
-from gangplank._native.moments import BLOCK, Rows, moments_of
+from gangplank._native.moments import BLOCK, CountAndSum, Rows, moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.stored_array import is_window
 
 Kernel = Callable[[Edges], Count]
 
-Sums = Callable[[NDArray[Any]], Rows]
+Way = Callable[[NDArray[Any]], tuple[Totals | None, Rows | None]]
+"""What is wanted of values: their totals, their moments or both."""
 
 CORES = os.cpu_count() or 1
 
@@ -46,9 +47,13 @@ EDGES_UP_TO_BYTES = 104
 SMALL = 1 << 15
 TOGETHER = 1 << 16
 
-# So many float32 values stay in a third cache, with those of other threads, while they are counted
-# and then summed; what it takes to call twice is less than a hundredth of that.
+# Where two kernels measure values, one after the other, so many float32 of them stay in a cache
+# meanwhile: counting computes for so long that it hardly waits for memory, and sums would. What it
+# takes to call twice is less than a hundredth of that.
 COUNTED_TOGETHER = 1 << 19
+
+# Of more a kernel's counter of 4 bytes might be full.
+MOST_AT_A_TIME = 1 << 30
 
 # No more copies than that wait to be counted.
 COPIED_BYTES = 1 << 23
@@ -80,11 +85,10 @@ def measure(
             chosen, most_threads = choose_for(size) if kernel is None else (kernel, 1)
             parts = threads or min(most_threads, size // VALUES_A_THREAD)
             shares = _shares(batch, parts, BLOCK if has_moments else 1)
-            dtypes = {values.dtype for _, values in batch} if bounds is not None else ()
-            counters = {dtype: _counter(chosen, bounds, dtype) for dtype in dtypes}
-            sums = _sums_by(chosen) if has_moments else None
-            others = [pool.submit(_measured, share, counters, sums) for share in shares[1:]]
-            own = _measured(shares[0], counters, sums)
+            dtypes = {values.dtype for _, values in batch}
+            ways = {dtype: _way(chosen, bounds, dtype, has_moments) for dtype in dtypes}
+            others = [pool.submit(_measured, share, ways) for share in shares[1:]]
+            own = _measured(shares[0], ways)
             for group, totals, rows in chain(own, *(other.result() for other in others)):
                 groups[group].add(totals, rows)
             batch.clear()
@@ -110,9 +114,23 @@ def count(
 
 
 # A run counts with the same bounds, time and again, in the few dtypes of its model.
-@lru_cache(maxsize=16)
-def _counter(kernel: Kernel, bounds: Bounds, dtype: np.dtype[Any]) -> Count:
-    return kernel(bounds_in_dtype.edges_of(bounds, dtype))
+@lru_cache(maxsize=32)
+def _way(
+    kernel: Kernel, bounds: Bounds | None, dtype: np.dtype[Any], has_moments: bool
+) -> tuple[Way, int]:
+    """How to measure values of `dtype`, and how many of them at a time."""
+    if bounds is None:
+        sums = _sums_by(kernel)
+        return lambda values: (None, sums(values)), MOST_AT_A_TIME
+    edges = bounds_in_dtype.edges_of(bounds, dtype)
+    if has_moments and kernel is fastest_compiled and (together := _fastest_together(edges, dtype)):
+        return together, MOST_AT_A_TIME
+    count = kernel(edges)
+    unsigned = f"u{dtype.itemsize}"
+    if not has_moments:
+        return lambda values: (count(values.view(unsigned)), None), MOST_AT_A_TIME
+    sums = _sums_by(kernel)
+    return lambda values: (count(values.view(unsigned)), sums(values)), COUNTED_TOGETHER
 
 
 def choose_for(size: int) -> tuple[Kernel, int]:
@@ -137,32 +155,45 @@ def fastest_compiled(edges: Edges) -> Count:
     from gangplank._native.lane_kernel import lane_kernel
     from gangplank._native.table_kernel import table_kernel
 
+    if not _are_few(edges):
+        return table_kernel(edges)
+    return compare_kernel(edges) if has_avx512() else lane_kernel(edges)
+
+
+def _fastest_together(edges: Edges, dtype: np.dtype[Any]) -> CountAndSum | None:
+    """A kernel for counts and moments in one pass, where that is faster than one for each."""
+    from gangplank._native.compare_kernel import compare_and_sum
+    from gangplank._native.jit import has_avx512
+    from gangplank._native.lane_kernel import count_lanes_and_sum
+    from gangplank._native.moments_kernel import EXPLICIT
+
+    if dtype not in EXPLICIT or not _are_few(edges):
+        return None
+    return compare_and_sum(edges) if has_avx512() else count_lanes_and_sum(edges)
+
+
+def _are_few(edges: Edges) -> bool:
+    """Whether to compare with each of `edges` is faster than to look a value up."""
+    from gangplank._native.jit import has_avx512
+
     if has_avx512():
-        few = edges.mirrored().magnitudes.nbytes <= MAGNITUDES_UP_TO_BYTES
-        return compare_kernel(edges) if few else table_kernel(edges)
-    few = edges.patterns.nbytes <= EDGES_UP_TO_BYTES
-    return lane_kernel(edges) if few else table_kernel(edges)
+        return edges.mirrored().magnitudes.nbytes <= MAGNITUDES_UP_TO_BYTES
+    return edges.patterns.nbytes <= EDGES_UP_TO_BYTES
 
 
 def _measured(
-    share: list[Piece], counters: dict[np.dtype[Any], Count], sums: Sums | None
+    share: list[Piece], ways: dict[np.dtype[Any], tuple[Way, int]]
 ) -> list[tuple[int, Totals | None, Rows | None]]:
     """The totals and the moments of each piece, and the number of its group."""
-    measured = []
-    for group, values in share:
-        count = counters.get(values.dtype)
-        # What was counted is summed while it is in the processor's cache: counting computes for
-        # so long that it hardly waits for memory, and sums would.
-        step = COUNTED_TOGETHER if sums and count else max(values.size, 1)
-        for start in range(0, values.size, step):
-            part = values[start : start + step]
-            totals = None if count is None else count(part.view(f"u{part.itemsize}"))
-            rows = None if sums is None else sums(part)
-            measured.append((group, totals, rows))
-    return measured
+    return [
+        (group, *way(values[start : start + most]))
+        for group, values in share
+        for way, most in [ways[values.dtype]]
+        for start in range(0, values.size, most)
+    ]
 
 
-def _sums_by(kernel: Kernel) -> Sums:
+def _sums_by(kernel: Kernel) -> Callable[[NDArray[Any]], Rows]:
     if kernel is numpy_kernel:
         return moments_of
     from gangplank._native.moments_kernel import compiled_moments_of

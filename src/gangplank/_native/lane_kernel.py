@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 from gangplank._native.edges import Count, Edges, Totals
 from gangplank._native.jit import compiled, read_only
+from gangplank._native.moments import CountAndSum, Rows
+from gangplank._native.moments_kernel import sum_blocks, summed
 from gangplank._native.vectors import BLOCK_BYTES, I64, fetch_block, loaded, splat
 
 # Those of AVX2; LLVM makes two of each where they are half as wide.
@@ -24,23 +26,50 @@ VECTORS = BLOCK_BYTES // VECTOR_BYTES
 
 def lane_kernel(edges: Edges) -> Count:
     """A function that counts bit patterns into the buckets of `edges`."""
-    signed = edges.signed()
-    patterns = read_only(signed.patterns)
-    # A counter of as many bits as a value counts a value of each vector of a block.
-    most_blocks = min(np.iinfo(patterns.dtype).max // VECTORS, 1 << 32)
+    return _Comparison(edges).count
 
-    def count(bits: NDArray[Any]) -> Totals:
-        values = read_only(bits.view(patterns.dtype))
-        return signed.totals(_count_lanes(values, patterns, most_blocks))
 
-    return count
+def count_lanes_and_sum(edges: Edges) -> CountAndSum:
+    """A function that counts float32 or float64 values in one pass with their moments.
+
+    At most 2^31 of them, which fill no counter.
+    """
+    return _Comparison(edges).count_and_sum
+
+
+class _Comparison:
+    def __init__(self, edges: Edges) -> None:
+        self._edges = edges.signed()
+        self._patterns = read_only(self._edges.patterns)
+        # A counter of as many bits as a value counts a value of each vector of a block.
+        self._most_blocks = min(np.iinfo(self._patterns.dtype).max // VECTORS, 1 << 32)
+
+    def count(self, bits: NDArray[Any]) -> Totals:
+        return self._totals(self._at_most(bits), bits.size)
+
+    def count_and_sum(self, values: NDArray[Any]) -> tuple[Totals, Rows]:
+        rows, lanes = summed(values, lambda *blocks: _count_lanes_and_sum(*blocks, self._patterns))
+        rest = values.size % (BLOCK_BYTES // values.itemsize)
+        at_most = self._at_most(values[values.size - rest :])
+        at_most[:-1] += lanes.sum(axis=1, dtype=np.int64)
+        return self._totals(at_most, values.size), rows
+
+    def _at_most(self, bits: NDArray[Any]) -> NDArray[np.int64]:
+        values = read_only(bits.view(self._patterns.dtype))
+        at_most: NDArray[np.int64] = _count_lanes(values, self._patterns, self._most_blocks)
+        return at_most
+
+    def _totals(self, at_most: NDArray[np.int64], size: int) -> Totals:
+        at_most[-1] = size
+        at_most[1:] -= at_most[:-1].copy()
+        return self._edges.totals(at_most)
 
 
 @compiled
 def _count_lanes(
     values: NDArray[Any], patterns: NDArray[Any], most_blocks: int
 ) -> NDArray[np.int64]:
-    """How many values lie in each of the slots that `patterns` part."""
+    """How many values are at most each of the `patterns`, and 0."""
     at_most = np.zeros(patterns.size + 1, np.int64)
     block_size = BLOCK_BYTES // values.itemsize
     whole = values.size - values.size % block_size
@@ -49,18 +78,31 @@ def _count_lanes(
         lanes[:] = 0
         for start in range(first, min(first + most_blocks * block_size, whole), block_size):
             fetch_block(values, start)
-            for i in range(patterns.size):
-                _add_at_most(values, start, patterns[i], lanes, i)
+            _count_block(values, start, patterns, lanes)
         for i in range(patterns.size):
             for lane in lanes[i]:
                 at_most[i] += lane
     for i in range(patterns.size):
         for value in values[whole:]:
             at_most[i] += value <= patterns[i]
-    at_most[-1] = values.size
-    for i in range(patterns.size, 0, -1):
-        at_most[i] -= at_most[i - 1]
     return at_most
+
+
+@compiled
+def _count_lanes_and_sum(
+    rows: Rows, values: NDArray[Any], bits: NDArray[Any], magnitude: int, patterns: NDArray[Any]
+) -> NDArray[Any]:
+    """The same of the whole blocks, lane by lane, and the moments of all values."""
+    lanes = np.zeros((patterns.size, VECTOR_BYTES // values.itemsize), patterns.dtype)
+    sum_blocks(rows, values, bits, magnitude, _count_block, (patterns, lanes))
+    return lanes
+
+
+# It keeps no array, to which references would be counted.
+@register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
+def _count_block(values: Any, start: Any, patterns: Any, lanes: Any) -> None:
+    for i in range(patterns.size):
+        _add_at_most(values, start, patterns[i], lanes, i)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -50,14 +50,15 @@ class Measured:
         """The buckets that have values, ascending, and how many; of NaN that of B + 1."""
         if not self._totals:
             return np.empty(0, np.intp), np.empty(0, np.int64)
-        buckets, counts = map(np.concatenate, zip(*self._totals, strict=True))
+        buckets, counts = self._totals[0]
+        if len(self._totals) > 1:
+            buckets, counts = map(np.concatenate, zip(*self._totals, strict=True))
         order = buckets.argsort()
         buckets, counts = buckets[order], counts[order]
-        is_first = np.ones(buckets.size, np.bool_)
-        np.not_equal(buckets[1:], buckets[:-1], out=is_first[1:])
-        if is_first.all():
+        is_further = buckets[1:] == buckets[:-1]
+        if not is_further.any():
             return buckets, counts
-        firsts = is_first.nonzero()[0]
+        firsts = np.append(True, ~is_further).nonzero()[0]
         return buckets[firsts], np.add.reduceat(counts, firsts)
 
     def counts(self, bounds: Bounds) -> tuple[NDArray[np.int64], int]:

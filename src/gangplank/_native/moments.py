@@ -6,14 +6,14 @@ threads. On a device its framework sums, in an order of its own.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank._native.edges import IEEE
+from gangplank._native.edges import IEEE, Totals
 
 # All that float32 holds exactly. The squares of such values are exact in float64, so that a
 # processor which multiplies and adds in one step makes the same bits as one that does not.
@@ -38,6 +38,9 @@ LANES = 16
 
 Rows = NDArray[np.float64]
 """`Moments` of some values each: shape (n, 8), in the order of the fields."""
+
+CountAndSum = Callable[[NDArray[Any]], tuple[Totals, Rows]]
+"""Counts values, in one dimension, as `Count` counts their bits, and gives their moments."""
 
 
 class Moments(NamedTuple):

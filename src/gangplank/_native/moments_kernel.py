@@ -4,8 +4,8 @@ NumPy takes several times as long (benchmarks/test_kernels.py), and LLVM makes n
 scalar loop of these sums, whose order it has to keep. Both give the same bits.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 from llvmlite import ir
@@ -25,29 +25,65 @@ from gangplank._native.moments import (
 )
 from gangplank._native.vectors import BLOCK_BYTES, I64, constant, fetch_block, loaded, splat
 
-# Of AVX2. Extremes are kept of two vectors by turns, so that none waits for the one before.
-VECTOR_BYTES = 32
+# Those of AVX-512; LLVM makes two of each where they are half as wide. Extremes are kept of two by
+# turns, so that none waits for the one before.
+VECTOR_BYTES = 64
 TURNS = 2
 
 SUMS = ir.VectorType(ir.DoubleType(), LANES)
 
+# Of which there are explicit vectors; others are converted, which is exact.
+EXPLICIT = (np.dtype(np.float32), np.dtype(np.float64))
+
+T = TypeVar("T")
+
 
 def compiled_moments_of(values: NDArray[Any]) -> Rows:
     """As `moments_of`, to the last bit."""
-    rows = np.empty((-(-values.size // BLOCK), len(Moments._fields)))
-    if values.dtype not in (np.float32, np.float64):
+    if values.dtype not in EXPLICIT:
         with np.errstate(invalid="ignore"):  # which a signalling NaN would report
             values = values.astype(np.float32 if values.dtype in NARROW else np.float64)
+    return summed(values, _sum)[0]
+
+
+def summed(values: NDArray[Any], kernel: Callable[..., T]) -> tuple[Rows, T]:
+    """The moments of `values`, of a dtype of `EXPLICIT`, and what `kernel` returns.
+
+    It is given what `sum_blocks` takes.
+    """
+    rows = np.empty((-(-values.size // BLOCK), len(Moments._fields)))
     bits = values.view(f"u{values.itemsize}")
-    _fill(rows, read_only(values), read_only(bits), (1 << (8 * values.itemsize - 1)) - 1)
+    magnitude = (1 << (8 * values.itemsize - 1)) - 1
+    result = kernel(rows, read_only(values), read_only(bits), magnitude)
     for i in (~np.isfinite(rows[:, 4])).nonzero()[0]:
         rows[i] = moments_of(values[i * BLOCK : (i + 1) * BLOCK])
-    return rows
+    return rows, result
 
 
 @compiled
-def _fill(rows: Rows, values: NDArray[Any], bits: NDArray[Any], magnitude: int) -> None:
-    """The moments of each block; without meaning where the total is not finite."""
+def _sum(rows: Rows, values: NDArray[Any], bits: NDArray[Any], magnitude: int) -> None:
+    sum_blocks(rows, values, bits, magnitude, _count_nothing, ())
+
+
+@register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
+def _count_nothing(bits: Any, start: Any) -> None:
+    pass
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def sum_blocks(
+    rows: Rows,
+    values: NDArray[Any],
+    bits: NDArray[Any],
+    magnitude: int,
+    count: Any,
+    counting: tuple[Any, ...],
+) -> None:
+    """The moments of each block; without meaning where the total is not finite.
+
+    `count` is given the `bits`, the start of each `BLOCK_BYTES` of them that are whole, and
+    `counting`. While it computes, memory is read.
+    """
     step = BLOCK_BYTES // values.itemsize
     is_narrow = values.itemsize == 4
     lanes, squares = np.zeros(LANES), np.zeros(LANES)
@@ -61,6 +97,7 @@ def _fill(rows: Rows, values: NDArray[Any], bits: NDArray[Any], magnitude: int) 
         zeros[:] = 0
         for start in range(first, last, step):
             fetch_block(values, start)
+            count(bits, start, *counting)
             _add(values, start, lanes, squares)
             _add_extremes(values, start, least, greatest)
             _add_zeros(bits, start, bits.dtype.type(magnitude), zeros)

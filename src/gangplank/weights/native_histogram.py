@@ -214,13 +214,13 @@ def native_histogram(
     buckets: NativeBuckets, bounds: Bounds, measured: Measured
 ) -> NativeWeightsHistogram:
     """The histogram of values that were counted by the `bounds` of `buckets`, and summed."""
-    last, size = buckets.last_index, bounds.values.size
+    last, zero = buckets.last_index, bounds.values.size // 2
     places, counts = measured.totals()
-    below, above, end = places.searchsorted((size // 2, size // 2 + 1, size + 1)).tolist()
-    indices = [(last - places[:below][::-1]).tolist(), (places[above:end] - (size - last)).tolist()]
+    below, above, end = places.searchsorted((zero, zero + 1, 2 * zero + 1)).tolist()
+    indices = (abs(places - zero) + (last - zero)).tolist()
     sizes = counts.tolist()
-    negative = NativeSide(zip(indices[0], sizes[:below][::-1], strict=True))
-    positive = NativeSide(zip(indices[1], sizes[above:end], strict=True))
+    negative = NativeSide(zip(indices[:below][::-1], sizes[:below][::-1], strict=True))
+    positive = NativeSide(zip(indices[above:end], sizes[above:end], strict=True))
     total = measured.moments().total
     if last in positive:
         total += math.inf

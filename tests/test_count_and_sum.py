@@ -1,0 +1,70 @@
+"""Kernels that count and sum in one pass: to the last count, and the last bit, as one for each."""
+
+import numpy as np
+import pytest
+from corpus import BOUNDS, hard_values
+
+from gangplank._native import cpu, reference
+from gangplank._native.compare_kernel import compare_and_sum
+from gangplank._native.edges import Bounds, edges_of
+from gangplank._native.lane_kernel import count_lanes_and_sum
+from gangplank._native.moments import BLOCK, moments_of
+from gangplank._native.moments_kernel import summed
+
+KERNELS = {"compare": compare_and_sum, "lane": count_lanes_and_sum}
+PRESET = Bounds.of(BOUNDS["presets"])
+FEW, MANY = Bounds.of(BOUNDS["presets"][4:9]), Bounds.of(BOUNDS["many"])
+DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
+
+
+def assert_measured(kernel, values, bounds):
+    (buckets, counts), rows = kernel(edges_of(bounds, values.dtype))(values)
+    totals = np.zeros(bounds.values.size + 2, np.int64)
+    np.add.at(totals, buckets, counts)
+    expected, nan_count = reference.count([values], bounds)
+    assert totals.tolist() == [*expected.tolist(), nan_count]
+    assert rows.tobytes() == moments_of(values).tobytes()
+
+
+@pytest.mark.parametrize("key", BOUNDS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", KERNELS)
+def test_hard_values(name, dtype, key):
+    values = np.resize(hard_values(dtype, BOUNDS[key]), 3000)
+    assert_measured(KERNELS[name], values, Bounds.of(BOUNDS[key]))
+    assert_measured(KERNELS[name], values[np.isfinite(values)], Bounds.of(BOUNDS[key]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", KERNELS)
+def test_every_size(name, dtype):
+    values = np.random.default_rng(0).normal(0, 0.2, 2 * BLOCK + 1000).astype(dtype)
+    for size in (*range(140), BLOCK - 1, BLOCK, BLOCK + 1, values.size):
+        assert_measured(KERNELS[name], values[:size], PRESET)
+    assert_measured(KERNELS[name], values[3:], PRESET)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, np.dtype(np.float16)], ids=str)
+@pytest.mark.parametrize("bounds", [FEW, MANY], ids=["few", "many"])
+def test_one_pass_is_chosen_where_it_is_faster(bounds, dtype, monkeypatch):
+    sizes = []
+    for module in ("compare_kernel", "lane_kernel"):
+        monkeypatch.setattr(f"gangplank._native.{module}.summed", noting(sizes))
+    cpu._way.cache_clear()
+    monkeypatch.setattr(cpu, "MOST_AT_A_TIME", 2 * BLOCK)
+    values = np.random.default_rng(0).normal(0, 0.2, 5 * BLOCK).astype(dtype)
+    rows = []
+    counts, _ = cpu.count([values], bounds, rows, kernel=cpu.fastest_compiled)
+    cpu._way.cache_clear()
+    assert counts.tolist() == reference.count([values], bounds)[0].tolist()
+    assert np.concatenate(rows).tobytes() == moments_of(values).tobytes()
+    is_one = bounds is FEW and dtype in DTYPES
+    assert sizes == ([2 * BLOCK, 2 * BLOCK, BLOCK] if is_one else [])
+
+
+def noting(sizes):
+    def noted(values, kernel):
+        sizes.append(values.size)
+        return summed(values, kernel)
+
+    return noted
