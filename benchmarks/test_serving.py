@@ -44,7 +44,7 @@ def test_a_call(promise):
     # times as long as what is looked for.
     differences = [-seconds(model) + seconds(watched) for _ in range(300)]
     microseconds = statistics.median(differences) / TOGETHER * 1e6
-    promise("a call of a watched model over the bare one's", microseconds, 15, 5, "us")
+    promise("a call of a watched model over the bare one's", microseconds, 15, 5, " µs")
 
 
 def test_a_million_calls(promise):
@@ -57,4 +57,4 @@ def test_a_million_calls(promise):
         watched(X)
     grown = resident_bytes() - before
     assert registry.get_sample_value("gangplank_predict_call_total") == 1_100_000 * 32
-    promise("memory that a million calls take", grown / 2**20, 0.5, 0, "MiB")
+    promise("memory that a million calls take", grown / 2**20, 0.5, 0, " MiB")

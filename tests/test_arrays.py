@@ -54,15 +54,15 @@ def test_variables_of_tensorflow_are_read_together(is_known, monkeypatch):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")
-def test_not_more_variables_are_read_together_than_their_values_allow(monkeypatch):
+def test_not_more_variables_are_read_together_than_their_bytes_allow(monkeypatch):
     together, read = [], host_memory._read_together
     monkeypatch.setattr(
         host_memory, "_read_together", lambda some: together.append(len(some)) or read(some)
     )
-    monkeypatch.setattr(host_memory, "VALUES_TOGETHER", 100)
+    monkeypatch.setattr(host_memory, "BYTES_TOGETHER", 400)
     variables = [tf.Variable(tf.ones(size)) for size in (40, 40, 40, 1000, 99, 1, 5, 5)]
     assert weights_histogram(variables, [0.0]).counts.tolist() == [0, 1230]
-    assert together == [3, 2, 2]  # of 120 values, 100 and 10; that of 1000 is read by itself
+    assert together == [3, 2, 2]  # of 480 bytes, 400 and 40; that of 4000 is read by itself
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")

@@ -5,20 +5,20 @@ import pytest
 from corpus import BOUNDS, hard_values
 
 from gangplank._native import cpu, reference
-from gangplank._native.compare_kernel import compare_and_sum
+from gangplank._native.compare_kernel import compare_kernel
 from gangplank._native.edges import Bounds, edges_of
-from gangplank._native.lane_kernel import count_lanes_and_sum
+from gangplank._native.lane_kernel import lane_kernel
 from gangplank._native.moments import BLOCK, moments_of
 from gangplank._native.moments_kernel import summed
 
-KERNELS = {"compare": compare_and_sum, "lane": count_lanes_and_sum}
+KERNELS = {"compare": compare_kernel, "lane": lane_kernel}
 PRESET = Bounds.of(BOUNDS["presets"])
 FEW, MANY = Bounds.of(BOUNDS["presets"][4:9]), Bounds.of(BOUNDS["many"])
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 
 
 def assert_measured(kernel, values, bounds):
-    (buckets, counts), rows = kernel(edges_of(bounds, values.dtype))(values)
+    (buckets, counts), rows = kernel(edges_of(bounds, values.dtype)).with_moments(values)
     totals = np.zeros(bounds.values.size + 2, np.int64)
     np.add.at(totals, buckets, counts)
     expected, nan_count = reference.count([values], bounds)
@@ -50,12 +50,12 @@ def test_one_pass_is_chosen_where_it_is_faster(bounds, dtype, monkeypatch):
     sizes = []
     for module in ("compare_kernel", "lane_kernel"):
         monkeypatch.setattr(f"gangplank._native.{module}.summed", noting(sizes))
-    cpu._way.cache_clear()
-    monkeypatch.setattr(cpu, "MOST_AT_A_TIME", 2 * BLOCK)
+    cpu._measurement.cache_clear()
+    monkeypatch.setattr(cpu, "MOST", 2 * BLOCK)
     values = np.random.default_rng(0).normal(0, 0.2, 5 * BLOCK).astype(dtype)
     rows = []
     counts, _ = cpu.count([values], bounds, rows, kernel=cpu.fastest_compiled)
-    cpu._way.cache_clear()
+    cpu._measurement.cache_clear()
     assert counts.tolist() == reference.count([values], bounds)[0].tolist()
     assert np.concatenate(rows).tobytes() == moments_of(values).tobytes()
     is_one = bounds is FEW and dtype in DTYPES

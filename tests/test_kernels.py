@@ -3,14 +3,17 @@
 import ctypes
 import mmap
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
 from corpus import FLOATS, INTEGERS
 
+import gangplank
 from gangplank._native import (
     compare_kernel,
     cpu,
@@ -203,6 +206,30 @@ def test_half_a_file_where_the_compiled_code_is_kept(kept, tmp_path, monkeypatch
         assert files or spoil
         for file in files:
             file.write_bytes(file.read_bytes()[:kept])
+
+
+def test_a_kernel_is_compiled_anew_where_what_it_calls_in_another_file_changes(tmp_path):
+    package = tmp_path / "gangplank"
+    without_caches = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(gangplank.__file__).parent, package, ignore=without_caches)
+    script = """
+import numpy as np
+from gangplank._native.compare_kernel import compare_kernel
+from gangplank._native.edges import Bounds, edges_of
+kernel = compare_kernel(edges_of(Bounds.of([0.0]), np.dtype("f4")))
+_, rows = kernel.with_moments(np.ones(64, "f4"))
+print(rows[0, 4])
+"""
+
+    def total():
+        command = [sys.executable, "-c", script]
+        return float(subprocess.check_output(command, cwd=tmp_path, text=True))
+
+    assert total() == 64
+    assert list(package.rglob("compare_kernel._compare_and_sum-*.nbc"))
+    changed = package / "_native" / "moments_kernel.py"
+    changed.write_text(changed.read_text().replace("total += lane", "total += 2 * lane"))
+    assert total() == 128
 
 
 def test_a_full_disk_where_the_compiled_code_is_kept(monkeypatch):

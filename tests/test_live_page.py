@@ -239,7 +239,7 @@ def test_the_numbers_are_all_there_over_time_too(browser, address):
         assert page.complaints() == []
 
 
-def test_the_axis_of_time_shows_seconds_for_one_point_and_days_for_several(browser, address):
+def test_the_axis_of_time_shows_whole_seconds_and_days_where_there_are_several(browser, address):
     def axis_of(times):
         """The first and the last second of a chart's axis, and what stands at its ticks."""
         return page.value(
@@ -261,6 +261,12 @@ def test_the_axis_of_time_shows_seconds_for_one_point_and_days_for_several(brows
         first, last, ticks = axis_of([noon])
         assert (first, last) == (noon - 30, noon + 30)
         assert all(len(tick) == len("12:00:00") for tick in ticks)
+        first, last, ticks = axis_of([])
+        now = page.value("Date.now() / 1000")
+        assert now - 60 <= (first + last) / 2 <= now
+        for end in (0.3, 1, 5, 100):
+            *_, ticks = axis_of([noon, noon + end])
+            assert len(set(ticks)) == len(ticks) > 0
         first, last, ticks = axis_of([noon, noon + 2 * day])
         assert (first, last) == (noon, noon + 2 * day)
         days = [tick.partition("\n")[2] for tick in ticks]
@@ -306,6 +312,8 @@ def test_a_section_of_very_many_cards_shows_some(browser, address, of_one, secti
         assert text(page, cut).startswith(f"The first {most} of {most + 5} ")
         page.value(f"document.querySelector({cut + ' button'!r}).click()")
         page.awaited(f"{shown} === {most + 5}")
+        card = "document.activeElement.closest('article').parentElement.children"
+        assert page.value(f"[...{card}].indexOf(document.activeElement.closest('article'))") == most
         assert not page.value(f"document.querySelector({cut!r}).checkVisibility()")
         assert page.complaints() == []
 

@@ -1,7 +1,8 @@
 """The one door to counting: arrays and bounds in, counts out.
 
 - `reference`: what a count is; every other way equals it to the last count;
-- `moments`: sums of values and of their squares; `moments_kernel` makes them fast;
+- `moments`: sums of values and of their squares; `moments_kernel` makes them fast, and in one pass
+  with the counts of few bounds;
 - `measured`: what is known of some values, and adds up;
 - `edges`: bounds as edges among bit patterns, so that all else compares integers;
 - `cpu`: arrays in host memory; it chooses among the kernels `numpy_kernel` (until it pays to load

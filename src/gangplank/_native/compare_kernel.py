@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
-from gangplank._native.edges import Count, Edges, Totals
+from gangplank._native.edges import Edges, Totals
 from gangplank._native.jit import compiled, read_only
 from gangplank._native.moments import CountAndSum, Rows
 from gangplank._native.moments_kernel import sum_blocks, summed
@@ -34,17 +34,12 @@ from gangplank._native.vectors import (
 OPAQUE = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0")
 
 
-def compare_kernel(edges: Edges) -> Count:
+def compare_kernel(edges: Edges) -> CountAndSum:
     """A function that counts bit patterns into the buckets of `edges`."""
-    return _Comparison(edges).count
+    return _Comparison(edges)
 
 
-def compare_and_sum(edges: Edges) -> CountAndSum:
-    """A function that counts float32 or float64 values in one pass with their moments."""
-    return _Comparison(edges).count_and_sum
-
-
-class _Comparison:
+class _Comparison(CountAndSum):
     def __init__(self, edges: Edges) -> None:
         self._mirrored = edges.mirrored()
         dtype = self._mirrored.magnitudes.dtype
@@ -54,16 +49,16 @@ class _Comparison:
         # Which exceeds every magnitude.
         self._last_block = np.full(BLOCK_BYTES // dtype.itemsize, sign - dtype.type(1))
 
-    def count(self, bits: NDArray[Any]) -> Totals:
+    def __call__(self, bits: NDArray[Any]) -> Totals:
         whole = bits.size - bits.size % self._last_block.size
         return self._totals(_compare(read_only(bits[:whole]), *self._edges), bits)
 
-    def count_and_sum(self, values: NDArray[Any]) -> tuple[Totals, Rows]:
+    def with_moments(self, values: NDArray[Any]) -> tuple[Totals, Rows]:
         rows, at_most = summed(values, lambda *blocks: _compare_and_sum(*blocks, *self._edges))
         return self._totals(at_most, values.view(self._last_block.dtype)), rows
 
     def _totals(self, at_most: NDArray[np.int64], bits: NDArray[Any]) -> Totals:
-        """By what `_compare` makes of the whole blocks of `bits`."""
+        """The totals of `bits`, from what `_compare` makes of their whole blocks."""
         if rest := bits.size % self._last_block.size:
             last_block = self._last_block.copy()
             last_block[:rest] = bits[-rest:]

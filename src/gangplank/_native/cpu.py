@@ -19,14 +19,14 @@ from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges, Totals
 from gangplank._native.host_memory import Piece
 from gangplank._native.measured import Measured
-from gangplank._native.moments import BLOCK, CountAndSum, Rows, moments_of
+from gangplank._native.moments import BLOCK, EXPLICIT, CountAndSum, Rows, moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.stored_array import is_window
 
 Kernel = Callable[[Edges], Count]
 
-Way = Callable[[NDArray[Any]], tuple[Totals | None, Rows | None]]
-"""What is wanted of values: their totals, their moments or both."""
+Measurement = Callable[[NDArray[Any]], tuple[Totals | None, Rows | None]]
+"""Gives what is wanted of values: their totals, their moments or both."""
 
 CORES = os.cpu_count() or 1
 
@@ -47,13 +47,13 @@ EDGES_UP_TO_BYTES = 104
 SMALL = 1 << 15
 TOGETHER = 1 << 16
 
-# Where two kernels measure values, one after the other, so many float32 of them stay in a cache
-# meanwhile: counting computes for so long that it hardly waits for memory, and sums would. What it
-# takes to call twice is less than a hundredth of that.
-COUNTED_TOGETHER = 1 << 19
+# So many values at a time are read twice, to be counted and then summed, or are converted first: of
+# float32 they stay in a cache meanwhile, and are few beside what a user's arrays have.
+TWICE = 1 << 19
 
-# Of more a kernel's counter of 4 bytes might be full.
-MOST_AT_A_TIME = 1 << 30
+# So many are read once at a time: a counter of 4 bytes in `lane_kernel` is full after sixteen times
+# as many.
+MOST = 1 << 30
 
 # No more copies than that wait to be counted.
 COPIED_BYTES = 1 << 23
@@ -86,7 +86,7 @@ def measure(
             parts = threads or min(most_threads, size // VALUES_A_THREAD)
             shares = _shares(batch, parts, BLOCK if has_moments else 1)
             dtypes = {values.dtype for _, values in batch}
-            ways = {dtype: _way(chosen, bounds, dtype, has_moments) for dtype in dtypes}
+            ways = {dtype: _measurement(chosen, bounds, dtype, has_moments) for dtype in dtypes}
             others = [pool.submit(_measured, share, ways) for share in shares[1:]]
             own = _measured(shares[0], ways)
             for group, totals, rows in chain(own, *(other.result() for other in others)):
@@ -115,22 +115,21 @@ def count(
 
 # A run counts with the same bounds, time and again, in the few dtypes of its model.
 @lru_cache(maxsize=32)
-def _way(
+def _measurement(
     kernel: Kernel, bounds: Bounds | None, dtype: np.dtype[Any], has_moments: bool
-) -> tuple[Way, int]:
+) -> tuple[Measurement, int]:
     """How to measure values of `dtype`, and how many of them at a time."""
+    unsigned = f"u{dtype.itemsize}"
     if bounds is None:
         sums = _sums_by(kernel)
-        return lambda values: (None, sums(values)), MOST_AT_A_TIME
-    edges = bounds_in_dtype.edges_of(bounds, dtype)
-    if has_moments and kernel is fastest_compiled and (together := _fastest_together(edges, dtype)):
-        return together, MOST_AT_A_TIME
-    count = kernel(edges)
-    unsigned = f"u{dtype.itemsize}"
+        return lambda values: (None, sums(values)), MOST if dtype in EXPLICIT else TWICE
+    count = kernel(bounds_in_dtype.edges_of(bounds, dtype))
     if not has_moments:
-        return lambda values: (count(values.view(unsigned)), None), MOST_AT_A_TIME
+        return lambda values: (count(values.view(unsigned)), None), MOST
+    if isinstance(count, CountAndSum) and dtype in EXPLICIT:
+        return count.with_moments, MOST
     sums = _sums_by(kernel)
-    return lambda values: (count(values.view(unsigned)), sums(values)), COUNTED_TOGETHER
+    return lambda values: (count(values.view(unsigned)), sums(values)), TWICE
 
 
 def choose_for(size: int) -> tuple[Kernel, int]:
@@ -155,40 +154,21 @@ def fastest_compiled(edges: Edges) -> Count:
     from gangplank._native.lane_kernel import lane_kernel
     from gangplank._native.table_kernel import table_kernel
 
-    if not _are_few(edges):
-        return table_kernel(edges)
-    return compare_kernel(edges) if has_avx512() else lane_kernel(edges)
-
-
-def _fastest_together(edges: Edges, dtype: np.dtype[Any]) -> CountAndSum | None:
-    """A kernel for counts and moments in one pass, where that is faster than one for each."""
-    from gangplank._native.compare_kernel import compare_and_sum
-    from gangplank._native.jit import has_avx512
-    from gangplank._native.lane_kernel import count_lanes_and_sum
-    from gangplank._native.moments_kernel import EXPLICIT
-
-    if dtype not in EXPLICIT or not _are_few(edges):
-        return None
-    return compare_and_sum(edges) if has_avx512() else count_lanes_and_sum(edges)
-
-
-def _are_few(edges: Edges) -> bool:
-    """Whether to compare with each of `edges` is faster than to look a value up."""
-    from gangplank._native.jit import has_avx512
-
     if has_avx512():
-        return edges.mirrored().magnitudes.nbytes <= MAGNITUDES_UP_TO_BYTES
-    return edges.patterns.nbytes <= EDGES_UP_TO_BYTES
+        few = edges.mirrored().magnitudes.nbytes <= MAGNITUDES_UP_TO_BYTES
+        return compare_kernel(edges) if few else table_kernel(edges)
+    few = edges.patterns.nbytes <= EDGES_UP_TO_BYTES
+    return lane_kernel(edges) if few else table_kernel(edges)
 
 
 def _measured(
-    share: list[Piece], ways: dict[np.dtype[Any], tuple[Way, int]]
+    share: list[Piece], ways: dict[np.dtype[Any], tuple[Measurement, int]]
 ) -> list[tuple[int, Totals | None, Rows | None]]:
     """The totals and the moments of each piece, and the number of its group."""
     return [
-        (group, *way(values[start : start + most]))
+        (group, *measured(values[start : start + most]))
         for group, values in share
-        for way, most in [ways[values.dtype]]
+        for measured, most in [ways[values.dtype]]
         for start in range(0, values.size, most)
     ]
 

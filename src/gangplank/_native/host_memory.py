@@ -19,10 +19,10 @@ Piece = tuple[int, NDArray[Any]]
 # A dataset is read that many values at a time.
 BLOCK = 1 << 20
 
-# Variables of TensorFlow are read together, until they are so many or have so many values, not
+# Variables of TensorFlow are read together, until they are so many or have so many bytes, not
 # more: sparse updates, as of embeddings, leave a variable such that to read it makes a copy.
 VARIABLES_TOGETHER = 512
-VALUES_TOGETHER = 1 << 23
+BYTES_TOGETHER = 1 << 23
 READ_TOGETHER = b"_ReadVariablesOp"
 
 _OF_ML_DTYPES = frozenset(vars(ml_dtypes))
@@ -35,19 +35,19 @@ def host_views(arrays: Iterable[tuple[int, Any]]) -> Iterator[Piece]:
         RuntimeError: a framework cannot read an array.
     """
     variables: list[tuple[int, Any]] = []
-    values = 0
+    nbytes = 0
     for entry in arrays:
         number, array = entry
         if isinstance(array, StoredArray):
             yield from ((number, piece) for piece in array.read())
-        elif (size := _size_to_read_with_others(array)) is None:
+        elif (size := _bytes_to_read_with_others(array)) is None:
             yield from _views([entry])
         else:
             variables.append(entry)
-            values += size
-            if len(variables) == VARIABLES_TOGETHER or values >= VALUES_TOGETHER:
+            nbytes += size
+            if len(variables) == VARIABLES_TOGETHER or nbytes >= BYTES_TOGETHER:
                 yield from _views(variables)
-                variables, values = [], 0
+                variables, nbytes = [], 0
     yield from _views(variables)
 
 
@@ -119,12 +119,12 @@ def _is_variable(array: Any) -> bool:
     return type(array).__name__ == "ResourceVariable"
 
 
-def _size_to_read_with_others(array: Any) -> int | None:
-    """How many values it has, if it is a variable that `_read_together` reads."""
+def _bytes_to_read_with_others(array: Any) -> int | None:
+    """How many it has, if it is a variable that `_read_together` reads."""
     if not _is_variable(array) or array.dtype.name in _OF_ML_DTYPES:
         return None
     shape = array.shape
-    return math.prod(shape.as_list()) if shape.is_fully_defined() else None
+    return math.prod(shape.as_list()) * array.dtype.size if shape.is_fully_defined() else None
 
 
 def _read(variable: Any) -> Any:

@@ -5,8 +5,10 @@ not: its workqueue layer ends a process that two threads enter).
 """
 
 import pickle
+import zlib
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -31,8 +33,16 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+# numba compiles anew what it has on disk where the file of a kernel changes, but not where those of
+# the functions do that the kernel calls.
+_SOURCES = zlib.crc32(
+    b"".join(each.read_bytes() for each in sorted(Path(__file__).parent.glob("*.py")))
+)
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` compiled on first use, kept on disk where numba finds a folder to write to."""
+    function.__qualname__ = f"{function.__name__}-{_SOURCES:08x}"  # by which the file is named
     try:
         kernel = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # no such folder

@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
-from gangplank._native.edges import Count, Edges, Totals
+from gangplank._native.edges import Edges, Totals
 from gangplank._native.jit import compiled, read_only
 from gangplank._native.moments import CountAndSum, Rows
 from gangplank._native.moments_kernel import sum_blocks, summed
@@ -24,30 +24,22 @@ VECTOR_BYTES = 32
 VECTORS = BLOCK_BYTES // VECTOR_BYTES
 
 
-def lane_kernel(edges: Edges) -> Count:
+def lane_kernel(edges: Edges) -> CountAndSum:
     """A function that counts bit patterns into the buckets of `edges`."""
-    return _Comparison(edges).count
+    return _Lanes(edges)
 
 
-def count_lanes_and_sum(edges: Edges) -> CountAndSum:
-    """A function that counts float32 or float64 values in one pass with their moments.
-
-    At most 2^31 of them, which fill no counter.
-    """
-    return _Comparison(edges).count_and_sum
-
-
-class _Comparison:
+class _Lanes(CountAndSum):
     def __init__(self, edges: Edges) -> None:
         self._edges = edges.signed()
         self._patterns = read_only(self._edges.patterns)
         # A counter of as many bits as a value counts a value of each vector of a block.
         self._most_blocks = min(np.iinfo(self._patterns.dtype).max // VECTORS, 1 << 32)
 
-    def count(self, bits: NDArray[Any]) -> Totals:
+    def __call__(self, bits: NDArray[Any]) -> Totals:
         return self._totals(self._at_most(bits), bits.size)
 
-    def count_and_sum(self, values: NDArray[Any]) -> tuple[Totals, Rows]:
+    def with_moments(self, values: NDArray[Any]) -> tuple[Totals, Rows]:
         rows, lanes = summed(values, lambda *blocks: _count_lanes_and_sum(*blocks, self._patterns))
         rest = values.size % (BLOCK_BYTES // values.itemsize)
         at_most = self._at_most(values[values.size - rest :])

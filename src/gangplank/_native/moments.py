@@ -6,7 +6,8 @@ threads. On a device its framework sums, in an order of its own.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -39,8 +40,8 @@ LANES = 16
 Rows = NDArray[np.float64]
 """`Moments` of some values each: shape (n, 8), in the order of the fields."""
 
-CountAndSum = Callable[[NDArray[Any]], tuple[Totals, Rows]]
-"""Counts values, in one dimension, as `Count` counts their bits, and gives their moments."""
+# Of these there are vectors in the kernels. Others are converted to one of them, which is exact.
+EXPLICIT = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Moments(NamedTuple):
@@ -56,6 +57,18 @@ class Moments(NamedTuple):
     """The sum of their squared distances from their mean."""
     minimum: float
     maximum: float
+
+
+class CountAndSum(ABC):
+    """A `Count` that can also make the moments in the same pass over the values."""
+
+    @abstractmethod
+    def __call__(self, bits: NDArray[Any]) -> Totals:
+        """Counts bit patterns."""
+
+    @abstractmethod
+    def with_moments(self, values: NDArray[Any]) -> tuple[Totals, Rows]:
+        """Counts values of a dtype of `EXPLICIT`, in one dimension, and gives their moments."""
 
 
 def moments_of(values: NDArray[Any]) -> Rows:

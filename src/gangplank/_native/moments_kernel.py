@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gangplank._native.jit import compiled, read_only
 from gangplank._native.moments import (
     BLOCK,
+    EXPLICIT,
     LANES,
     MOST_OF_MEAN,
     NARROW,
@@ -31,9 +32,6 @@ VECTOR_BYTES = 64
 TURNS = 2
 
 SUMS = ir.VectorType(ir.DoubleType(), LANES)
-
-# Of which there are explicit vectors; others are converted, which is exact.
-EXPLICIT = (np.dtype(np.float32), np.dtype(np.float64))
 
 T = TypeVar("T")
 

@@ -10,6 +10,11 @@ const FONT = "12px system-ui, sans-serif";
 const MOST_ROWS = 1_000; // of the table of numbers
 const MOST_LINES = 21; // until somebody asks for all: training, validation and test of seven runs
 const WHOLE_STEPS = [0, 1, 2, 3, 4, 5, 6].flatMap((n) => [1, 2, 5].map((k) => k * 10 ** n));
+const SECONDS = [
+  ...[1, 60].flatMap((unit) => [1, 2, 5, 10, 15, 30].map((n) => n * unit)),
+  ...[1, 2, 3, 6, 12].map((hours) => hours * 3600),
+  ...WHOLE_STEPS.map((days) => days * 86_400),
+];
 const SVG = "http://www.w3.org/2000/svg";
 
 /** The points of a series over "epochs" or "time": of an epoch that was told of often, the last. */
@@ -35,10 +40,8 @@ export class Chart {
     this.data = [[]];
     this.plot = null;
     this.legend = element("ul", { class: "legend" });
-    this.cut = new Cut(MOST_LINES, "series", () => {
-      this.update(this.given, this.wantedAxis);
-      this.place.focus();
-    });
+    const showAll = () => this.update(this.given, this.wantedAxis);
+    this.cut = new Cut(MOST_LINES, "series", showAll, () => this.place);
     this.over = element("span", { class: "over" });
     this.place = element("div", {
       class: "plot",
@@ -119,21 +122,24 @@ export class Chart {
       grid: { stroke: colour("grid"), width: 1 },
       ticks: { show: false },
     };
-    const over = this.axis === "epochs"
-      ? { incrs: WHOLE_STEPS, values: (_, splits) => splits.map(short) }
-      : { space: 70, values: timeTexts };
+    const isTime = this.axis === "time";
+    const over = isTime
+      ? { incrs: SECONDS, space: 70, values: timeTexts }
+      : { incrs: WHOLE_STEPS, space: 60, values: (_, splits) => splits.map(short) };
+    // For the mark of a line, or the half of a time.
+    const right = Math.max(this.lines.some(({ mark }) => mark) ? 24 : 12, isTime ? 32 : 0);
     return {
       width: Math.max(this.place.clientWidth, 200),
       height: HEIGHT,
-      padding: [8, this.lines.some(({ mark }) => mark) ? 24 : 12, 0, 0],
+      padding: [8, right, 0, 0],
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, y: false },
       scales: {
-        x: { time: this.axis === "time", range: padded(this.axis === "time" ? 30 : 0.5) },
+        x: { time: isTime, range: isTime ? padded(Date.now() / 1000, 30) : padded(0, 0.5) },
         y: { range: heights },
       },
       axes: [
-        { ...axisLook, size: heightOf, gap: 4, space: 60, ...over },
+        { ...axisLook, size: heightOf, gap: 4, ...over },
         { ...axisLook, size: widthOf, gap: 6, space: 32, values: tickTexts },
       ],
       series: [{}, ...this.lines.map(({ label, look, isPoint }) => ({
@@ -244,10 +250,9 @@ function swatch({ colour: name, dash }, isPoint) {
   return svg;
 }
 
-/** One point alone gets room on both sides. */
-/** The range of the points, or so far around a single one, of which uPlot would show years. */
-function padded(room) {
-  return ({ data: [{ length, 0: first = 0 }] }, low, high) =>
+/** The range of the points. A single one, or `where` there will be some, has room on both sides. */
+function padded(where, room) {
+  return ({ data: [{ length, 0: first = where }] }, low, high) =>
     length < 2 ? [first - room, first + room] : [low, high];
 }
 

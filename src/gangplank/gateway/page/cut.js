@@ -3,15 +3,20 @@
 import { element, short } from "./numbers.js";
 
 export class Cut {
-  /** Of `what`, as many as `most` are shown; `onMore` is called when all are wanted. */
-  constructor(most, what, onMore) {
+  /**
+   * Of `what`, as many as `most` are shown. When all are wanted, `onMore` is called, and then the
+   * element has the focus that `next` gives, which is given how many were shown.
+   */
+  constructor(most, what, onMore, next) {
     this.most = most;
     this.what = what;
     this.some = element("span");
     this.more = element("button", { type: "button" });
     this.more.addEventListener("click", () => {
+      const shown = this.most;
       this.most = Infinity;
       onMore();
+      next(shown).focus();
     });
     this.element = element("p", { class: "note cut" }, this.some, this.more);
     this.element.hidden = true;

@@ -66,6 +66,11 @@ export function folded(title, make) {
   return details;
 }
 
+/** What a keyboard reaches first in a card of `container`. */
+export function inCard(container, i) {
+  return container.children[i].querySelector("[tabindex='0']");
+}
+
 /** Makes `container` hold one child for each key, made once and kept. */
 export function keep(container, children, keys, make) {
   const wanted = new Set(keys);

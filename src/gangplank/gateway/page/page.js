@@ -4,7 +4,7 @@ import { Chart } from "./charts.js";
 import { Cut } from "./cut.js";
 import { History } from "./history.js";
 import { placeOf } from "./names.js";
-import { duration, keep } from "./numbers.js";
+import { duration, inCard, keep } from "./numbers.js";
 import { KIND_DASH, lineLook } from "./palette.js";
 import { Runs } from "./runs.js";
 import { servingRates } from "./serving.js";
@@ -23,8 +23,11 @@ const history = new History();
 const runs = new Runs(byId("runs"), show);
 const weights = new Weights(show);
 const charts = new Map(SECTIONS.map((section) => [section, new Map()]));
-const cuts = new Map(SECTIONS.map((section) => [section, new Cut(MOST_CHARTS, "charts", show)]));
-cuts.forEach((cut, section) => byId(section).after(cut.element));
+const cuts = new Map(SECTIONS.map((section) => {
+  const cut = new Cut(MOST_CHARTS, "charts", show, (shown) => inCard(byId(section), shown));
+  byId(section).after(cut.element);
+  return [section, cut];
+}));
 
 function show() {
   const axis = document.querySelector("input[name=axis]:checked").value;

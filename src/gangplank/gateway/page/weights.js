@@ -3,7 +3,7 @@
 import { Chart } from "./charts.js";
 import { Cut } from "./cut.js";
 import { HeatMap } from "./heat_map.js";
-import { element, keep, short, table } from "./numbers.js";
+import { element, inCard, keep, short, table } from "./numbers.js";
 import { histogramOf, nameOf, placeOf } from "./names.js";
 import { lineLook } from "./palette.js";
 import { isOfServing } from "./serving.js";
@@ -16,8 +16,9 @@ export class Weights {
   constructor(onChange) {
     this.maps = new Map();
     this.charts = new Map();
-    this.cut = new Cut(MOST_MAPS, "histograms", onChange);
-    byId("histograms").after(this.cut.element);
+    const maps = byId("histograms");
+    this.cut = new Cut(MOST_MAPS, "histograms", onChange, (shown) => inCard(maps, shown));
+    maps.after(this.cut.element);
     for (const id of ["run", "statistic"]) {
       byId(id).addEventListener("change", onChange);
     }
