@@ -11,6 +11,8 @@ import pytest
 
 from gangplank._native import cpu, jit, reference
 from gangplank._native.edges import Bounds
+from gangplank._native.measured import Measured
+from gangplank._native.numpy_kernel import numpy_kernel
 
 BOUNDS = Bounds.of(np.arange(-6, 7) / 20)
 VALUES = np.random.default_rng(0).normal(0, 0.2, 2 * cpu.VALUES_A_THREAD).astype(np.float32)
@@ -74,6 +76,23 @@ def test_many_arrays_are_shared_among_threads(monkeypatch, expected):
     assert len(threads) == 2
 
 
+@pytest.mark.parametrize("kernel", [cpu.fastest_compiled, numpy_kernel])
+def test_statistics_alone_convert_a_few_values_at_a_time(kernel):
+    values = np.ones(1 << 23, np.int16)
+    measured = [Measured()]
+
+    def measure():
+        cpu.measure([(0, values)], None, measured, has_moments=True, kernel=kernel)
+
+    measure()
+    tracemalloc.start()
+    measure()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert measured[0].moments().total == 2 * values.size
+    assert peak < 8 * values.size / 3
+
+
 @pytest.mark.parametrize("threads", [2, 3, 5])
 def test_shares_hold_every_value_once(threads):
     batch = [*enumerate(np.split(np.arange(1000), [0, 1, 10, 10, 400, 999]))]
@@ -119,6 +138,8 @@ import sys
 import numpy as np
 from gangplank._native import cpu
 from gangplank._native.edges import Bounds
+from gangplank._native.measured import Measured
+from gangplank._native.numpy_kernel import numpy_kernel
 for size in (100_000, cpu.LOAD_NUMBA_AFTER - 100_000, 1):
     counts, _ = cpu.count([np.zeros(size, np.float32)], Bounds.of([0.0]))
     print(counts.tolist() == [size, 0], "numba" in sys.modules)

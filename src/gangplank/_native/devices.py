@@ -144,7 +144,8 @@ def _unreadable_by_torch(tensor: Any) -> str | None:
 
 def _is_on_accelerator(owner: str | None, array: Any) -> bool:
     if owner == "tensorflow":
-        return array.device != "" and "CPU" not in array.device
+        device = array.device
+        return device != "" and "CPU" not in device
     if owner == "torch":
         return bool(array.device.type != "cpu")
     return owner == "jax" and any(each.platform != "cpu" for each in array.devices())

@@ -26,6 +26,9 @@ class Place(NamedTuple):
     layer: int | None = None
 
 
+UNNAMED = Place("")
+
+
 def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
     """The weights of `model` as arrays of their framework, where they lie, with their places.
 
@@ -45,8 +48,8 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
         if isinstance(variable, keras_variable):
             if not _is_weight(variable):
                 continue
-            place = Place(variable.path, place.layer)
-            name = f"the variable {variable.path!r}"
+            path = variable.path
+            place, name = Place(path, place.layer), f"the variable {path!r}"
             array = _value(variable, name)
         if not _native.is_array(array):
             raise _no_array(array, name)
@@ -102,7 +105,7 @@ def _variables(model: Any, weights: str) -> Iterator[tuple[Place, str, Any]]:
     elif isinstance(model, Iterable) and not is_refused(model):
         for i, part in enumerate(model):
             if isinstance(part, keras_variable):  # as most are, and without more ado
-                yield Place(""), "", part
+                yield UNNAMED, "", part
             else:
                 yield from inside(part, str(i), f"element {i}")
     else:
