@@ -19,6 +19,7 @@ CORES = os.cpu_count() or 1
 
 FILES = (
     "batches",
+    "calls",
     "cpu",
     "demo",
     "distribution",
