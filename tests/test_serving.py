@@ -30,7 +30,7 @@ from gangplank.monitoring import rules_yaml
 ((UP, DRIFT, SEVERAL),) = blocks("examples/serving/README.md", ["sh"])
 CLIENTS = 64
 MODEL = {"model": "digits", "version": "1"}
-METHOD = {"method": "predict_on_batch"}
+METHOD = {"method": "call"}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ class Server:
         """How many samples were answered and how many calls, by two metrics each."""
         names = ("batch_samples_sum", "batch_samples_count", "latency_seconds_count")
         of_method = (self.value(f"gangplank_predict_{name}", **METHOD) for name in names)
-        return self.value("gangplank_predict_total"), *of_method
+        return self.value("gangplank_predict_call_total"), *of_method
 
     def in_flight(self):
         return self.value("gangplank_predict_in_flight_samples", **METHOD)
@@ -193,7 +193,7 @@ def test_metrics_are_in_the_format_that_is_asked_for(name, request):
 
 
 def test_the_path_that_people_type(uvicorn):
-    assert "\ngangplank_predict_total{" in fetched(f"http://{uvicorn.address}/metrics")
+    assert "\ngangplank_predict_call_total{" in fetched(f"http://{uvicorn.address}/metrics")
 
 
 def under_way(multiprocess, worker):
@@ -290,8 +290,8 @@ def test_the_drift_that_the_client_sends_is_told_of(uvicorn, folder, tmp_path):
         def is_scraped():
             scraped = servers.asked('{__name__=~"gangplank_predict_.*", model="digits"}')
             names = {dict(labels)["__name__"] for labels in scraped}
-            shown = uvicorn.value("gangplank_predict_total")
-            total = frozenset({("__name__", "gangplank_predict_total"), *whose.items()})
+            shown = uvicorn.value("gangplank_predict_call_total")
+            total = frozenset({("__name__", "gangplank_predict_call_total"), *whose.items()})
             return scraped.get(total) == shown and names
 
         assert awaited(is_scraped) >= CONTRACT
