@@ -77,7 +77,9 @@ class Server:
     def value(self, name, **labels):
         """What /metrics has for the model, 0 where it has nothing."""
         key = name, tuple(sorted((MODEL | labels).items(), key=str))
-        return samples_in(fetched(f"http://{self.address}/metrics/")).get(key, 0)
+        # prometheus_client fails where a worker has made a file and written nothing yet.
+        scraped = awaited(lambda: samples_in(fetched(f"http://{self.address}/metrics/")))
+        return scraped.get(key, 0)
 
     def metrics(self, accept):
         status, text = request(self.address, "GET", "/metrics/", Accept=accept)
