@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -105,6 +106,17 @@ def pytest_collection_finish():
 
 # Seconds by which a busy machine may be late. What would wait without end is later.
 LATE = 20.0
+
+
+def in_a_process(code, *arguments):
+    """How `code` ended and what it printed, run by a Python of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30 * LATE,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import LATE
+from conftest import in_a_process
 from samples import metrics_of
 from usage import usage_error
 from weights_files import ran
@@ -267,16 +267,6 @@ def test_a_progress_bar_where_there_is_a_terminal(file):
     assert output.startswith("model.safetensors: 60,708 weights")
     assert b"model.safetensors" in shown
     assert b"KiB" in shown
-
-
-def in_a_process(code, *arguments):
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30 * LATE,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 def test_no_framework_is_loaded(file, tmp_path):

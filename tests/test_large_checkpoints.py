@@ -2,12 +2,11 @@
 
 import json
 import struct
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from conftest import LATE
+from conftest import in_a_process
+from weights_files import ran
 
 from gangplank import HISTOGRAM_WEIGHT_BUCKETS_0_3, _native
 from gangplank._native import reference
@@ -57,27 +56,18 @@ def path(values, tmp_path):
     path.unlink()  # pytest would keep it for the next runs
 
 
-def ran(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60 * LATE,
-        stdin=subprocess.DEVNULL,
-    ).stdout
-
-
 # One test, so that the file is written once.
-def test_a_file_of_two_gigabytes(path, values):
+def test_a_file_of_two_gigabytes(path, values, capsys):
     assert path.stat().st_size > 2e9
     bounds = _native.Bounds.of(HISTOGRAM_WEIGHT_BUCKETS_0_3)
     (large, _), (small, _) = (reference.count([part], bounds) for part in (values, values[:3]))
     expected = (TENSORS * TIMES * large + small).tolist()
-    counts, growth = ran("-c", COUNTED, str(path)).splitlines()
+    result = in_a_process(COUNTED, str(path))
+    assert result.returncode == 0, result.stderr
+    counts, growth = result.stdout.splitlines()
     assert [int(count) for count in counts.split()] == expected
     assert float(growth) < 64  # MiB, with the pages of the file that are mapped
-    output = json.loads(ran("-m", "gangplank", "histogram", str(path), "--json"))
-    (histogram,) = output["histograms"]
+    output, _ = ran(capsys, str(path), "--json")
+    (histogram,) = json.loads(output)["histograms"]
     assert histogram["counts"] == expected
     assert (histogram["count"], histogram["nan_count"]) == (sum(expected), 0)
