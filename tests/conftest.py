@@ -275,6 +275,7 @@ def model():
     # An iterator of TensorFlow's that an interrupted run has left waits for a thread when it dies,
     # the longer the older it is: up to a minute, in which no other thread of Python goes on.
     gc.collect()
+    gc.freeze()  # what TensorFlow keeps of the model for good
 
 
 @pytest.fixture

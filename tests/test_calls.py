@@ -243,7 +243,7 @@ def test_64_threads_at_once(watched, registry):
 
     def call(size):
         barrier.wait()
-        for _ in range(20):
+        for _ in range(5):
             watched(X[: size % 4])
 
     threads = [threading.Thread(target=call, args=(size,)) for size in range(64)]
@@ -251,8 +251,8 @@ def test_64_threads_at_once(watched, registry):
         thread.start()
     for thread in threads:
         thread.join()
-    assert value(registry, "_call_total") == 20 * 16 * (0 + 1 + 2 + 3)
-    assert value(registry, "_latency_seconds_count", method="call") == 64 * 20
+    assert value(registry, "_call_total") == 5 * 16 * (0 + 1 + 2 + 3)
+    assert value(registry, "_latency_seconds_count", method="call") == 64 * 5
     assert value(registry, "_in_flight_samples", method="call") == 0
 
 

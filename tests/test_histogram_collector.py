@@ -145,7 +145,7 @@ def test_a_scrape_while_it_is_set_sees_one_whole_histogram(registry):
     setter.start()
     try:
         seen = set()
-        while len(seen) < 200:
+        while len(seen) < 50:
             for metric in registry.collect():
                 values = [s.value for s in metric.samples if not s.name.endswith("created")]
                 n = values[0]

@@ -6,14 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
 from corpus import FLOATS, INTEGERS
 
-import gangplank
 from gangplank._native import (
     compare_kernel,
     cpu,
@@ -209,27 +207,23 @@ def test_half_a_file_where_the_compiled_code_is_kept(kept, tmp_path, monkeypatch
 
 
 def test_a_kernel_is_compiled_anew_where_what_it_calls_in_another_file_changes(tmp_path):
-    package = tmp_path / "gangplank"
-    without_caches = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(Path(gangplank.__file__).parent, package, ignore=without_caches)
-    script = """
-import numpy as np
-from gangplank._native.compare_kernel import compare_kernel
-from gangplank._native.edges import Bounds, edges_of
-kernel = compare_kernel(edges_of(Bounds.of([0.0]), np.dtype("f4")))
-_, rows = kernel.with_moments(np.ones(64, "f4"))
-print(rows[0, 4])
-"""
+    shutil.copy(jit.__file__, tmp_path)
+    (called := tmp_path / "called.py").write_text(
+        "import numba\n@numba.njit\ndef called(x): return x + 1\n"
+    )
+    (tmp_path / "kernel.py").write_text(
+        "from called import called\nfrom jit import compiled\n"
+        "def kernel(x): return called(x)\nkernel = compiled(kernel)\n"
+    )
 
-    def total():
-        command = [sys.executable, "-c", script]
-        return float(subprocess.check_output(command, cwd=tmp_path, text=True))
+    def result():
+        command = [sys.executable, "-c", "import kernel; print(kernel.kernel(64))"]
+        return int(subprocess.check_output(command, cwd=tmp_path, text=True))
 
-    assert total() == 64
-    assert list(package.rglob("compare_kernel._compare_and_sum-*.nbc"))
-    changed = package / "_native" / "moments_kernel.py"
-    changed.write_text(changed.read_text().replace("total += lane", "total += 2 * lane"))
-    assert total() == 128
+    assert result() == 65
+    assert list(tmp_path.rglob("kernel.kernel-*.nbc"))
+    called.write_text(called.read_text().replace("+ 1", "+ 2"))
+    assert result() == 66
 
 
 def test_a_full_disk_where_the_compiled_code_is_kept(monkeypatch):

@@ -38,6 +38,10 @@ def wait():
     say("waiting")
     sleep()
 
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+    sleep()
+
 def say(word):
     # A signal that comes inside a print has its handler run there, which could not print.
     os.write(1, word.encode() + b"\\n")
@@ -78,17 +82,17 @@ ENDS = {
             sleep()
         train()
         """,
-    "SIGTERM": """
-        def act():
-            os.kill(os.getpid(), signal.SIGTERM)
-            sleep()
+    "SIGTERM": "act = terminate\ntrain()",
+    "handler": """
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+        act = terminate
         train()
         """,
     "threads": """
         both = threading.Barrier(2)
         def act():
             if both.wait() == 0:
-                os.kill(os.getpid(), signal.SIGTERM)
+                terminate()
             sleep()
         group = {"grouping_key": {"thread": "second"}}
         threading.Thread(target=train, kwargs=group, daemon=True).start()
@@ -182,6 +186,13 @@ def test_a_process_that_dies_in_python_leaves_its_last_state(ended, end, returnc
     assert_last_state(gateway, end, errors)
 
 
+def test_a_handler_of_the_users_own_stays(ended):
+    gateway, ends = ended
+    returncode, errors = ends["handler"]
+    assert returncode == 3, errors
+    assert_last_state(gateway, "handler", errors)
+
+
 def test_a_child_that_dies_in_python_leaves_its_last_state(script, real_gateway):
     process = script(
         """
@@ -236,21 +247,3 @@ def test_a_killed_process_leaves_its_last_complete_state(script, real_gateway):
     assert process.returncode == -signal.SIGKILL
     assert metrics_of(real_gateway, "dying") == before
     assert status_of(real_gateway, "dying") == "running"
-
-
-def test_a_handler_of_the_users_own_stays(script, real_gateway):
-    process = script(
-        """
-        def handle(*_):
-            say("handled")
-            sys.exit(3)
-        signal.signal(signal.SIGTERM, handle)
-        act = wait
-        train()
-        """
-    )
-    assert process.stdout.readline() == "waiting\n"
-    process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=600)
-    assert (output, process.returncode) == ("handled\n", 3), errors
-    assert status_of(real_gateway, "dying") == "failed"
