@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -121,10 +122,18 @@ def _is_variable(array: Any) -> bool:
 
 def _bytes_to_read_with_others(array: Any) -> int | None:
     """How many it has, if it is a variable that `_read_together` reads."""
-    if not _is_variable(array) or array.dtype.name in _OF_ML_DTYPES:
+    if not _is_variable(array) or (itemsize := _itemsize(array.dtype.name)) is None:
         return None
-    shape = array.shape
-    return math.prod(shape.as_list()) * array.dtype.size if shape.is_fully_defined() else None
+    try:
+        return math.prod(array.shape.as_list()) * itemsize
+    except (TypeError, ValueError):  # of a shape, or a rank, that is not known
+        return None
+
+
+@cache
+def _itemsize(name: str) -> int | None:
+    """That of a dtype of TensorFlow's which is NumPy's as well."""
+    return None if name in _OF_ML_DTYPES else np.dtype(name).itemsize
 
 
 def _read(variable: Any) -> Any:
