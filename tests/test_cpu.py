@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from gangplank._native import cpu, jit, reference
+from gangplank._native import cpu, jit, pieces, reference
 from gangplank._native.edges import Bounds
 from gangplank._native.measured import Measured
 from gangplank._native.numpy_kernel import numpy_kernel
@@ -96,7 +96,7 @@ def test_statistics_alone_convert_a_few_values_at_a_time(kernel):
 @pytest.mark.parametrize("threads", [2, 3, 5])
 def test_shares_hold_every_value_once(threads):
     batch = [*enumerate(np.split(np.arange(1000), [0, 1, 10, 10, 400, 999]))]
-    shares = cpu._shares(batch, threads, 1)
+    shares = pieces.shares_of(batch, threads, 1)
     assert [value for share in shares for _, part in share for value in part] == list(range(1000))
     assert {group for share in shares for group, _ in share} == {1, 2, 4, 5, 6}
     sizes = [sum(part.size for _, part in share) for share in shares]
@@ -116,20 +116,20 @@ def test_many_small_arrays_are_counted_together(monkeypatch, expected):
     monkeypatch.setattr(cpu, "_measured", noting)
     counts, _ = cpu.count([*small, *doubles], BOUNDS)
     assert counts.tolist() == [2 * count for count in expected]
-    assert len(calls) < 2 * VALUES.size / cpu.TOGETHER + 4
+    assert len(calls) < 2 * VALUES.size / pieces.TOGETHER + 4
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_copies_of_small_arrays_take_little_memory(dtype, monkeypatch):
     monkeypatch.setattr(cpu, "CORES", 64)
-    small = [np.zeros(cpu.SMALL - 1, dtype) for _ in range(600)]
+    small = [np.zeros(pieces.SMALL - 1, dtype) for _ in range(600)]
     cpu.count(small[:4], BOUNDS)
     tracemalloc.start()
     counts, _ = cpu.count(small, BOUNDS)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert counts.sum() == 600 * (cpu.SMALL - 1)
-    assert peak < 2 * cpu.COPIED_BYTES
+    assert counts.sum() == 600 * (pieces.SMALL - 1)
+    assert peak < 2 * pieces.COPIED_BYTES
 
 
 def test_numba_is_loaded_when_it_pays():

@@ -118,7 +118,7 @@ def test_rows_of_counts_add_up(dtype):
         (compare_kernel, "_compare", VALUES.size),
         (lane_kernel, "_count_lanes", VALUES.size),
         (table_kernel, "_count", VALUES.size),
-        (table_kernel, "_count_few", 5),
+        (table_kernel, "_count_each", 5),
     ],
 )
 def test_read_only_and_writable_arrays_share_one_compiled_kernel(

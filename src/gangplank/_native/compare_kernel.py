@@ -82,6 +82,7 @@ def _compare(bits: NDArray[Any], signed_magnitudes: NDArray[Any], offset: Any) -
 @compiled
 def _compare_and_sum(
     rows: Rows,
+    ends: NDArray[np.int64],
     values: NDArray[Any],
     bits: NDArray[Any],
     magnitude: int,
@@ -91,7 +92,7 @@ def _compare_and_sum(
     """The same of the whole blocks, and the moments of all values."""
     at_most = np.zeros((signed_magnitudes.size + 1, 2), np.int64)
     counting = (signed_magnitudes, offset, at_most)
-    sum_blocks(rows, values, bits, magnitude, _compare_block, counting)
+    sum_blocks(rows, ends, values, bits, magnitude, _compare_block, counting)
     return at_most
 
 

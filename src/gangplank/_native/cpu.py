@@ -6,9 +6,9 @@ MiB at a time.
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -17,16 +17,20 @@ from numpy.typing import NDArray
 
 from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges, Totals
-from gangplank._native.host_memory import Piece
 from gangplank._native.measured import Measured
 from gangplank._native.moments import BLOCK, EXPLICIT, CountAndSum, Rows, moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
-from gangplank._native.stored_array import is_window
+from gangplank._native.pieces import Piece, batches, flat, joined, runs, shares_of
 
 Kernel = Callable[[Edges], Count]
 
 Measurement = Callable[[NDArray[Any]], tuple[Totals | None, Rows | None]]
 """Gives what is wanted of values: their totals, their moments or both."""
+
+MeasurementApart = Callable[
+    [NDArray[Any], NDArray[np.int64]], Iterable[tuple[Totals | None, Rows | None]]
+]
+"""The same of each of the parts of values that end, one after the other, before given places."""
 
 CORES = os.cpu_count() or 1
 
@@ -43,10 +47,6 @@ LOAD_NUMBA_AFTER = 5_000_000
 MAGNITUDES_UP_TO_BYTES = 96
 EDGES_UP_TO_BYTES = 104
 
-# Arrays of fewer values are copied together: to copy them takes 5 µs, to call a kernel 10 µs.
-SMALL = 1 << 15
-TOGETHER = 1 << 16
-
 # So many values at a time are read twice, to be counted and then summed, or are converted first: of
 # float32 they stay in a cache meanwhile, and are few beside what a user's arrays have.
 TWICE = 1 << 19
@@ -54,12 +54,6 @@ TWICE = 1 << 19
 # So many are read once at a time: a counter of 4 bytes in `lane_kernel` is full after sixteen times
 # as many.
 MOST = 1 << 30
-
-# No more copies than that wait to be counted.
-COPIED_BYTES = 1 << 23
-
-# Nor are more bytes of files mapped: they count as memory of the process, also of many cores.
-MAPPED_BYTES = 1 << 25
 
 _values_without_numba = 0
 
@@ -80,15 +74,17 @@ def measure(
     pool_size = threads or CORES
     # Its threads start when they are first used.
     with ThreadPoolExecutor(pool_size) as pool:
-        for batch in _batches(_together(_flat(pieces)), pool_size * VALUES_A_THREAD):
+        for batch in batches(joined(flat(pieces)), pool_size * VALUES_A_THREAD):
             size = sum(values.size for _, values in batch)
             chosen, most_threads = choose_for(size) if kernel is None else (kernel, 1)
             parts = threads or min(most_threads, size // VALUES_A_THREAD)
-            shares = _shares(batch, parts, BLOCK if has_moments else 1)
+            shares = shares_of(batch, parts, BLOCK if has_moments else 1)
             dtypes = {values.dtype for _, values in batch}
             ways = {dtype: _measurement(chosen, bounds, dtype, has_moments) for dtype in dtypes}
-            others = [pool.submit(_measured, share, ways) for share in shares[1:]]
-            own = _measured(shares[0], ways)
+            is_compiled = chosen is fastest_compiled
+            apart = partial(_measurement_apart, bounds, has_moments) if is_compiled else None
+            others = [pool.submit(_measured, share, ways, apart) for share in shares[1:]]
+            own = _measured(shares[0], ways, apart)
             for group, totals, rows in chain(own, *(other.result() for other in others)):
                 groups[group].add(totals, rows)
             batch.clear()
@@ -132,6 +128,29 @@ def _measurement(
     return lambda values: (count(values.view(unsigned)), sums(values)), TWICE
 
 
+# A call of a kernel takes 10 µs, as looking some thousand values up does.
+@lru_cache(maxsize=32)
+def _measurement_apart(
+    bounds: Bounds | None, has_moments: bool, dtype: np.dtype[Any]
+) -> MeasurementApart:
+    """How to measure many small parts of values of `dtype` at once, whatever the bounds."""
+    from gangplank._native.moments_kernel import compiled_moments_of
+    from gangplank._native.table_kernel import table_kernel
+
+    unsigned = f"u{dtype.itemsize}"
+    table = None if bounds is None else table_kernel(bounds_in_dtype.edges_of(bounds, dtype))
+
+    def measured(
+        values: NDArray[Any], ends: NDArray[np.int64]
+    ) -> Iterable[tuple[Totals | None, Rows | None]]:
+        nothing = [None] * ends.size
+        totals = nothing if table is None else table.each(values.view(unsigned), ends)
+        rows = compiled_moments_of(values, ends)[:, np.newaxis] if has_moments else nothing
+        return zip(totals, rows, strict=True)
+
+    return measured
+
+
 def choose_for(size: int) -> tuple[Kernel, int]:
     """The fastest kernel for `size` values more, and how many threads may run it.
 
@@ -162,15 +181,27 @@ def fastest_compiled(edges: Edges) -> Count:
 
 
 def _measured(
-    share: list[Piece], ways: dict[np.dtype[Any], tuple[Measurement, int]]
+    share: list[Piece],
+    ways: dict[np.dtype[Any], tuple[Measurement, int]],
+    apart: Callable[[np.dtype[Any]], MeasurementApart] | None,
 ) -> list[tuple[int, Totals | None, Rows | None]]:
     """The totals and the moments of each piece, and the number of its group."""
-    return [
-        (group, *measured(values[start : start + most]))
-        for group, values in share
-        for measured, most in [ways[values.dtype]]
-        for start in range(0, values.size, most)
-    ]
+    found: list[tuple[int, Totals | None, Rows | None]] = []
+    for run in runs(share):
+        groups, pieces = zip(*run, strict=True)
+        dtype = pieces[0].dtype
+        if apart and len(run) > 1:
+            ends = np.cumsum([values.size for values in pieces])
+            each = apart(dtype)(np.concatenate(pieces), ends)
+            found += ((group, *measured) for group, measured in zip(groups, each, strict=True))
+            continue
+        measure_one, most = ways[dtype]
+        found += [
+            (group, *measure_one(values[start : start + most]))
+            for group, values in run
+            for start in range(0, values.size, most)
+        ]
+    return found
 
 
 def _sums_by(kernel: Kernel) -> Callable[[NDArray[Any]], Rows]:
@@ -179,82 +210,3 @@ def _sums_by(kernel: Kernel) -> Callable[[NDArray[Any]], Rows]:
     from gangplank._native.moments_kernel import compiled_moments_of
 
     return compiled_moments_of
-
-
-def _flat(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Each array as flat native ones: itself if it is contiguous, else copies of 64 Ki values."""
-    for group, array in pieces:
-        if _is_plain(array):
-            yield group, array.ravel(order="K")
-        else:
-            # NumPy's type stubs do not know the flag "contig".
-            for block in np.nditer(  # type: ignore[call-overload]
-                array,
-                flags=["external_loop", "buffered", "zerosize_ok"],
-                op_flags=[["readonly", "contig", "aligned", "nbo"]],
-                order="K",
-                buffersize=1 << 16,
-            ):
-                yield group, block.copy()  # of a buffer that the next block overwrites
-
-
-def _together(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The pieces, small ones of a group and a dtype that follow one another as one copy."""
-    small: list[NDArray[Any]] = []
-    values = of_group = 0
-    for group, array in pieces:
-        is_alike = bool(small) and (group, array.dtype) == (of_group, small[0].dtype)
-        if small and (not is_alike or values >= TOGETHER):
-            yield of_group, np.concatenate(small)
-            small, values = [], 0
-        if array.size >= SMALL:
-            yield group, array
-        else:
-            of_group = group
-            small.append(array)
-            values += array.size
-    if small:
-        yield of_group, np.concatenate(small)
-
-
-def _is_plain(array: NDArray[Any]) -> bool:
-    flags = array.flags
-    return flags.aligned and array.dtype.isnative and (flags.c_contiguous or flags.f_contiguous)
-
-
-def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
-    """The pieces in lists of some `size` values, or of fewer where they take up memory."""
-    batch: list[Piece] = []
-    values = copied = mapped = 0
-    for group, array in pieces:
-        batch.append((group, array))
-        values += array.size
-        copied += array.nbytes if array.flags.owndata else 0
-        mapped += array.nbytes if is_window(array) else 0
-        if values >= size or copied >= COPIED_BYTES or mapped >= MAPPED_BYTES:
-            yield batch
-            batch, values, copied, mapped = [], 0, 0, 0
-    if batch:
-        yield batch
-
-
-def _shares(batch: list[Piece], threads: int, block: int) -> list[list[Piece]]:
-    """The values of a batch in one share for each thread, of about the same size.
-
-    No block of so many values of an array is parted.
-    """
-    if threads <= 1:
-        return [batch]
-    total = sum(values.size for _, values in batch)
-    shares: list[list[Piece]] = [[] for _ in range(threads)]
-    begin = 0
-    for group, values in batch:
-        for i, share in enumerate(shares):
-            start, stop = (
-                max(total * k // threads - begin, 0) // block * block for k in (i, i + 1)
-            )
-            part = values[start : stop if i + 1 < threads else None]
-            if part.size:
-                share.append((group, part))
-        begin += values.size
-    return shares

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from gangplank._native.arrays import dtype_name, framework
 from gangplank._native.devices import read_error
+from gangplank._native.pieces import Piece
 from gangplank._native.stored_array import StoredArray
-
-Piece = tuple[int, NDArray[Any]]
-"""The number of a group, and some values of it."""
 
 # A dataset is read that many values at a time.
 BLOCK = 1 << 20
@@ -125,15 +123,19 @@ def _bytes_to_read_with_others(array: Any) -> int | None:
     if not _is_variable(array) or (itemsize := _itemsize(array.dtype.name)) is None:
         return None
     try:
-        return math.prod(array.shape.as_list()) * itemsize
+        size: int = math.prod(array.shape.as_list())
     except (TypeError, ValueError):  # of a shape, or a rank, that is not known
         return None
+    return size * itemsize
 
 
 @cache
 def _itemsize(name: str) -> int | None:
     """That of a dtype of TensorFlow's which is NumPy's as well."""
-    return None if name in _OF_ML_DTYPES else np.dtype(name).itemsize
+    if name in _OF_ML_DTYPES:
+        return None
+    itemsize: int = np.dtype(name).itemsize
+    return itemsize
 
 
 def _read(variable: Any) -> Any:

@@ -82,11 +82,16 @@ def _count_lanes(
 
 @compiled
 def _count_lanes_and_sum(
-    rows: Rows, values: NDArray[Any], bits: NDArray[Any], magnitude: int, patterns: NDArray[Any]
+    rows: Rows,
+    ends: NDArray[np.int64],
+    values: NDArray[Any],
+    bits: NDArray[Any],
+    magnitude: int,
+    patterns: NDArray[Any],
 ) -> NDArray[Any]:
     """The same of the whole blocks, lane by lane, and the moments of all values."""
     lanes = np.zeros((patterns.size, VECTOR_BYTES // values.itemsize), patterns.dtype)
-    sum_blocks(rows, values, bits, magnitude, _count_block, (patterns, lanes))
+    sum_blocks(rows, ends, values, bits, magnitude, _count_block, (patterns, lanes))
     return lanes
 
 

@@ -36,31 +36,39 @@ SUMS = ir.VectorType(ir.DoubleType(), LANES)
 T = TypeVar("T")
 
 
-def compiled_moments_of(values: NDArray[Any]) -> Rows:
-    """As `moments_of`, to the last bit."""
+def compiled_moments_of(values: NDArray[Any], ends: NDArray[np.int64] | None = None) -> Rows:
+    """As `moments_of`, to the last bit; or of parts that `summed` is given the `ends` of."""
     if values.dtype not in EXPLICIT:
         with np.errstate(invalid="ignore"):  # which a signalling NaN would report
             values = values.astype(np.float32 if values.dtype in NARROW else np.float64)
-    return summed(values, _sum)[0]
+    return summed(values, _sum, ends)[0]
 
 
-def summed(values: NDArray[Any], kernel: Callable[..., T]) -> tuple[Rows, T]:
+def summed(
+    values: NDArray[Any], kernel: Callable[..., T], ends: NDArray[np.int64] | None = None
+) -> tuple[Rows, T]:
     """The moments of `values`, of a dtype of `EXPLICIT`, and what `kernel` returns.
 
-    It is given what `sum_blocks` takes.
+    It is given what `sum_blocks` takes. There is a row for each block or, where there are `ends`,
+    for each part, of a value at least and of a block at most: these end, one after the other,
+    before `ends`.
     """
-    rows = np.empty((-(-values.size // BLOCK), len(Moments._fields)))
+    if ends is None:
+        ends = np.minimum(np.arange(BLOCK, values.size + BLOCK, BLOCK), values.size)
+    rows = np.empty((ends.size, len(Moments._fields)))
     bits = values.view(f"u{values.itemsize}")
     magnitude = (1 << (8 * values.itemsize - 1)) - 1
-    result = kernel(rows, read_only(values), read_only(bits), magnitude)
+    result = kernel(rows, ends, read_only(values), read_only(bits), magnitude)
     for i in (~np.isfinite(rows[:, 4])).nonzero()[0]:
-        rows[i] = moments_of(values[i * BLOCK : (i + 1) * BLOCK])
+        rows[i] = moments_of(values[ends[i - 1] if i else 0 : ends[i]])
     return rows, result
 
 
 @compiled
-def _sum(rows: Rows, values: NDArray[Any], bits: NDArray[Any], magnitude: int) -> None:
-    sum_blocks(rows, values, bits, magnitude, _count_nothing, ())
+def _sum(
+    rows: Rows, ends: NDArray[np.int64], values: NDArray[Any], bits: NDArray[Any], magnitude: int
+) -> None:
+    sum_blocks(rows, ends, values, bits, magnitude, _count_nothing, ())
 
 
 @register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
@@ -71,13 +79,15 @@ def _count_nothing(bits: Any, start: Any) -> None:
 @register_jitable  # type: ignore[untyped-decorator]
 def sum_blocks(
     rows: Rows,
+    ends: NDArray[np.int64],
     values: NDArray[Any],
     bits: NDArray[Any],
     magnitude: int,
     count: Any,
     counting: tuple[Any, ...],
 ) -> None:
-    """The moments of each block; without meaning where the total is not finite.
+    """The moments of each block, which ends before `ends`; of no meaning where its total is not
+    finite.
 
     `count` is given the `bits`, the start of each `BLOCK_BYTES` of them that are whole, and
     `counting`. While it computes, memory is read.
@@ -87,8 +97,9 @@ def sum_blocks(
     lanes, squares = np.zeros(LANES), np.zeros(LANES)
     least = np.zeros(TURNS * VECTOR_BYTES // values.itemsize, values.dtype)
     greatest, zeros = least.copy(), np.zeros(least.size, bits.dtype)
-    for row in range(rows.shape[0]):
-        first, end = row * BLOCK, min((row + 1) * BLOCK, values.size)
+    end = 0
+    for row in range(ends.size):
+        first, end = end, ends[row]
         last = end - (end - first) % step
         lanes[:] = squares[:] = 0.0
         least[:] = greatest[:] = values[first]

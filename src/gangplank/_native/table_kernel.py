@@ -6,13 +6,14 @@ that to add the value carries into the slot exactly then. With two look-ups inst
 are not fetched ahead, it took 1.6 times as long (benchmarks/README.md).
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from gangplank._native.edges import Count, Edges, Totals
+from gangplank._native.edges import Edges, Totals
 from gangplank._native.jit import compiled, read_only
 from gangplank._native.vectors import fetch_block
 
@@ -33,34 +34,51 @@ ROWS = 4
 BLOCK = 64
 
 
-def table_kernel(edges: Edges) -> Count:
+def table_kernel(edges: Edges) -> "Table":
     """A function that counts bit patterns into the buckets of `edges`."""
-    patterns = edges.patterns
-    dtype, slot_count = patterns.dtype, patterns.size + 1
-    cell_bits = _cell_bits(patterns)
-    shift = dtype.type(8 * dtype.itemsize - cell_bits)
-    cells = (patterns >> shift).astype(np.int64)
-    ends, first_edges, edges_in = np.unique(cells, return_index=True, return_counts=True)
-    # Slots of crowded cells are marked by this, which is more than any slot.
-    mark = 1 << slot_count.bit_length()
-    cells_a_slot = np.diff(cells, prepend=-1, append=(1 << cell_bits) - 1)
-    entries = np.arange(slot_count).astype(dtype).repeat(cells_a_slot)
-    entries[ends[edges_in > 1]] += np.uint64(mark).astype(dtype)
-    entries <<= shift
-    low_bits = dtype.type((1 << int(shift)) - 1)
-    entries[ends[edges_in == 1]] += ~patterns[first_edges[edges_in == 1]] & low_bits
-    step = np.uint64((1 << int(edges_in.max(initial=0)).bit_length()) >> 1)
-    # Above the last edge more of them, so that a step never leads out.
-    padded = np.append(patterns, np.full(2 * int(step) + 1, np.iinfo(dtype).max, dtype))
-    table = (read_only(entries), shift, low_bits, np.uint64(mark), read_only(padded), step)
+    return Table(edges)
 
-    def count(bits: NDArray[Any]) -> Totals:
+
+class Table:
+    """A `Count` by look-ups, which counts small parts apart as well."""
+
+    def __init__(self, edges: Edges) -> None:
+        self._edges = edges
+        patterns = edges.patterns
+        dtype, slot_count = patterns.dtype, patterns.size + 1
+        cell_bits = _cell_bits(patterns)
+        shift = dtype.type(8 * dtype.itemsize - cell_bits)
+        cells = (patterns >> shift).astype(np.int64)
+        ends, first_edges, edges_in = np.unique(cells, return_index=True, return_counts=True)
+        # Slots of crowded cells are marked by this, which is more than any slot.
+        mark = 1 << slot_count.bit_length()
+        cells_a_slot = np.diff(cells, prepend=-1, append=(1 << cell_bits) - 1)
+        entries = np.arange(slot_count).astype(dtype).repeat(cells_a_slot)
+        entries[ends[edges_in > 1]] += np.uint64(mark).astype(dtype)
+        entries <<= shift
+        low_bits = dtype.type((1 << int(shift)) - 1)
+        entries[ends[edges_in == 1]] += ~patterns[first_edges[edges_in == 1]] & low_bits
+        step = np.uint64((1 << int(edges_in.max(initial=0)).bit_length()) >> 1)
+        # Above the last edge more of them, so that a step never leads out.
+        padded = np.append(patterns, np.full(2 * int(step) + 1, np.iinfo(dtype).max, dtype))
+        searched = np.uint64(mark), read_only(padded), step
+        self._table = read_only(entries), shift, low_bits, *searched
+
+    def __call__(self, bits: NDArray[Any]) -> Totals:
+        slot_count = self._edges.buckets.size
         if bits.size < slot_count:
-            places, counts = _count_few(read_only(bits), *table)
-            return edges.buckets[places], counts
-        return edges.totals(_count(read_only(bits), *table).sum(axis=0)[:slot_count])
+            return self.each(bits, np.array([bits.size]))[0]
+        slots = _count(read_only(bits), *self._table).sum(axis=0)
+        return self._edges.totals(slots[:slot_count])
 
-    return count
+    def each(self, bits: NDArray[Any], ends: NDArray[np.int64]) -> list[Totals]:
+        """The totals of each part of `bits`, which end, one after the other, before `ends`."""
+        places, counts, stops = _count_each(read_only(bits), ends, *self._table)
+        buckets = self._edges.buckets[places]
+        return [
+            (buckets[start:stop], counts[start:stop])
+            for start, stop in pairwise([0, *stops.tolist()])
+        ]
 
 
 def _cell_bits(patterns: NDArray[Any]) -> int:
@@ -114,16 +132,32 @@ def _count(
 
 
 @compiled
-def _count_few(
-    bits: NDArray[Any], entries: Any, shift: Any, low_bits: Any, mark: Any, edges: Any, step: Any
-) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Which slots have values, in the order in which these come, and how many."""
+def _count_each(
+    bits: NDArray[Any],
+    ends: NDArray[np.int64],
+    entries: Any,
+    shift: Any,
+    low_bits: Any,
+    mark: Any,
+    edges: Any,
+    step: Any,
+) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Which slots have values of each part, in the order in which these come, and how many; and
+    where those of each part stop.
+    """
     slots = np.zeros(edges.size, np.int64)
-    places = np.empty(bits.size, np.uint64)
-    found = 0
-    for value in bits:
-        slot = _slot(value, entries, shift, low_bits, mark, edges, step)
-        places[found] = slot
-        found += slots[slot] == 0
-        slots[slot] += 1
-    return places[:found], slots[places[:found]]
+    places, counts = np.empty(bits.size, np.uint64), np.empty(bits.size, np.int64)
+    stops = np.empty(ends.size, np.int64)
+    begin = found = 0
+    for part in range(ends.size):
+        first = found
+        for value in bits[begin : ends[part]]:
+            slot = _slot(value, entries, shift, low_bits, mark, edges, step)
+            places[found] = slot
+            found += slots[slot] == 0
+            slots[slot] += 1
+        for i in range(first, found):
+            counts[i] = slots[places[i]]
+            slots[places[i]] = 0
+        begin, stops[part] = ends[part], found
+    return places[:found], counts[:found].copy(), stops

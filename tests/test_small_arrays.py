@@ -1,0 +1,103 @@
+"""Many small arrays, each of a group of its own, which are measured by one call of a kernel."""
+
+import keras
+import numpy as np
+import pytest
+from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
+from native_buckets import near_bounds
+
+from gangplank import NativeBuckets, weights_histogram, weights_histograms, weights_statistics
+from gangplank._native import cpu, pieces, reference, table_kernel
+from gangplank._native.edges import Bounds
+from gangplank._native.measured import Measured
+from gangplank._native.moments import moments_of
+from gangplank.weights.native_buckets import native_bounds
+
+PRESET = Bounds.of(BOUNDS["presets"])
+
+
+def measure(parts, bounds, **options):
+    groups = [Measured() for _ in parts]
+    options = {"has_moments": True, "kernel": cpu.fastest_compiled} | options
+    cpu.measure(enumerate(parts), bounds, groups, **options)
+    return groups
+
+
+def assert_measured(parts, bounds, **options):
+    for part, measured in zip(parts, measure(parts, bounds, **options), strict=True):
+        if bounds is not None:
+            counts, nan_count = measured.counts(bounds)
+            expected, expected_nan_count = reference.count([part], bounds)
+            assert (counts.tolist(), nan_count) == (expected.tolist(), expected_nan_count)
+        assert bits_of(*measured.rows) == bits_of(moments_of(part))
+
+
+def bits_of(*rows):
+    """Of all rows together, but for the sign of zero: which zero is the minimum is not said."""
+    return b"".join((row + 0.0).tobytes() for row in rows)
+
+
+def cut(values, most=90):
+    """Parts of many sizes, some of them without values."""
+    sizes = np.random.default_rng(0).integers(0, most, 2 * values.size // most)
+    return np.split(values, np.unique(np.append(sizes.cumsum(), sizes[:9].cumsum())))
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many parts each call had."""
+    calls = []
+    each = table_kernel.Table.each
+
+    def noting(self, bits, ends):
+        calls.append(len(ends))
+        return each(self, bits, ends)
+
+    monkeypatch.setattr(table_kernel.Table, "each", noting)
+    return calls
+
+
+@pytest.mark.parametrize("key", BOUNDS)
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
+def test_hard_values(dtype, key):
+    values = np.resize(hard_values(dtype, BOUNDS[key]), 3000)
+    assert_measured(cut(values), Bounds.of(BOUNDS[key]))
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
+def test_native_buckets_and_statistics_alone(dtype):
+    values = np.resize(near_bounds(dtype, 3, 2.0**-128), 3000)
+    assert_measured(cut(values), native_bounds(NativeBuckets()))
+    assert_measured(cut(values), None)
+
+
+def test_of_many_sizes_and_dtypes(calls):
+    values = np.random.default_rng(0).normal(0, 0.2, 400_000).astype(np.float32)
+    small, middling, large = np.split(values, [9000, 150_000])
+    doubles = [part.astype(np.float64) for part in cut(small)]
+    empty = [values[:0]] * 3
+    parts = [*empty, *cut(small), *doubles, large, *cut(middling, pieces.SMALL), *empty, large[:5]]
+    assert_measured(parts, PRESET)
+    assert 3 < len(calls) < 20
+    assert_measured(parts, PRESET, threads=3)
+    calls.clear()
+    assert_measured(parts, PRESET, kernel=cpu.numpy_kernel)
+    assert not calls
+
+
+def test_variables_of_a_model(calls):
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    inputs = x = keras.Input((8,))
+    for i in range(40):
+        x = layers.Dense(8, activation="relu", dtype="bfloat16" if i % 7 == 3 else None)(x)
+    model = keras.Model(inputs, x)
+    weights_histogram([np.zeros(cpu.LOAD_NUMBA_AFTER + 1, np.float32)], [0.0])
+    calls.clear()
+    for buckets in (BOUNDS["presets"], NativeBuckets()):
+        for name, histogram in weights_histograms(model, buckets, per="variable").items():
+            (variable,) = (each for each in model.trainable_variables if each.path == name)
+            assert histogram == weights_histogram(variable, buckets)
+    statistics = weights_statistics(model, per="variable")
+    assert list(statistics.values()) == [weights_statistics(v) for v in model.trainable_variables]
+    assert max(calls) > 5
