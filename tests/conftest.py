@@ -81,7 +81,7 @@ ONCE = (
     *("large_checkpoints", "live_page", "monitoring", "monitoring_documents"),
     *("native_buckets", "numpy_files", "plots"),
     *("protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference", "safetensors"),
-    *("security", "serving", "serving_prometheus", "small_arrays", "svg"),
+    *("security", "serving", "serving_prometheus", "svg"),
 )
 
 

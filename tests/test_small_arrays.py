@@ -57,6 +57,7 @@ def calls(monkeypatch):
     return calls
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("key", BOUNDS)
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
 def test_hard_values(dtype, key):
@@ -64,6 +65,7 @@ def test_hard_values(dtype, key):
     assert_measured(cut(values), Bounds.of(BOUNDS[key]))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
 def test_native_buckets_and_statistics_alone(dtype):
     values = np.resize(near_bounds(dtype, 3, 2.0**-128), 3000)
@@ -71,12 +73,22 @@ def test_native_buckets_and_statistics_alone(dtype):
     assert_measured(cut(values), None)
 
 
+@pytest.mark.once
 def test_of_many_sizes_and_dtypes(calls):
     values = np.random.default_rng(0).normal(0, 0.2, 400_000).astype(np.float32)
     small, middling, large = np.split(values, [9000, 150_000])
     doubles = [part.astype(np.float64) for part in cut(small)]
     empty = [values[:0]] * 3
-    parts = [*empty, *cut(small), *doubles, large, *cut(middling, pieces.SMALL), *empty, large[:5]]
+    parts = [
+        *empty,
+        *cut(small),
+        *doubles,
+        large,
+        *cut(middling, pieces.SMALL),
+        *cut(middling, 2 * pieces.APART),
+        *empty,
+        large[:5],
+    ]
     assert_measured(parts, PRESET)
     assert 3 < len(calls) < 20
     assert_measured(parts, PRESET, threads=3)

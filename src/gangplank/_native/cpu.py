@@ -128,7 +128,6 @@ def _measurement(
     return lambda values: (count(values.view(unsigned)), sums(values)), TWICE
 
 
-# A call of a kernel takes 10 µs, as looking some thousand values up does.
 @lru_cache(maxsize=32)
 def _measurement_apart(
     bounds: Bounds | None, has_moments: bool, dtype: np.dtype[Any]

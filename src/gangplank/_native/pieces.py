@@ -15,6 +15,10 @@ Piece = tuple[int, NDArray[Any]]
 SMALL = 1 << 15
 TOGETHER = 1 << 16
 
+# Of pieces of at most so many values, many are measured by one call, up to `SMALL` values together:
+# for each by itself the kernels' calls take some 10 µs, as looking some thousand values up does.
+APART = 1 << 12
+
 # No more copies than that wait to be counted.
 COPIED_BYTES = 1 << 23
 
@@ -102,15 +106,16 @@ def shares_of(batch: list[Piece], threads: int, block: int) -> list[list[Piece]]
 
 
 def runs(share: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Small pieces of a dtype that follow one another, `SMALL` values at most; others alone."""
+    """Pieces of a dtype that follow one another, each of at most `APART` values; others alone."""
     run: list[Piece] = []
-    size = 0
+    room = SMALL
     for group, values in share:
-        size += values.size
-        if run and (size > SMALL or values.dtype != run[0][1].dtype):
+        taken = values.size if values.size <= APART else SMALL
+        if run and (taken > room or values.dtype != run[0][1].dtype):
             yield run
-            run, size = [], values.size
-        if values.size:
+            run, room = [], SMALL
+        room -= taken
+        if taken:
             run.append((group, values))
     if run:
         yield run
