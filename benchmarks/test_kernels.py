@@ -14,6 +14,7 @@ from gangplank._native import cpu, edges, reference
 from gangplank._native.compare_kernel import compare_kernel
 from gangplank._native.edges import Bounds
 from gangplank._native.lane_kernel import lane_kernel
+from gangplank._native.measured import Measured
 from gangplank._native.moments import moments_of
 from gangplank._native.moments_kernel import compiled_moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
@@ -100,3 +101,22 @@ def test_moments(benchmark, name, dtype):
     benchmark.group = f"moments of 1e6 {dtype} weights, one thread"
     weights = normal(10**6).astype(dtype)
     benchmark.pedantic(MOMENTS[name], args=(weights,), rounds=10, warmup_rounds=2)
+
+
+@pytest.mark.parametrize("bound_count", [13, 1024])
+@pytest.mark.parametrize("size", [200, 1000, 2000, 4000, 8000, 16_000])
+@pytest.mark.parametrize("way", ["by one call", "by a call each"])
+def test_small_arrays(benchmark, monkeypatch, way, size, bound_count):
+    benchmark.group = f"arrays of {size} float32, each counted apart, {bound_count} bounds"
+    monkeypatch.setattr(cpu, "APART", size if way == "by one call" else 0)
+    arrays = np.split(normal(100 * size), 100)
+    bounds = Bounds.of(np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count)))
+
+    def measure():
+        groups = [Measured() for _ in arrays]
+        cpu.measure(enumerate(arrays), bounds, groups, kernel=cpu.fastest_compiled)
+        return groups
+
+    groups = benchmark.pedantic(measure, rounds=20, warmup_rounds=2)
+    for array, group in zip(arrays, groups, strict=True):
+        np.testing.assert_array_equal(group.counts(bounds)[0], reference.count([array], bounds)[0])

@@ -79,7 +79,7 @@ ONCE = (
     ),
     *("histogram_command", "histogram_family", "histogram_tables", "histograms", "kernels"),
     *("large_checkpoints", "live_page", "monitoring", "monitoring_documents"),
-    *("native_buckets", "numpy_files", "plots"),
+    *("native_buckets", "numpy_files", "pieces", "plots"),
     *("protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference", "safetensors"),
     *("security", "serving", "serving_prometheus", "svg"),
 )
@@ -268,6 +268,9 @@ def model():
     # Not above: the process that hands the tests out to others runs none, and needs no framework.
     import keras
 
+    # What TensorFlow keeps of the models before, each collection of garbage would look at.
+    gc.collect()
+    gc.freeze()
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -275,7 +278,6 @@ def model():
     # An iterator of TensorFlow's that an interrupted run has left waits for a thread when it dies,
     # the longer the older it is: up to a minute, in which no other thread of Python goes on.
     gc.collect()
-    gc.freeze()  # what TensorFlow keeps of the model for good
 
 
 @pytest.fixture

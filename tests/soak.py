@@ -33,6 +33,7 @@ FILES = (
     "gateway_api",
     "gateway_command",
     "gateway_page",
+    "histogram_collector",
     "keras_tuner",
     "left_behind",
     "live_page",

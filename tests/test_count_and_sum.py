@@ -50,12 +50,12 @@ def test_one_pass_is_chosen_where_it_is_faster(bounds, dtype, monkeypatch):
     sizes = []
     for module in ("compare_kernel", "lane_kernel"):
         monkeypatch.setattr(f"gangplank._native.{module}.summed", noting(sizes))
-    cpu._measurement.cache_clear()
+    cpu.count_by.cache_clear()
     monkeypatch.setattr(cpu, "MOST", 2 * BLOCK)
     values = np.random.default_rng(0).normal(0, 0.2, 5 * BLOCK).astype(dtype)
     rows = []
     counts, _ = cpu.count([values], bounds, rows, kernel=cpu.fastest_compiled)
-    cpu._measurement.cache_clear()
+    cpu.count_by.cache_clear()
     assert counts.tolist() == reference.count([values], bounds)[0].tolist()
     assert np.concatenate(rows).tobytes() == moments_of(values).tobytes()
     is_one = bounds is FEW and dtype in DTYPES

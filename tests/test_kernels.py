@@ -222,7 +222,7 @@ def test_a_kernel_is_compiled_anew_where_what_it_calls_in_another_file_changes(t
 
     assert result() == 65
     assert list(tmp_path.rglob("kernel.kernel-*.nbc"))
-    called.write_text(called.read_text().replace("+ 1", "+ 2"))
+    called.write_text(called.read_text().replace("+ 1", "+ 1 + 1"))
     assert result() == 66
 
 

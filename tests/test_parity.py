@@ -83,7 +83,7 @@ def test_a_thread_that_flushes_subnormals(name, key):
         # Enough of them for a share of each thread.
         arrays = [np.resize(hard_values(dtype, bounds.values), 10_000)]
         expected_counts, expected_nan_count = reference.count(arrays, bounds)
-        cpu._measurement.cache_clear()
+        cpu.count_by.cache_clear()
         with flushed():
             counts, nan_count = IMPLEMENTATIONS[name](arrays, bounds)
         np.testing.assert_array_equal(counts, expected_counts, err_msg=str(dtype))
@@ -151,8 +151,8 @@ def without_negative_nan(bounds, dtype):
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_planted_fault_is_found(name, fault, monkeypatch):
     monkeypatch.setattr(edges, "edges_of", fault)
-    cpu._measurement.cache_clear()
+    cpu.count_by.cache_clear()
     bounds = BOUNDS["presets"]
     with pytest.raises(AssertionError):
         assert_equals_reference(name, [hard_values(np.dtype(np.float32), bounds)], bounds)
-    cpu._measurement.cache_clear()
+    cpu.count_by.cache_clear()

@@ -7,7 +7,7 @@ from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
 from native_buckets import near_bounds
 
 from gangplank import NativeBuckets, weights_histogram, weights_histograms, weights_statistics
-from gangplank._native import cpu, pieces, reference, table_kernel
+from gangplank._native import cpu, reference, table_kernel
 from gangplank._native.edges import Bounds
 from gangplank._native.measured import Measured
 from gangplank._native.moments import moments_of
@@ -38,9 +38,10 @@ def bits_of(*rows):
 
 
 def cut(values, most=90):
-    """Parts of many sizes, some of them without values."""
+    """Parts of many sizes, the first of them and some others without values."""
     sizes = np.random.default_rng(0).integers(0, most, 2 * values.size // most)
-    return np.split(values, np.unique(np.append(sizes.cumsum(), sizes[:9].cumsum())))
+    ends = sizes.cumsum()
+    return np.split(values, np.sort([0, *ends, *ends[::9]]))
 
 
 @pytest.fixture
@@ -74,34 +75,57 @@ def test_native_buckets_and_statistics_alone(dtype):
 
 
 @pytest.mark.once
-def test_of_many_sizes_and_dtypes(calls):
+def test_of_many_sizes_and_dtypes():
     values = np.random.default_rng(0).normal(0, 0.2, 400_000).astype(np.float32)
     small, middling, large = np.split(values, [9000, 150_000])
     doubles = [part.astype(np.float64) for part in cut(small)]
-    empty = [values[:0]] * 3
-    parts = [
-        *empty,
-        *cut(small),
-        *doubles,
-        large,
-        *cut(middling, pieces.SMALL),
-        *cut(middling, 2 * pieces.APART),
-        *empty,
-        large[:5],
-    ]
+    middling = [*cut(middling, 50_000), *cut(middling, 2 * cpu.APART)]
+    parts = [*cut(small), *doubles, large, *middling, large[:5]]
+    for threads in (1, 3):
+        assert_measured(parts, PRESET, threads=threads)
+
+
+@pytest.mark.once
+def test_what_is_large_or_of_another_dtype_is_measured_by_itself(calls):
+    values = np.random.default_rng(0).normal(0, 0.2, cpu.APART + 1).astype(np.float32)
+    doubles = values.astype(np.float64)
+    # As the kernel and the bias of each layer follow one another.
+    parts = [values, doubles[:3], values[:2]] * cpu.MANY
     assert_measured(parts, PRESET)
-    assert 3 < len(calls) < 20
-    assert_measured(parts, PRESET, threads=3)
+    assert sorted(calls) == [cpu.MANY, cpu.MANY]
     calls.clear()
+    assert_measured([values[:-1]] * cpu.MANY, PRESET)
+    assert calls == [cpu.CALL // cpu.APART] * (cpu.MANY * cpu.APART // cpu.CALL)
+
+
+@pytest.mark.once
+def test_of_few_arrays_and_without_numba_each_is_measured_by_itself(calls):
+    parts = np.split(np.ones(8 * cpu.MANY, np.float32), cpu.MANY)
+    assert_measured(parts[1:], PRESET)
     assert_measured(parts, PRESET, kernel=cpu.numpy_kernel)
     assert not calls
+
+
+@pytest.mark.once
+def test_a_table_is_made_once(monkeypatch):
+    made = []
+    init = table_kernel.Table.__init__
+    monkeypatch.setattr(
+        table_kernel.Table, "__init__", lambda *arguments: made.append(1) or init(*arguments)
+    )
+    bounds = Bounds.of(np.linspace(-1, 1, 333))
+    parts = np.split(np.ones(8 * cpu.MANY, np.float32), cpu.MANY)
+    for threads in (1, 8):
+        for has_moments in (False, True):
+            measure(parts, bounds, threads=threads, has_moments=has_moments)
+    assert len(made) == 1
 
 
 def test_variables_of_a_model(calls):
     keras.utils.set_random_seed(0)
     layers = keras.layers
     inputs = x = keras.Input((8,))
-    for i in range(40):
+    for i in range(cpu.MANY):
         x = layers.Dense(8, activation="relu", dtype="bfloat16" if i % 7 == 3 else None)(x)
     model = keras.Model(inputs, x)
     weights_histogram([np.zeros(cpu.LOAD_NUMBA_AFTER + 1, np.float32)], [0.0])
@@ -112,4 +136,4 @@ def test_variables_of_a_model(calls):
             assert histogram == weights_histogram(variable, buckets)
     statistics = weights_statistics(model, per="variable")
     assert list(statistics.values()) == [weights_statistics(v) for v in model.trainable_variables]
-    assert max(calls) > 5
+    assert max(calls) > cpu.MANY

@@ -8,7 +8,8 @@
 - `cpu`: arrays in host memory; it chooses among the kernels `numpy_kernel` (until it pays to load
   numba), `lane_kernel` (few bounds), `compare_kernel` (the same with AVX-512) and `table_kernel`
   (many), which `jit` compiles;
-- `pieces`: how these are cut, joined and shared among threads for it;
+- `pieces`: how arrays in host memory are cut, joined and shared among threads for it;
+- `gathered`: small arrays that one call is to serve;
 - `columns`: many columns of values, each with buckets of its own, which `columns_kernel` counts;
 - `vectors`: what the kernels of explicit vectors share;
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on the devices where they live;

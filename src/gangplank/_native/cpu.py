@@ -1,26 +1,27 @@
-"""Counting arrays in host memory: which kernel, how many threads, and what has to be copied.
-
-Large contiguous arrays are counted where they lie; small ones and strided ones are copied, a few
-MiB at a time.
-"""
+"""Counting arrays in host memory: by which kernel, and by how many threads."""
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges, Totals
+from gangplank._native.gathered import gathered
 from gangplank._native.measured import Measured
 from gangplank._native.moments import BLOCK, EXPLICIT, CountAndSum, Rows, moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
-from gangplank._native.pieces import Piece, batches, flat, joined, runs, shares_of
+from gangplank._native.pieces import Piece, batches, flat, joined, shares_of
+
+if TYPE_CHECKING:
+    from gangplank._native.table_kernel import Table
 
 Kernel = Callable[[Edges], Count]
 
@@ -30,7 +31,18 @@ Measurement = Callable[[NDArray[Any]], tuple[Totals | None, Rows | None]]
 MeasurementApart = Callable[
     [NDArray[Any], NDArray[np.int64]], Iterable[tuple[Totals | None, Rows | None]]
 ]
-"""The same of each of the parts of values that end, one after the other, before given places."""
+"""The same of each part of values: these end, one after the other, before the places given."""
+
+
+class Way(NamedTuple):
+    """How values of a dtype are measured."""
+
+    measure: Measurement
+    most: int
+    """Of how many values at a time."""
+    measure_apart: MeasurementApart | None
+    """Many small pieces by one call, where there are many."""
+
 
 CORES = os.cpu_count() or 1
 
@@ -54,6 +66,14 @@ TWICE = 1 << 19
 # So many are read once at a time: a counter of 4 bytes in `lane_kernel` is full after sixteen times
 # as many.
 MOST = 1 << 30
+
+# Pieces of at most so many values, where a batch has so many of them, are measured by one call for
+# up to so many values together. A call for each takes 10 µs more, in which some thousand values can
+# be looked up (benchmarks/test_kernels.py), but may spare loading a further kernel. None of them is
+# longer than a block of moments.
+APART = 1 << 12
+MANY = 64
+CALL = 1 << 15
 
 _values_without_numba = 0
 
@@ -79,12 +99,9 @@ def measure(
             chosen, most_threads = choose_for(size) if kernel is None else (kernel, 1)
             parts = threads or min(most_threads, size // VALUES_A_THREAD)
             shares = shares_of(batch, parts, BLOCK if has_moments else 1)
-            dtypes = {values.dtype for _, values in batch}
-            ways = {dtype: _measurement(chosen, bounds, dtype, has_moments) for dtype in dtypes}
-            is_compiled = chosen is fastest_compiled
-            apart = partial(_measurement_apart, bounds, has_moments) if is_compiled else None
-            others = [pool.submit(_measured, share, ways, apart) for share in shares[1:]]
-            own = _measured(shares[0], ways, apart)
+            ways = _ways(batch, chosen, bounds, has_moments)
+            others = [pool.submit(_measured, share, ways) for share in shares[1:]]
+            own = _measured(shares[0], ways)
             for group, totals, rows in chain(own, *(other.result() for other in others)):
                 groups[group].add(totals, rows)
             batch.clear()
@@ -109,8 +126,19 @@ def count(
     return measured.counts(bounds)
 
 
-# A run counts with the same bounds, time and again, in the few dtypes of its model.
-@lru_cache(maxsize=32)
+def _ways(
+    batch: list[Piece], kernel: Kernel, bounds: Bounds | None, has_moments: bool
+) -> dict[np.dtype[Any], Way]:
+    """How to measure the values of each dtype that a batch has."""
+    small = Counter(values.dtype for _, values in batch if values.size <= APART)
+    ways: dict[np.dtype[Any], Way] = {}
+    for dtype in {values.dtype for _, values in batch}:
+        are_many = kernel is fastest_compiled and small[dtype] >= MANY
+        apart = _measurement_apart(bounds, dtype, has_moments) if are_many else None
+        ways[dtype] = Way(*_measurement(kernel, bounds, dtype, has_moments), apart)
+    return ways
+
+
 def _measurement(
     kernel: Kernel, bounds: Bounds | None, dtype: np.dtype[Any], has_moments: bool
 ) -> tuple[Measurement, int]:
@@ -119,7 +147,7 @@ def _measurement(
     if bounds is None:
         sums = _sums_by(kernel)
         return lambda values: (None, sums(values)), MOST if dtype in EXPLICIT else TWICE
-    count = kernel(bounds_in_dtype.edges_of(bounds, dtype))
+    count = count_by(kernel, bounds, dtype)
     if not has_moments:
         return lambda values: (count(values.view(unsigned)), None), MOST
     if isinstance(count, CountAndSum) and dtype in EXPLICIT:
@@ -128,18 +156,16 @@ def _measurement(
     return lambda values: (count(values.view(unsigned)), sums(values)), TWICE
 
 
-@lru_cache(maxsize=32)
 def _measurement_apart(
-    bounds: Bounds | None, has_moments: bool, dtype: np.dtype[Any]
+    bounds: Bounds | None, dtype: np.dtype[Any], has_moments: bool
 ) -> MeasurementApart:
-    """How to measure many small parts of values of `dtype` at once, whatever the bounds."""
+    """How to measure many small parts of values of `dtype` by one call, whatever the bounds."""
     from gangplank._native.moments_kernel import compiled_moments_of
-    from gangplank._native.table_kernel import table_kernel
 
     unsigned = f"u{dtype.itemsize}"
-    table = None if bounds is None else table_kernel(bounds_in_dtype.edges_of(bounds, dtype))
+    table = None if bounds is None else _table(bounds, dtype)
 
-    def measured(
+    def measure(
         values: NDArray[Any], ends: NDArray[np.int64]
     ) -> Iterable[tuple[Totals | None, Rows | None]]:
         nothing = [None] * ends.size
@@ -147,7 +173,23 @@ def _measurement_apart(
         rows = compiled_moments_of(values, ends)[:, np.newaxis] if has_moments else nothing
         return zip(totals, rows, strict=True)
 
-    return measured
+    return measure
+
+
+# A run counts with the same bounds, time and again, in the few dtypes of its model.
+@lru_cache(maxsize=32)
+def count_by(kernel: Kernel, bounds: Bounds, dtype: np.dtype[Any]) -> Count:
+    """What counts values of `dtype`, viewed as unsigned, into the buckets of `bounds`."""
+    return kernel(bounds_in_dtype.edges_of(bounds, dtype))
+
+
+@lru_cache(maxsize=32)
+def _table(bounds: Bounds, dtype: np.dtype[Any]) -> "Table":
+    """The table of `bounds`: that which the fastest kernel has, if it has one."""
+    from gangplank._native.table_kernel import Table
+
+    count = count_by(fastest_compiled, bounds, dtype)
+    return count if isinstance(count, Table) else Table(bounds_in_dtype.edges_of(bounds, dtype))
 
 
 def choose_for(size: int) -> tuple[Kernel, int]:
@@ -180,26 +222,29 @@ def fastest_compiled(edges: Edges) -> Count:
 
 
 def _measured(
-    share: list[Piece],
-    ways: dict[np.dtype[Any], tuple[Measurement, int]],
-    apart: Callable[[np.dtype[Any]], MeasurementApart] | None,
+    share: list[Piece], ways: dict[np.dtype[Any], Way]
 ) -> list[tuple[int, Totals | None, Rows | None]]:
-    """The totals and the moments of each piece, and the number of its group."""
+    """The number of its group, the totals and the moments of each piece, or part of a piece."""
     found: list[tuple[int, Totals | None, Rows | None]] = []
-    for run in runs(share):
-        groups, pieces = zip(*run, strict=True)
-        dtype = pieces[0].dtype
-        if apart and len(run) > 1:
-            ends = np.cumsum([values.size for values in pieces])
-            each = apart(dtype)(np.concatenate(pieces), ends)
-            found += ((group, *measured) for group, measured in zip(groups, each, strict=True))
-            continue
-        measure_one, most = ways[dtype]
-        found += [
-            (group, *measure_one(values[start : start + most]))
-            for group, values in run
-            for start in range(0, values.size, most)
-        ]
+    for dtype, pieces in gathered(
+        share,
+        lambda piece: piece[1].dtype,
+        lambda piece: piece[1].size,
+        below=APART + 1,
+        up_to=CALL,
+    ):
+        measure, most, measure_apart = ways[dtype]
+        if measure_apart and len(pieces) > 1:
+            groups, arrays = zip(*pieces, strict=True)
+            ends = np.cumsum([array.size for array in arrays])
+            each = measure_apart(np.concatenate(arrays), ends)
+            found += ((group, *of_part) for group, of_part in zip(groups, each, strict=True))
+        else:
+            found += [
+                (group, *measure(values[start : start + most]))
+                for group, values in pieces
+                for start in range(0, values.size, most)
+            ]
     return found
 
 

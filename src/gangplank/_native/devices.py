@@ -1,11 +1,11 @@
 """Where each array is counted: in host memory, or on the devices where it lives."""
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from gangplank._native.arrays import framework
+from gangplank._native.gathered import gathered
 
 Place = TypeVar("Place", bound=Hashable)
 
@@ -47,20 +47,7 @@ def batches(
     arrays: Iterable[Any], place_of: Callable[[Any], Place], size_of: Callable[[Any], int]
 ) -> Iterator[tuple[Place, list[Any]]]:
     """Large arrays one by one, the small ones of a place together, and none without values."""
-    small: dict[Place, list[Any]] = {}
-    sizes: Counter[Place] = Counter()
-    for array in arrays:
-        place, size = place_of(array), size_of(array)
-        if size >= SMALL:
-            yield place, [array]
-        if not 0 < size < SMALL:
-            continue
-        small.setdefault(place, []).append(array)
-        sizes[place] += size
-        if sizes[place] >= TOGETHER:
-            yield place, small.pop(place)
-            sizes[place] = 0
-    yield from small.items()
+    return gathered(arrays, place_of, size_of, below=SMALL, up_to=TOGETHER)
 
 
 class Running:

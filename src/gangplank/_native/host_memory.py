@@ -131,7 +131,7 @@ def _bytes_to_read_with_others(array: Any) -> int | None:
 
 @cache
 def _itemsize(name: str) -> int | None:
-    """That of a dtype of TensorFlow's which is NumPy's as well."""
+    """The bytes of a value, of a dtype that TensorFlow and NumPy have; None of one of ml_dtypes."""
     if name in _OF_ML_DTYPES:
         return None
     itemsize: int = np.dtype(name).itemsize

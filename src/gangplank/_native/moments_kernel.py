@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 def compiled_moments_of(values: NDArray[Any], ends: NDArray[np.int64] | None = None) -> Rows:
-    """As `moments_of`, to the last bit; or of parts that `summed` is given the `ends` of."""
+    """As `moments_of`, to the last bit; with `ends`, of each of the parts that `summed` knows."""
     if values.dtype not in EXPLICIT:
         with np.errstate(invalid="ignore"):  # which a signalling NaN would report
             values = values.astype(np.float32 if values.dtype in NARROW else np.float64)
@@ -86,8 +86,8 @@ def sum_blocks(
     count: Any,
     counting: tuple[Any, ...],
 ) -> None:
-    """The moments of each block, which ends before `ends`; of no meaning where its total is not
-    finite.
+    """The moments of each part, the last value of which is before `ends`; they mean nothing where
+    their total is not finite.
 
     `count` is given the `bits`, the start of each `BLOCK_BYTES` of them that are whole, and
     `counting`. While it computes, memory is read.

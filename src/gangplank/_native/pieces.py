@@ -1,4 +1,8 @@
-"""Arrays in host memory as flat pieces: small ones joined, in batches that threads share."""
+"""Arrays in host memory as flat pieces: small ones joined, in batches that threads share.
+
+Large contiguous arrays stay where they lie; small ones and strided ones are copied, a few MiB at a
+time.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,10 +18,6 @@ Piece = tuple[int, NDArray[Any]]
 # Arrays of fewer values are copied together: to copy them takes 5 µs, to call a kernel 10 µs.
 SMALL = 1 << 15
 TOGETHER = 1 << 16
-
-# Of pieces of at most so many values, many are measured by one call, up to `SMALL` values together:
-# for each by itself the kernels' calls take some 10 µs, as looking some thousand values up does.
-APART = 1 << 12
 
 # No more copies than that wait to be counted.
 COPIED_BYTES = 1 << 23
@@ -103,19 +103,3 @@ def shares_of(batch: list[Piece], threads: int, block: int) -> list[list[Piece]]
                 share.append((group, part))
         begin += values.size
     return shares
-
-
-def runs(share: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Pieces of a dtype that follow one another, each of at most `APART` values; others alone."""
-    run: list[Piece] = []
-    room = SMALL
-    for group, values in share:
-        taken = values.size if values.size <= APART else SMALL
-        if run and (taken > room or values.dtype != run[0][1].dtype):
-            yield run
-            run, room = [], SMALL
-        room -= taken
-        if taken:
-            run.append((group, values))
-    if run:
-        yield run

@@ -1,5 +1,7 @@
 """A kernel for many bounds: a table leads from the leading bits of a value to its slot.
 
+It also counts many small parts by one call, whatever their bounds.
+
 The leading bits of a value name a cell of the table; where its other bits exceed those of the edge
 in that cell, the value lies in the next slot. An entry is slot and edge in one number, made such
 that to add the value carries into the slot exactly then. With two look-ups instead, and values that
@@ -49,15 +51,15 @@ class Table:
         cell_bits = _cell_bits(patterns)
         shift = dtype.type(8 * dtype.itemsize - cell_bits)
         cells = (patterns >> shift).astype(np.int64)
-        ends, first_edges, edges_in = np.unique(cells, return_index=True, return_counts=True)
+        parted, first_edges, edges_in = np.unique(cells, return_index=True, return_counts=True)
         # Slots of crowded cells are marked by this, which is more than any slot.
         mark = 1 << slot_count.bit_length()
         cells_a_slot = np.diff(cells, prepend=-1, append=(1 << cell_bits) - 1)
         entries = np.arange(slot_count).astype(dtype).repeat(cells_a_slot)
-        entries[ends[edges_in > 1]] += np.uint64(mark).astype(dtype)
+        entries[parted[edges_in > 1]] += np.uint64(mark).astype(dtype)
         entries <<= shift
         low_bits = dtype.type((1 << int(shift)) - 1)
-        entries[ends[edges_in == 1]] += ~patterns[first_edges[edges_in == 1]] & low_bits
+        entries[parted[edges_in == 1]] += ~patterns[first_edges[edges_in == 1]] & low_bits
         step = np.uint64((1 << int(edges_in.max(initial=0)).bit_length()) >> 1)
         # Above the last edge more of them, so that a step never leads out.
         padded = np.append(patterns, np.full(2 * int(step) + 1, np.iinfo(dtype).max, dtype))
