@@ -61,16 +61,18 @@ def calls(monkeypatch):
 @pytest.mark.once
 @pytest.mark.parametrize("key", BOUNDS)
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
-def test_hard_values(dtype, key):
+def test_hard_values(dtype, key, calls):
     values = np.resize(hard_values(dtype, BOUNDS[key]), 3000)
     assert_measured(cut(values), Bounds.of(BOUNDS[key]))
+    assert max(calls) >= cpu.MANY / 2
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
-def test_native_buckets_and_statistics_alone(dtype):
+def test_native_buckets_and_statistics_alone(dtype, calls):
     values = np.resize(near_bounds(dtype, 3, 2.0**-128), 3000)
     assert_measured(cut(values), native_bounds(NativeBuckets()))
+    assert max(calls) >= cpu.MANY / 2
     assert_measured(cut(values), None)
 
 
