@@ -1,4 +1,4 @@
-"""Counting NumPy arrays by JAX, on its CPU device."""
+"""Counting NumPy arrays by JAX, on its accelerators or else its CPU devices."""
 
 import contextlib
 from functools import partial

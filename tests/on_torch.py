@@ -1,4 +1,4 @@
-"""Counting NumPy arrays by PyTorch, on its CPU device."""
+"""Counting NumPy arrays by PyTorch, on CUDA or else its CPU device."""
 
 import shutil
 from functools import partial
@@ -8,6 +8,8 @@ import torch
 import torch._dynamo.config
 
 from gangplank._native import torch_ops
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 # PyTorch's compiler; where there is none of C++, less its last step.
 BACKEND = "inductor" if shutil.which("g++") else "aot_eager"
@@ -28,7 +30,7 @@ def compiled(arrays, bounds, moments=None):
 
 
 def triton(arrays, bounds, moments=None):
-    """By Triton's interpreter, which is asked for by TRITON_INTERPRET=1."""
+    """By Triton's kernel; elsewhere than on CUDA its interpreter, by TRITON_INTERPRET=1."""
     return torch_ops.count(map(tensor, arrays), bounds, moments, find=_by_triton)
 
 
@@ -41,5 +43,5 @@ def _by_triton(values, patterns, has_moments):
 def tensor(array):
     """A tensor of the same values, strides among them where PyTorch has such."""
     native = np.array(array, array.dtype.newbyteorder("="))
-    bits = torch.from_numpy(native.view(f"i{native.itemsize}"))
+    bits = torch.from_numpy(native.view(f"i{native.itemsize}")).to(DEVICE)
     return bits.view(getattr(torch, native.dtype.name))

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from gangplank import NativeBuckets, weights_histogram, weights_histograms, weights_statistics
 from gangplank._native import devices
@@ -106,6 +105,8 @@ def test_weights_that_are_being_traced():
 
         traced, advice = jax.jit, "by jax.debug.callback."
     else:
+        import tensorflow as tf
+
         traced, advice = partial(tf.function, autograph=False), "or by tf.py_function."
         with pytest.raises(RuntimeError, match="TensorFlow traces a function here"):
             traced(lambda: weights_histogram(layer, BOUNDS))()
@@ -127,5 +128,7 @@ def test_what_the_advice_on_traced_weights_comes_to():
         jax.jit(partial(jax.debug.callback, count))(VALUES)
         jax.effects_barrier()
     else:
+        import tensorflow as tf
+
         tf.function(lambda x: tf.py_function(count, [x], tf.int64))(tf.constant(VALUES))
     assert counted == [3]
