@@ -87,8 +87,8 @@ ONCE = (
 
 def pytest_itemcollected(item):
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    is_on_cpu = str(parameters.get("name")).startswith("cpu")
-    if is_on_cpu or item.path.stem.removeprefix("test_") in ONCE:
+    is_of_no_backend = str(parameters.get("name")).startswith(("cpu", "cuda"))
+    if is_of_no_backend or item.path.stem.removeprefix("test_") in ONCE:
         item.add_marker("once")
 
 

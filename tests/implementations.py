@@ -1,16 +1,15 @@
 """Every way of counting, under a name: what is tested here is what is timed in benchmarks/."""
 
-import os
 from functools import partial
 
 import keras
+import on_cuda
 
 from gangplank._native import cpu, reference
 from gangplank._native.compare_kernel import compare_kernel
 from gangplank._native.lane_kernel import lane_kernel
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.table_kernel import table_kernel
-
 
 IMPLEMENTATIONS = {
     "reference": reference.count,
@@ -21,6 +20,9 @@ IMPLEMENTATIONS = {
     "cpu-numpy": partial(cpu.count, kernel=numpy_kernel),
     "cpu-three-threads": partial(cpu.count, kernel=cpu.fastest_compiled, threads=3),
 }
+
+if on_cuda.COMPILER:
+    IMPLEMENTATIONS["cuda"] = on_cuda.count
 
 # What counts on devices, here on the one where the framework that Keras uses puts arrays.
 if keras.backend.backend() == "tensorflow":
@@ -39,9 +41,11 @@ elif keras.backend.backend() == "jax":
         "jax-eager": on_jax.eager,
         "jax-sharded": on_jax.sharded,
     }
+    if on_jax.IS_ON_CUDA:
+        IMPLEMENTATIONS["jax-cuda"] = on_jax.cuda
 else:
     import on_torch
 
     IMPLEMENTATIONS |= {"torch": on_torch.operations, "torch-compiled": on_torch.compiled}
-    if on_torch.DEVICE == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
-        IMPLEMENTATIONS["torch-triton"] = on_torch.triton
+    if on_torch.DEVICE == "cuda":
+        IMPLEMENTATIONS["torch-cuda"] = on_torch.cuda

@@ -7,7 +7,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gangplank._native import jax_ops
+from gangplank._native import cuda_ops, jax_ops
+
+IS_ON_CUDA = jax.devices()[0].platform == "gpu"
 
 
 def compiled(arrays, bounds, moments=None):
@@ -32,6 +34,10 @@ def sharded(arrays, bounds, moments=None):
         shared = row.size // len(devices) * len(devices)
         parts += [jax.device_put(row[:shared], sharding), row[shared:]]
     return jax_ops.count(parts, bounds, moments)
+
+
+def cuda(arrays, bounds, moments=None):
+    return cuda_ops.count(list(map(jax_array, arrays)), bounds, moments)
 
 
 def jax_array(array):

@@ -1,13 +1,12 @@
 """Counting NumPy arrays by PyTorch, on CUDA or else its CPU device."""
 
 import shutil
-from functools import partial
 
 import numpy as np
 import torch
 import torch._dynamo.config
 
-from gangplank._native import torch_ops
+from gangplank._native import cuda_ops, torch_ops
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -25,19 +24,11 @@ def operations(arrays, bounds, moments=None):
 
 
 def compiled(arrays, bounds, moments=None):
-    find = partial(torch_ops.by_operations, count_slots=SLOTS)
-    return torch_ops.count(map(tensor, arrays), bounds, moments, find=find)
+    return torch_ops.count(map(tensor, arrays), bounds, moments, count_slots=SLOTS)
 
 
-def triton(arrays, bounds, moments=None):
-    """By Triton's kernel; elsewhere than on CUDA its interpreter, by TRITON_INTERPRET=1."""
-    return torch_ops.count(map(tensor, arrays), bounds, moments, find=_by_triton)
-
-
-def _by_triton(values, patterns, has_moments):
-    is_for_triton = patterns.numel() < torch_ops.MOST_SLOTS
-    find = torch_ops.by_triton if is_for_triton else torch_ops.by_operations
-    return find(values, patterns, has_moments)
+def cuda(arrays, bounds, moments=None):
+    return cuda_ops.count(map(tensor, arrays), bounds, moments)
 
 
 def tensor(array):

@@ -24,33 +24,45 @@ OPS = {
 
 @pytest.fixture
 def on_device(monkeypatch):
-    """Has the arrays of Keras's framework counted as on an accelerator."""
-    monkeypatch.setattr(devices, "_is_on_accelerator", lambda owner, _: owner != "numpy")
+    """Has the arrays of Keras's framework counted as on an accelerator that is no GPU."""
+    monkeypatch.setattr(
+        devices, "_kind_of_device", lambda owner, _: "cpu" if owner == "numpy" else "tpu"
+    )
 
 
 @pytest.mark.parametrize(
     ("device", "expected"),
     [
-        ("/job:localhost/replica:0/task:0/device:CPU:0", False),
-        ("/job:localhost/replica:0/task:0/device:GPU:1", True),
-        ("/job:worker/replica:0/task:1/device:TPU:0", True),
-        ("", False),
+        ("/job:localhost/replica:0/task:0/device:CPU:0", "cpu"),
+        ("/job:localhost/replica:0/task:0/device:GPU:1", "gpu"),
+        ("/job:worker/replica:0/task:1/device:TPU:0", "tpu"),
+        ("", "cpu"),
     ],
 )
-def test_accelerators_of_tensorflow(device, expected):
-    assert devices._is_on_accelerator("tensorflow", SimpleNamespace(device=device)) == expected
+def test_devices_of_tensorflow(device, expected):
+    assert devices._kind_of_device("tensorflow", SimpleNamespace(device=device)) == expected
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("cpu", False), ("cuda", True), ("mps", True)])
-def test_accelerators_of_torch(kind, expected):
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_devices_of_torch(kind):
     tensor = SimpleNamespace(device=SimpleNamespace(type=kind))
-    assert devices._is_on_accelerator("torch", tensor) == expected
+    assert devices._kind_of_device("torch", tensor) == kind
 
 
-@pytest.mark.parametrize(("platform", "expected"), [("cpu", False), ("gpu", True), ("tpu", True)])
-def test_accelerators_of_jax(platform, expected):
-    array = SimpleNamespace(devices=lambda: [SimpleNamespace(platform=platform)])
-    assert devices._is_on_accelerator("jax", array) == expected
+@pytest.mark.parametrize("kind", ["cpu", "gpu", "tpu"])
+def test_devices_of_jax(kind):
+    array = SimpleNamespace(devices=lambda: [SimpleNamespace(platform=kind)])
+    assert devices._kind_of_device("jax", array) == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("cpu", "cpu"), ("cuda", "cuda_ops"), ("gpu", "cuda_ops"), ("tpu", OPS.rpartition(".")[2])],
+)
+def test_what_counts_there(kind, expected, monkeypatch):
+    monkeypatch.setattr(devices, "_kind_of_device", lambda *_: kind)
+    array = keras.ops.convert_to_tensor(VALUES)
+    assert devices.placed(array) == (expected, array)
 
 
 def test_arrays_on_a_device_and_in_host_memory_add_up(on_device, monkeypatch):
@@ -115,6 +127,7 @@ def test_weights_that_are_being_traced():
             traced(lambda x, model=model: weights_histogram(model(x), BOUNDS).count)(values)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch traces no such function")
 def test_what_the_advice_on_traced_weights_comes_to():
     counted = []
 

@@ -92,7 +92,9 @@ def test_where_there_is_no_xla(bound_count, monkeypatch, caplog):
         assert_exact([VALUES], Bounds.of(np.linspace(-1, 1, bound_count)))
     assert len(asked) == 1
     assert tensorflow_ops._without_xla == {"CPU"}
-    assert caplog.messages == ["Weights on a CPU are counted without XLA, which fails: no XLA here"]
+    # TensorFlow has its own to say of functions that are traced often, as tests before did.
+    messages = [each.message for each in caplog.records if each.name.startswith("gangplank")]
+    assert messages == ["Weights on a CPU are counted without XLA, which fails: no XLA here"]
 
 
 def test_parts_without_xla_are_small_ones(monkeypatch):

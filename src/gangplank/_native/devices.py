@@ -16,8 +16,9 @@ TOGETHER = 1 << 22
 # So many values are kept at most until what was made of them is known.
 MOST_KEPT = 1 << 26
 
-# With more edges XLA's programs search: a comparison an edge then takes longer, on a CPU.
-FEW = 64
+# With more edges XLA's programs search. On a GPU XLA makes tensors of as many reductions as 40 or
+# 60 have, of many bytes a value, instead of reading the values once.
+FEW = 32
 
 # What 32 bits count, in which devices do.
 MOST = (1 << 31) - 1
@@ -40,7 +41,10 @@ def placed(array: Any) -> tuple[str, Any]:
         return (
             placed(array.addressable_data(0)) if array.is_fully_replicated else ("jax_ops", array)
         )
-    return (f"{owner}_ops" if _is_on_accelerator(owner, array) else "cpu"), array
+    kind = _kind_of_device(owner, array)
+    if kind == "cpu":
+        return "cpu", array
+    return ("cuda_ops" if kind in ("cuda", "gpu") else f"{owner}_ops"), array
 
 
 def batches(
@@ -129,10 +133,15 @@ def _unreadable_by_torch(tensor: Any) -> str | None:
     return None
 
 
-def _is_on_accelerator(owner: str | None, array: Any) -> bool:
+def _kind_of_device(owner: str | None, array: Any) -> str:
+    """The framework's name for it, in lower case."""
     if owner == "tensorflow":
-        device = array.device
-        return device != "" and "CPU" not in device
+        # Such as /job:localhost/replica:0/task:0/device:GPU:1; a symbolic tensor is nowhere.
+        name: str = array.device
+        is_on_cpu = not name or "CPU" in name
+        return "cpu" if is_on_cpu else name.rpartition("device:")[2].partition(":")[0].lower()
     if owner == "torch":
-        return bool(array.device.type != "cpu")
-    return owner == "jax" and any(each.platform != "cpu" for each in array.devices())
+        return str(array.device.type)
+    if owner == "jax":
+        return str(next(iter(array.devices())).platform)
+    return "cpu"

@@ -202,33 +202,44 @@ def count(
     totals = np.zeros(bounds.values.size + 2, np.int64)
     has_moments = moments is not None
     edges_in = cache(lambda dtype: edges.edges_of(bounds, dtype))
+    patterns_on = cache(lambda mesh, dtype: _replicated(edges_in(dtype).patterns, mesh))
     running = []
     for mesh, batch in batches(arrays, mesh_of, lambda array: array.size):
         specs = tuple(getattr(array.sharding, "spec", PartitionSpec()) for array in batch)
-        patterns = {dtype.name: edges_in(dtype).patterns for dtype in set(map(_dtype, batch))}
-        is_wide = has_moments or any(pattern.itemsize == 8 for pattern in patterns.values())
+        dtypes = set(map(_dtype, batch))
+        is_wide = has_moments or any(dtype.itemsize == 8 for dtype in dtypes)
         # Else JAX would halve the patterns of arrays that were made where it has 64 bits.
         with jax.set_mesh(mesh), jax.enable_x64(True) if is_wide else nullcontext():
+            patterns = {dtype.name: patterns_on(mesh, dtype) for dtype in dtypes}
             running.append(program_for(mesh, specs, has_moments)(batch, patterns))
         # A device is at work until its results are wanted. But several CPU devices with two
         # programs under way would wait for one another for ever.
         if mesh.size > 1 and mesh.devices.flat[0].platform == "cpu":
             jax.block_until_ready(running[-1])
-    for found in running:
+    for found in jax.device_get(running):
         for name, (halves, its_moments) in found.items():
-            lower, upper = np.asarray(halves).sum(axis=1, dtype=np.int64)
+            lower, upper = halves.sum(axis=1, dtype=np.int64)
             np.add.at(totals, *edges_in(np.dtype(name)).totals(lower + (upper << 16)))
             if moments is not None:
-                moments.append(np.asarray(its_moments))
+                moments.append(its_moments)
     return totals[:-1], int(totals[-1])
 
 
 def mesh_of(array: Any) -> Mesh:
     """The devices of `array`: its mesh, or one of its only device."""
-    sharding = array.sharding
+    return _mesh_of_sharding(array.sharding)
+
+
+@lru_cache(maxsize=64)
+def _mesh_of_sharding(sharding: Any) -> Mesh:
     if isinstance(sharding, NamedSharding):
         return sharding.mesh
     return Mesh(np.array(list(sharding.device_set)), "device")
+
+
+def _replicated(values: NDArray[Any], mesh: Mesh) -> Any:
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.make_array_from_callback(values.shape, everywhere, values.__getitem__)
 
 
 def _dtype(array: Any) -> np.dtype[Any]:

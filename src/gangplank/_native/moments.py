@@ -8,7 +8,7 @@ threads. On a device its framework sums, in an order of its own.
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -79,21 +79,23 @@ def moments_of(values: NDArray[Any]) -> Rows:
     return np.array([_of_block(block) for block in blocks]).reshape(-1, len(Moments._fields))
 
 
-def of_sums(sums: Rows, dtype: np.dtype[Any]) -> Rows | None:
+def of_sums(sums: Rows, dtype: np.dtype[Any], distances: Callable[[float], float]) -> Rows:
     """The moments of values of `dtype` by sums of their parts, as devices make them in one pass.
 
     Arguments:
         sums: as `Moments`, but with the sum of the squares in the place of their distances'.
         dtype: that of the values.
+        distances: sums the squared distances from the mean, which takes a further pass: where the
+            sums have lost too much of it.
 
     Returns:
-        One row; None where the distances have to be summed by themselves.
+        One row.
     """
     *counts, total, squares = sums[:, :6].sum(axis=0).tolist()
-    of_mean = total * total / max(counts[0], 1)
-    if dtype not in NARROW or not of_mean <= MOST_OF_MEAN * squares:
-        return None
-    return np.array([[*counts, total, squares - of_mean, sums[:, 6].min(), sums[:, 7].max()]])
+    mean = total / max(counts[0], 1)
+    is_enough = dtype in NARROW and total * mean <= MOST_OF_MEAN * squares
+    squares = squares - total * mean if is_enough else distances(mean)
+    return np.array([[*counts, total, squares, sums[:, 6].min(), sums[:, 7].max()]])
 
 
 def _of_block(block: NDArray[Any]) -> Moments:

@@ -261,14 +261,13 @@ def count(
 
 def _moments(sums: NDArray[np.float64], device: str, values: Any, run: Run) -> Rows:
     """The moments of `values` by the `_sums` of their parts."""
-    moments = of_sums(sums, np.dtype(values.dtype.as_numpy_dtype))
-    if moments is None:
-        *counts, total = sums[:, :5].sum(axis=0).tolist()
-        mean = tf.constant(total / max(counts[0], 1), tf.float64)
+
+    def distances(mean: float) -> float:
         program = partial(traced_distances, values.dtype)
-        squares = sum(float(each) for each in run(device, program, MOST, values, mean))
-        moments = np.array([[*counts, total, squares, sums[:, 6].min(), sums[:, 7].max()]])
-    return moments
+        parts = run(device, program, MOST, values, tf.constant(mean, tf.float64))
+        return sum(float(each) for each in parts)
+
+    return of_sums(sums, np.dtype(values.dtype.as_numpy_dtype), distances)
 
 
 def _place(tensor: Any) -> tuple[str, Any]:

@@ -1,0 +1,209 @@
+"""NVIDIA's driver and runtime compiler, as far as a kernel needs them.
+
+Both come with whatever framework has a GPU to compute on: the driver is the machine's, and the
+compiler is in the packages that the builds of PyTorch, JAX and TensorFlow for CUDA ask for. The
+kernels run in the context that these share, so that addresses of their arrays hold here.
+"""
+
+import ctypes
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Names of the driver's numbers: of attributes of a pointer, of a device and of a kernel.
+_MEMORY_TYPE, _DEVICE_ORDINAL, _ON_DEVICE = 2, 9, 2
+_MULTIPROCESSORS, _MAJOR, _MINOR, _MOST_SHARED_MEMORY = 16, 75, 76, 97
+_SHARED_MEMORY = 8
+
+NVRTC = tuple(f"libnvrtc.so.{version}" for version in (13, 12, "11.2"))
+
+
+class CudaError(RuntimeError):
+    """What the driver or the compiler refuses, or that there is none."""
+
+
+def device_of(address: int) -> int | None:
+    """The number of the device in whose memory `address` is; None if it is in none.
+
+    Raises:
+        CudaError: there is no driver.
+    """
+    kind, ordinal = c_uint(), c_int()
+    get = _driver().cuPointerGetAttribute
+    if get(byref(kind), _MEMORY_TYPE, c_uint64(address)) or kind.value != _ON_DEVICE:
+        return None
+    _check(get(byref(ordinal), _DEVICE_ORDINAL, c_uint64(address)))
+    return ordinal.value
+
+
+@cache
+def device(ordinal: int) -> "Device":
+    """The device of that number.
+
+    Raises:
+        CudaError: it cannot be had.
+    """
+    return Device(ordinal)
+
+
+class Device:
+    """A GPU: memory, and kernels for it. All may raise a `CudaError`.
+
+    Attributes:
+        lock: to be held by who uses its memory.
+        shared_memory: bytes that a block may have.
+    """
+
+    def __init__(self, ordinal: int) -> None:
+        self._ordinal = ordinal
+        self._context = c_void_p()
+        self._memory, self._size = c_uint64(), 0
+        self._kernels: dict[tuple[str, ...], Kernel] = {}
+        self.lock = Lock()
+        # Kept as long as the process lives: a framework holds it as well.
+        _check(_driver().cuDevicePrimaryCtxRetain(byref(self._context), ordinal))
+        self.multiprocessors = self._attribute(_MULTIPROCESSORS)
+        self.shared_memory = self._attribute(_MOST_SHARED_MEMORY)
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Has all calls in the block go to this device."""
+        _check(_driver().cuCtxPushCurrent_v2(self._context))
+        try:
+            yield
+        finally:
+            _check(_driver().cuCtxPopCurrent_v2(byref(c_void_p())))
+
+    def synchronize(self) -> None:
+        """Waits for all that is under way on the device."""
+        _check(_driver().cuCtxSynchronize())
+
+    def memory(self, size: int) -> int:
+        """The address of so many bytes, which are kept until more are wanted."""
+        if size > self._size:
+            if self._size:
+                self._size = 0
+                _check(_driver().cuMemFree_v2(self._memory))
+            _check(_driver().cuMemAlloc_v2(byref(self._memory), c_size_t(2 * size)))
+            self._size = 2 * size
+        return self._memory.value
+
+    def write(self, address: int, values: NDArray[Any]) -> None:
+        """Copies contiguous `values` there."""
+        source = c_void_p(values.ctypes.data)
+        _check(_driver().cuMemcpyHtoD_v2(c_uint64(address), source, c_size_t(values.nbytes)))
+
+    def read(self, address: int, size: int) -> NDArray[np.uint8]:
+        """A copy of the bytes there, when all that was begun before is done."""
+        values = np.empty(size, np.uint8)
+        target = c_void_p(values.ctypes.data)
+        _check(_driver().cuMemcpyDtoH_v2(target, c_uint64(address), c_size_t(size)))
+        return values
+
+    def kernel(self, source: Path, **definitions: str) -> "Kernel":
+        """What is compiled of the function `kernel` in `source`, once for the same definitions."""
+        options = tuple(f"-D{name}={value}" for name, value in definitions.items())
+        if options not in self._kernels:
+            architecture = f"sm_{self._attribute(_MAJOR)}{self._attribute(_MINOR)}"
+            image = compiled(source, f"--gpu-architecture={architecture}", *options)
+            self._kernels[options] = Kernel(image)
+        return self._kernels[options]
+
+    def _attribute(self, which: int) -> int:
+        value = c_int()
+        _check(_driver().cuDeviceGetAttribute(byref(value), which, self._ordinal))
+        return value.value
+
+
+class Kernel:
+    """A kernel that takes one structure, on the device that is current."""
+
+    def __init__(self, image: bytes) -> None:
+        module = c_void_p()
+        self._function = c_void_p()
+        _check(_driver().cuModuleLoadData(byref(module), c_char_p(image)))
+        _check(_driver().cuModuleGetFunction(byref(self._function), module, b"kernel"))
+
+    def resident(self, threads: int, shared_memory: int) -> int:
+        """How many blocks of that size a multiprocessor has at the same time."""
+        blocks = c_int()
+        _check(_driver().cuFuncSetAttribute(self._function, _SHARED_MEMORY, shared_memory))
+        _check(
+            _driver().cuOccupancyMaxActiveBlocksPerMultiprocessor(
+                byref(blocks), self._function, threads, c_size_t(shared_memory)
+            )
+        )
+        return blocks.value
+
+    def launch(
+        self, blocks: int, threads: int, shared_memory: int, argument: ctypes.Structure
+    ) -> None:
+        """Begins to run it."""
+        arguments = (c_void_p * 1)(ctypes.addressof(argument))
+        shape = blocks, 1, 1, threads, 1, 1
+        _check(
+            _driver().cuLaunchKernel(self._function, *shape, shared_memory, None, arguments, None)
+        )
+
+
+def compiled(source: Path, *options: str) -> bytes:
+    """What NVIDIA's runtime compiler makes of a file of CUDA C++.
+
+    Raises:
+        CudaError: there is no compiler, or it refuses the file or an option.
+    """
+    compiler, program, size = _compiler(), c_void_p(), c_size_t()
+    text = source.read_bytes()
+    name = source.name.encode()
+    status = compiler.nvrtcCreateProgram(byref(program), text, name, 0, None, None)
+    if status == 0:
+        chosen = [option.encode() for option in ("--std=c++17", *options)]
+        status = compiler.nvrtcCompileProgram(
+            program, len(chosen), (c_char_p * len(chosen))(*chosen)
+        )
+    if status != 0:
+        compiler.nvrtcGetProgramLogSize(program, byref(size))
+        log = ctypes.create_string_buffer(size.value + 1)
+        compiler.nvrtcGetProgramLog(program, log)
+        raise CudaError(f"NVRTC: error {status} {log.value.decode().strip()}")
+    compiler.nvrtcGetCUBINSize(program, byref(size))
+    image = ctypes.create_string_buffer(size.value)
+    compiler.nvrtcGetCUBIN(program, image)
+    compiler.nvrtcDestroyProgram(byref(program))
+    return image.raw
+
+
+def _check(status: int) -> None:
+    if status != 0:
+        name = c_char_p()
+        _driver().cuGetErrorName(status, byref(name))
+        raise CudaError(f"{(name.value or b'CUDA error').decode()} ({status})")
+
+
+@cache
+def _driver() -> Any:
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise CudaError(f"there is no driver of NVIDIA's here: {error}") from error
+
+
+@cache
+def _compiler() -> Any:
+    spec = importlib.util.find_spec("nvidia")
+    folders = map(Path, spec.submodule_search_locations or ()) if spec else ()
+    in_packages = [str(each) for folder in folders for each in folder.glob("*/lib/libnvrtc.so.*")]
+    for name in (*in_packages, *NVRTC):
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    raise CudaError("there is no libnvrtc, which the package nvidia-cuda-nvrtc has")

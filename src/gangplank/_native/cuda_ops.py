@@ -1,0 +1,215 @@
+"""Counting arrays of any framework on NVIDIA's GPUs, by one kernel that reads each value once.
+
+It is given where the arrays lie, so that one call serves all of a dtype and none is copied. What it
+does not know, and everything where there is no driver or no compiler, is left to the operations of
+the framework.
+"""
+
+import ctypes
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from ctypes import c_double, c_int, c_uint64
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gangplank._native import cuda_driver, edges
+from gangplank._native.arrays import framework
+from gangplank._native.cuda_arrays import Located, located
+from gangplank._native.cuda_driver import CudaError, Device
+from gangplank._native.edges import Bounds
+from gangplank._native.moments import Moments, Rows, of_sums
+
+SOURCE = Path(__file__).with_name("cuda_kernel.cu")
+
+THREADS = 512
+
+# Those of the source.
+CHUNK = 1 << 14
+CELL_BITS = 13
+FIELDS = len(Moments._fields)
+
+# What the source calls the types whose values it knows.
+KINDS = {
+    "float32": "Float32",
+    "float16": "Float16",
+    "bfloat16": "BFloat16",
+    "float8_e4m3fn": "Float8E4M3FN",
+    "float8_e5m2": "Float8E5M2",
+    "int8": "Int8",
+    "uint8": "UInt8",
+}
+
+# Where only bits are wanted, any type of as many will do.
+_OF_WIDTH = {1: "Int8", 2: "Float16", 4: "Float32", 8: "Int64"}
+
+# Why the kernel was not used, of which the log has told.
+_told: set[str] = set()
+
+_logger = logging.getLogger(__name__)
+
+
+class _Work(ctypes.Structure):
+    _fields_ = (
+        *((name, c_uint64) for name in ("arrays", "sizes", "ends", "chunks", "edges")),
+        *((name, c_int) for name in ("edge_count", "padded_count", "first_step")),
+        ("cells", c_uint64),
+        ("origin", c_double),
+        ("counts", c_uint64),
+        ("rows", c_uint64),
+    )
+
+
+class Table(NamedTuple):
+    """What a kernel looks values of a dtype up in.
+
+    Attributes:
+        edges: signed, E of them.
+        padded: their patterns, and behind them what no value exceeds.
+        cells: how many edges lie below each cell, uint16, ascending.
+        first_step: of a search in a cell.
+    """
+
+    edges: edges.Edges
+    padded: NDArray[Any]
+    cells: NDArray[np.uint16]
+    first_step: int
+
+    @property
+    def shared_memory(self) -> int:
+        """In bytes, with the counts of a block."""
+        return self.padded.nbytes + 4 * self.edges.buckets.size + self.cells.nbytes
+
+
+@lru_cache(maxsize=64)
+def table_of(bounds: Bounds, name: str) -> Table:
+    """The table of the edges of `bounds` in a dtype."""
+    signed = edges.edges_of(bounds, np.dtype(name)).signed()
+    patterns = signed.patterns
+    bit_count = 8 * patterns.itemsize
+    cell_bits = min(bit_count, CELL_BITS)
+    half = 1 << (cell_bits - 1)
+    starts = np.arange(-half, half) << (bit_count - cell_bits)
+    below = np.searchsorted(patterns, starts.astype(patterns.dtype))
+    most = int(np.diff(below, append=patterns.size).max())
+    first_step = (1 << most.bit_length()) >> 1
+    # The counts, which follow them in memory, begin at a multiple of 8 bytes.
+    padding = np.full(first_step + -(patterns.size + first_step) % 8, np.iinfo(patterns.dtype).max)
+    padded = np.append(patterns, padding.astype(patterns.dtype))
+    return Table(signed, padded, below.astype(np.uint16), first_step)
+
+
+def measure(
+    device: Device, arrays: Sequence[Located], table: Table, dtype: np.dtype[Any], has_moments: bool
+) -> tuple[NDArray[np.int64], Rows | None]:
+    """Counts a slot, int64, shape (E + 1,), and the moments if they are wanted.
+
+    Arguments:
+        device: where all arrays are.
+        arrays: at least one, none of them empty.
+        table: that of the dtype.
+        dtype: with moments, one of `KINDS`.
+        has_moments: whether they are wanted.
+    """
+    sizes = np.array([each.size for each in arrays], np.uint64)
+    ends = (-(-sizes.astype(np.int64) // CHUNK)).cumsum()
+    addresses = np.array([each.address for each in arrays], np.uint64)
+    counts = np.zeros(table.edges.buckets.size, np.int64)
+    places, sent = _packed(addresses, sizes, ends, table.padded, table.cells, counts)
+    kind = KINDS[dtype.name] if has_moments else _OF_WIDTH[dtype.itemsize]
+    with device.lock, device.current():
+        kernel = device.kernel(SOURCE, KIND=kind, HAS_MOMENTS=str(has_moments).lower())
+        resident = kernel.resident(THREADS, table.shared_memory)
+        blocks = min(int(ends[-1]), device.multiprocessors * resident)
+        start = device.memory(sent.size + 8 * FIELDS * blocks)
+        device.write(start, sent)
+        at = [start + place for place in places]
+        work = _Work(
+            *(*at[:3], int(ends[-1]), at[3], table.edges.patterns.size, table.padded.size),
+            *(table.first_step, at[4], 0.0, at[5], start + sent.size),
+        )
+        # The frameworks may still be writing the weights, in streams of their own.
+        device.synchronize()
+
+        def sums(origin: float) -> Rows:
+            work.origin = origin
+            kernel.launch(blocks, THREADS, table.shared_memory, work)
+            rows = device.read(work.rows, 8 * FIELDS * blocks)
+            return rows.view(np.float64).reshape(blocks, FIELDS)
+
+        if has_moments:
+            first = sums(0.0)
+            counts = device.read(work.counts, counts.nbytes).view(np.int64)
+            return counts, of_sums(first, dtype, lambda mean: float(sums(mean)[:, 5].sum()))
+        kernel.launch(blocks, THREADS, table.shared_memory, work)
+        return device.read(work.counts, counts.nbytes).view(np.int64), None
+
+
+def _packed(*arrays: NDArray[Any]) -> tuple[list[int], NDArray[np.uint8]]:
+    """Arrays one behind the other, each at a multiple of 16 bytes, and where."""
+    sizes = [-(-array.nbytes // 16) * 16 for array in arrays]
+    places = [0, *np.cumsum(sizes).tolist()]
+    packed = np.zeros(places[-1], np.uint8)
+    for place, array in zip(places, arrays, strict=False):
+        packed[place : place + array.nbytes] = array.view(np.uint8)
+    return places, packed
+
+
+def operations_of(framework_name: str) -> Any:
+    """The `count` of the framework's own operations."""
+    return import_module(f"gangplank._native.{framework_name}_ops").count
+
+
+def count(
+    arrays: Iterable[Any],
+    bounds: Bounds,
+    moments: list[Rows] | None = None,
+    *,
+    locate: Callable[[Any], Located | None] = located,
+    device_of: Callable[[int], Device] = cuda_driver.device,
+    operations_of: Callable[[str], Any] = operations_of,
+) -> tuple[NDArray[np.int64], int]:
+    """As `gangplank._native.count`; the functions are those of these names."""
+    totals = np.zeros(bounds.values.size + 2, np.int64)
+    here: dict[tuple[int, str], list[Located]] = {}
+    left: list[Any] = []
+    for array in arrays:
+        try:
+            there = locate(array)
+        except CudaError as error:
+            _tell(error)
+            there = None
+        if there is None or (moments is not None and there.dtype not in KINDS):
+            left.append(array)
+        elif there.size:
+            here.setdefault((there.device, there.dtype), []).append(there)
+    for (ordinal, name), some in here.items():
+        table = table_of(bounds, name)
+        try:
+            device = device_of(ordinal)
+            if table.shared_memory > device.shared_memory:
+                left += [each.array for each in some]
+                continue
+            slots, rows = measure(device, some, table, np.dtype(name), moments is not None)
+        except CudaError as error:
+            _tell(error)
+            left += [each.array for each in some]
+            continue
+        np.add.at(totals, *table.edges.totals(slots))
+        if moments is not None and rows is not None:
+            moments.append(rows)
+    for owner in {str(framework(array)) for array in left}:
+        others = [array for array in left if framework(array) == owner]
+        counts, nan_count = operations_of(owner)(others, bounds, moments)
+        totals += np.append(counts, nan_count)
+    return totals[:-1], int(totals[-1])
+
+
+def _tell(error: CudaError) -> None:
+    if str(error) not in _told:
+        _told.add(str(error))
+        _logger.warning("Weights on a GPU are counted by their framework's operations: %s", error)

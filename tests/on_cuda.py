@@ -1,0 +1,93 @@
+"""Counting by the kernel for CUDA, which is compiled for the processor where there is no GPU."""
+
+import contextlib
+import ctypes
+import shutil
+import subprocess
+import tempfile
+import threading
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from gangplank._native import cpu, cuda_ops
+from gangplank._native.cuda_arrays import Located
+
+COMPILER = shutil.which("g++")
+
+
+class Processor:
+    """As `gangplank._native.cuda_driver.Device`: its memory is this process's."""
+
+    multiprocessors = 2
+    shared_memory = 227 << 10
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self._memory = np.empty(0, np.uint64)
+        self.synchronized = 0
+
+    @contextlib.contextmanager
+    def current(self):
+        assert self.lock.locked()
+        yield
+
+    def synchronize(self):
+        self.synchronized += 1
+
+    def memory(self, size):
+        self._memory = np.full(size // 8 + 2, 0xDEADBEEF, np.uint64)
+        return -(-self._memory.ctypes.data // 16) * 16
+
+    def write(self, address, values):
+        assert values.flags.c_contiguous
+        ctypes.memmove(address, values.ctypes.data, values.nbytes)
+
+    def read(self, address, size):
+        return np.frombuffer(ctypes.string_at(address, size), np.uint8)
+
+    def kernel(self, source, *, KIND, HAS_MOMENTS):  # noqa: N803
+        return Kernel(source, KIND, HAS_MOMENTS == "true")
+
+
+class Kernel:
+    def __init__(self, source, kind, has_moments):
+        self._launch = compiled(source).launch
+        self._kind, self._has_moments = kind.encode(), has_moments
+
+    def resident(self, threads, shared_memory):
+        return 3
+
+    def launch(self, blocks, threads, shared_memory, argument):
+        work = ctypes.byref(argument)
+        assert self._launch(self._kind, self._has_moments, blocks, work) == 0
+
+
+@cache
+def compiled(source):
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "kernel.so"
+        options = ["-O1", "-std=c++17", "-shared", "-fPIC", "-fno-strict-aliasing", "-w"]
+        includes = ["-I", str(source.parent)]
+        program = str(Path(__file__).with_name("cuda_on_cpu.cpp"))
+        subprocess.run([COMPILER, *options, *includes, program, "-o", str(library)], check=True)
+        return ctypes.CDLL(str(library))
+
+
+def located(array):
+    """Where the values of a NumPy array are."""
+    values = np.ascontiguousarray(np.asarray(array, array.dtype.newbyteorder("=")))
+    return Located(0, values.dtype.name, values.ctypes.data, values.size, array, values)
+
+
+processor = Processor()
+
+
+# What the kernel does not count is left to the other one for host memory.
+count = partial(
+    cuda_ops.count,
+    locate=located,
+    device_of=lambda _: processor,
+    operations_of=lambda _: cpu.count,
+)
