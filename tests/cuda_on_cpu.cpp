@@ -7,6 +7,7 @@
 #define __device__
 #define __global__
 #define __shared__ static
+#define __launch_bounds__(threads)
 
 struct Index {
   unsigned int x;
@@ -41,25 +42,33 @@ typedef void (*Measure)(const Work&);
 // By the names that cuda_ops gives to the compiler.
 static const struct {
   const char* kind;
-  Measure count, with_moments;
-} KINDS[] = {
-    {"Float32", measure<Float32, false>, measure<Float32, true>},
-    {"Float16", measure<Float16, false>, measure<Float16, true>},
-    {"BFloat16", measure<BFloat16, false>, measure<BFloat16, true>},
-    {"Float8E4M3FN", measure<Float8E4M3FN, false>, measure<Float8E4M3FN, true>},
-    {"Float8E5M2", measure<Float8E5M2, false>, measure<Float8E5M2, true>},
-    {"Int8", measure<Int8, false>, measure<Int8, true>},
-    {"UInt8", measure<UInt8, false>, measure<UInt8, true>},
-    {"Int64", measure<Int64, false>, nullptr},
+  Measure measure;
+} COUNTING[] = {
+    {"Bits8", measure<Bits8, false>},
+    {"Bits16", measure<Bits16, false>},
+    {"Bits32", measure<Bits32, false>},
+    {"Bits64", measure<Bits64, false>},
+}, WITH_MOMENTS[] = {
+    {"Float32", measure<Float32, true>},
+    {"Float16", measure<Float16, true>},
+    {"BFloat16", measure<BFloat16, true>},
+    {"Float8E4M3FN", measure<Float8E4M3FN, true>},
+    {"Float8E5M2", measure<Float8E5M2, true>},
+    {"Int8", measure<Int8, true>},
+    {"UInt8", measure<UInt8, true>},
 };
 
-extern "C" int launch(const char* kind, int has_moments, int blocks, const Work* work) {
-  for (const auto& each : KINDS) {
-    if (std::strcmp(each.kind, kind)) continue;
-    gridDim.x = blocks;
-    for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++)
-      (has_moments ? each.with_moments : each.count)(*work);
-    return 0;
-  }
+template <typename Kinds>
+static int run(const Kinds& kinds, const char* kind, const Work& work) {
+  for (const auto& each : kinds)
+    if (!std::strcmp(each.kind, kind)) {
+      for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) each.measure(work);
+      return 0;
+    }
   return 1;
+}
+
+extern "C" int launch(const char* kind, int has_moments, int blocks, const Work* work) {
+  gridDim.x = blocks;
+  return has_moments ? run(WITH_MOMENTS, kind, *work) : run(COUNTING, kind, *work);
 }

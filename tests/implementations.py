@@ -33,6 +33,8 @@ if keras.backend.backend() == "tensorflow":
         "tensorflow-eager": on_tensorflow.eager,
         "tensorflow-xla": on_tensorflow.xla,
     }
+    if on_tensorflow.IS_ON_CUDA:
+        IMPLEMENTATIONS["tensorflow-cuda"] = on_tensorflow.cuda
 elif keras.backend.backend() == "jax":
     import on_jax
 

@@ -1,11 +1,13 @@
-"""Counting NumPy arrays by TensorFlow, on the device where it puts them: here, the CPU."""
+"""Counting NumPy arrays by TensorFlow, on its accelerator or else its CPU device."""
 
 from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
-from gangplank._native import tensorflow_ops
+from gangplank._native import cuda_ops, tensorflow_ops
+
+IS_ON_CUDA = bool(tf.config.list_physical_devices("GPU"))
 
 
 def _eager(device, program, *arguments):
@@ -16,11 +18,16 @@ def _eager(device, program, *arguments):
         tf.config.run_functions_eagerly(False)
 
 
-def _count(arrays, bounds, moments=None, *, run):
+def _count(arrays, bounds, moments=None, *, count):
     native = (np.asarray(array, array.dtype.newbyteorder("=")) for array in arrays)
-    return tensorflow_ops.count(map(tf.convert_to_tensor, native), bounds, moments, run=run)
+    return count(map(tf.convert_to_tensor, native), bounds, moments)
 
 
-operations = partial(_count, run=tensorflow_ops.without_xla)
-eager = partial(_count, run=_eager)
-xla = partial(_count, run=tensorflow_ops.by_xla)
+def _by(run):
+    return partial(_count, count=partial(tensorflow_ops.count, run=run))
+
+
+operations = _by(tensorflow_ops.without_xla)
+eager = _by(_eager)
+xla = _by(tensorflow_ops.by_xla)
+cuda = partial(_count, count=cuda_ops.count)

@@ -1,8 +1,8 @@
 """Where an array of TensorFlow, JAX or PyTorch lies in the memory of one of NVIDIA's GPUs."""
 
 import ctypes
-import re
 import sys
+from functools import cache
 from typing import Any, NamedTuple
 
 from gangplank._native.arrays import dtype_name, framework
@@ -40,18 +40,18 @@ def located(array: Any) -> Located | None:
         CudaError: there is no driver.
     """
     name = dtype_name(array)
-    digits = re.search(r"\d+", name)
-    # Others may be packed, several into a byte.
-    if digits is None or int(digits[0]) not in (8, 16, 32, 64):
-        return None
-    found = {"torch": _of_torch, "jax": _of_jax, "tensorflow": _of_tensorflow}[
-        str(framework(array))
-    ](array)
+    found = _LOCATE[str(framework(array))](array) if _is_of_whole_bytes(name) else None
     if found is None:
         return None
     address, size, owner = found
     device = device_of(address) if size else 0
     return None if device is None else Located(device, name, address, size, array, owner)
+
+
+@cache
+def _is_of_whole_bytes(name: str) -> bool:
+    """Whether a dtype is: several values of others may be packed into one."""
+    return any(bits in name for bits in ("8", "16", "32", "64"))
 
 
 def _of_torch(tensor: Any) -> tuple[int, int, Any]:
@@ -75,3 +75,6 @@ def _of_tensorflow(array: Any) -> tuple[int, int, Any] | None:
     start = pointer(capsule, b"dltensor")
     data, offset = (ctypes.c_uint64.from_address(start + at) for at in (_DATA, _BYTE_OFFSET))
     return data.value + offset.value, int(tensor.shape.num_elements()), capsule
+
+
+_LOCATE = {"torch": _of_torch, "jax": _of_jax, "tensorflow": _of_tensorflow}

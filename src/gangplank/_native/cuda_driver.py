@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Names of the driver's numbers: of attributes of a pointer, of a device and of a kernel.
-_MEMORY_TYPE, _DEVICE_ORDINAL, _ON_DEVICE = 2, 9, 2
+_OF_POINTER = (c_uint * 2)(2, 9)  # the type of the memory, and the number of the device
+_ON_DEVICE = 2
 _MULTIPROCESSORS, _MAJOR, _MINOR, _MOST_SHARED_MEMORY = 16, 75, 76, 97
 _SHARED_MEMORY = 8
 
@@ -37,11 +38,10 @@ def device_of(address: int) -> int | None:
         CudaError: there is no driver.
     """
     kind, ordinal = c_uint(), c_int()
-    get = _driver().cuPointerGetAttribute
-    if get(byref(kind), _MEMORY_TYPE, c_uint64(address)) or kind.value != _ON_DEVICE:
-        return None
-    _check(get(byref(ordinal), _DEVICE_ORDINAL, c_uint64(address)))
-    return ordinal.value
+    values = (c_void_p * 2)(ctypes.addressof(kind), ctypes.addressof(ordinal))
+    # Of an address that the driver does not know, zeros.
+    _check(_driver().cuPointerGetAttributes(2, _OF_POINTER, values, c_uint64(address)))
+    return ordinal.value if kind.value == _ON_DEVICE else None
 
 
 @cache

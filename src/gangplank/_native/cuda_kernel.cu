@@ -1,9 +1,10 @@
 // Counts the values of arrays into slots and sums them up, in one pass over their memory.
 //
 // A value is taken for a signed integer of its bits, and compared with edges among such integers.
-// Its first bits name a cell of a table, which tells how many edges lie below the whole cell, and
-// a search among those in the cell finds the rest. The table, the edges and what a block counts
-// are in its shared memory.
+// Its first bits name a cell of a table. Where no cell has more than one edge, an entry is slot and
+// edge in one number, made such that to add the other bits carries into the slot exactly where the
+// value exceeds the edge. Else it is the slot of what is below the cell, and a search among the
+// edges finds the rest. Table, edges and what a block counts are in its shared memory.
 //
 // NVIDIA's runtime compiler makes a kernel of it for each KIND of values, with HAS_MOMENTS or not.
 
@@ -19,7 +20,6 @@ typedef signed char int8;
 typedef unsigned long long uint64;
 
 const int CHUNK = 1 << 14;  // so many values of an array a block takes at once
-const int CELL_BITS = 13;   // or all that a value has
 const int FIELDS = 8;       // of a row, in the order of gangplank._native.moments.Moments
 
 // All that a kernel is given; lengths in values.
@@ -29,8 +29,9 @@ struct Work {
   uint64 chunks;                 // of all arrays
   const void* edges;             // ascending
   int edge_count, padded_count;  // and with what no value exceeds, up to where a search may look
-  int first_step;                // of a search, a power of 2; 0 where no cell has an edge
-  const unsigned short* cells;   // how many edges lie below each cell
+  int first_step;                // of a search, a power of 2; 0 where there is none
+  const void* cells;             // the entries
+  int cell_count, shift;         // and by how many bits a value is shifted to name its cell
   double origin;                 // from which distances are summed
   uint64* counts;                // of each slot, added to
   double* rows;                  // of each block
@@ -44,43 +45,49 @@ __device__ float widened(short bits, float power) {
   return bits < 0 ? -magnitude : magnitude;
 }
 
-struct Float32 {
+struct Bits8 {
+  typedef int8 Bits;
+  typedef unsigned short Entry;
+};
+struct Bits16 {
+  typedef short Bits;
+  typedef unsigned short Entry;
+};
+struct Bits32 {
   typedef int Bits;
+  typedef unsigned int Entry;
+};
+struct Bits64 {
+  typedef long long Bits;
+  typedef uint64 Entry;
+};
+
+struct Float32 : Bits32 {
   static __device__ float value(int bits) { return __int_as_float(bits); }
 };
-struct BFloat16 {
-  typedef short Bits;
+struct BFloat16 : Bits16 {
   static __device__ float value(short bits) { return __int_as_float(bits << 16); }
 };
-struct Float16 {
-  typedef short Bits;
+struct Float16 : Bits16 {
   static __device__ float value(short bits) {
     bool is_finite = (bits & 0x7c00) != 0x7c00;
     return is_finite ? widened<10>(bits, 0x1p112f) : __int_as_float(0x7f800000 | (bits & 0x3ff));
   }
 };
-struct Float8E5M2 {
-  typedef int8 Bits;
+struct Float8E5M2 : Bits8 {
   static __device__ float value(int8 bits) { return Float16::value(bits * 256); }
 };
-struct Float8E4M3FN {
-  typedef int8 Bits;
+struct Float8E4M3FN : Bits8 {
   static __device__ float value(int8 bits) {
     bool is_nan = (bits & 0x7f) == 0x7f;
     return is_nan ? __int_as_float(0x7fffffff) : widened<11>(bits * 256, 0x1p120f);
   }
 };
-struct Int8 {
-  typedef int8 Bits;
+struct Int8 : Bits8 {
   static __device__ float value(int8 bits) { return bits; }
 };
-struct UInt8 {
-  typedef int8 Bits;
+struct UInt8 : Bits8 {
   static __device__ float value(int8 bits) { return (unsigned char)bits; }
-};
-// Of these, and of integers of 16 and 32 bits, only the bits are known.
-struct Int64 {
-  typedef long long Bits;
 };
 
 struct Moments {
@@ -135,24 +142,27 @@ SHARED;
 template <typename Kind, bool has_moments>
 __device__ void measure(const Work& work) {
   typedef typename Kind::Bits Bits;
-  const int bit_count = 8 * sizeof(Bits);
-  const int shift = bit_count > CELL_BITS ? bit_count - CELL_BITS : 0;
-  const int cell_count = 1 << (bit_count - shift);
-
-  Bits* edges = (Bits*)shared;
+  typedef typename Kind::Entry Entry;
+  Entry* cells = (Entry*)shared;
+  Bits* edges = (Bits*)(cells + work.cell_count);
   unsigned int* slots = (unsigned int*)(edges + work.padded_count);
-  unsigned short* cells = (unsigned short*)(slots + work.edge_count + 1);
+  for (int i = threadIdx.x; i < work.cell_count; i += blockDim.x)
+    cells[i] = ((const Entry*)work.cells)[i];
   for (int i = threadIdx.x; i < work.padded_count; i += blockDim.x)
     edges[i] = ((const Bits*)work.edges)[i];
-  for (int i = threadIdx.x; i < cell_count; i += blockDim.x) cells[i] = work.cells[i];
   for (int i = threadIdx.x; i <= work.edge_count; i += blockDim.x) slots[i] = 0;
   __syncthreads();
 
+  const Bits others = ((Bits)1 << work.shift) - 1;
   Moments moments;
   auto add = [&](Bits bits) {
-    int slot = cells[(int)(bits >> shift) + cell_count / 2];
-    for (int step = work.first_step; step; step /= 2)
-      if (edges[slot + step - 1] < bits) slot += step;
+    Entry entry = cells[(int)(bits >> work.shift) + work.cell_count / 2];
+    int slot = (Entry)(entry + (Entry)(bits & others)) >> work.shift;
+    if (work.first_step) {
+      slot = entry >> work.shift;
+      for (int step = work.first_step; step; step /= 2)
+        if (edges[slot + step - 1] < bits) slot += step;
+    }
     atomicAdd(&slots[slot], 1u);
     if constexpr (has_moments) moments.add(Kind::value(bits), work.origin);
   };
@@ -181,5 +191,5 @@ __device__ void measure(const Work& work) {
 }
 
 #ifdef KIND
-extern "C" __global__ void kernel(Work work) { measure<KIND, HAS_MOMENTS>(work); }
+extern "C" __global__ __launch_bounds__(1024) void kernel(Work work) { measure<KIND, HAS_MOMENTS>(work); }
 #endif

@@ -26,11 +26,15 @@ from gangplank._native.moments import Moments, Rows, of_sums
 
 SOURCE = Path(__file__).with_name("cuda_kernel.cu")
 
-THREADS = 512
+# Of a block, of which two fill a multiprocessor: 512 were as fast with few edges, and slower with
+# so many that only some such blocks have room.
+THREADS = 1024
+
+# Names of cells have so many bits, or more where there are more slots.
+CELL_BITS = 13
 
 # Those of the source.
 CHUNK = 1 << 14
-CELL_BITS = 13
 FIELDS = len(Moments._fields)
 
 # What the source calls the types whose values it knows.
@@ -44,8 +48,8 @@ KINDS = {
     "uint8": "UInt8",
 }
 
-# Where only bits are wanted, any type of as many will do.
-_OF_WIDTH = {1: "Int8", 2: "Float16", 4: "Float32", 8: "Int64"}
+# Of which only the bits are wanted.
+_OF_WIDTH = {1: "Bits8", 2: "Bits16", 4: "Bits32", 8: "Bits64"}
 
 # Why the kernel was not used, of which the log has told.
 _told: set[str] = set()
@@ -58,6 +62,7 @@ class _Work(ctypes.Structure):
         *((name, c_uint64) for name in ("arrays", "sizes", "ends", "chunks", "edges")),
         *((name, c_int) for name in ("edge_count", "padded_count", "first_step")),
         ("cells", c_uint64),
+        *((name, c_int) for name in ("cell_count", "shift")),
         ("origin", c_double),
         ("counts", c_uint64),
         ("rows", c_uint64),
@@ -70,37 +75,48 @@ class Table(NamedTuple):
     Attributes:
         edges: signed, E of them.
         padded: their patterns, and behind them what no value exceeds.
-        cells: how many edges lie below each cell, uint16, ascending.
-        first_step: of a search in a cell.
+        cells: an entry for each, unsigned.
+        shift: by so many bits a value is shifted to name its cell.
+        first_step: of a search in a cell, 0 if there is none.
     """
 
     edges: edges.Edges
     padded: NDArray[Any]
-    cells: NDArray[np.uint16]
+    cells: NDArray[Any]
+    shift: int
     first_step: int
 
     @property
     def shared_memory(self) -> int:
         """In bytes, with the counts of a block."""
-        return self.padded.nbytes + 4 * self.edges.buckets.size + self.cells.nbytes
+        return self.cells.nbytes + self.padded.nbytes + 4 * self.edges.buckets.size
 
 
 @lru_cache(maxsize=64)
 def table_of(bounds: Bounds, name: str) -> Table:
     """The table of the edges of `bounds` in a dtype."""
     signed = edges.edges_of(bounds, np.dtype(name)).signed()
-    patterns = signed.patterns
+    patterns, most = signed.patterns, np.iinfo(signed.patterns.dtype).max
     bit_count = 8 * patterns.itemsize
-    cell_bits = min(bit_count, CELL_BITS)
-    half = 1 << (cell_bits - 1)
-    starts = np.arange(-half, half) << (bit_count - cell_bits)
-    below = np.searchsorted(patterns, starts.astype(patterns.dtype))
-    most = int(np.diff(below, append=patterns.size).max())
-    first_step = (1 << most.bit_length()) >> 1
-    # The counts, which follow them in memory, begin at a multiple of 8 bytes.
-    padding = np.full(first_step + -(patterns.size + first_step) % 8, np.iinfo(patterns.dtype).max)
-    padded = np.append(patterns, padding.astype(patterns.dtype))
-    return Table(signed, padded, below.astype(np.uint16), first_step)
+    cell_bits = min(bit_count, max(CELL_BITS, patterns.size.bit_length()))
+    shift = bit_count - cell_bits
+    lowest = np.arange(-1 << (cell_bits - 1), 1 << (cell_bits - 1)) << shift
+    highest = lowest + ((1 << shift) - 1)
+    # An edge at the highest value of a cell is exceeded by none in it.
+    below, within = (
+        np.searchsorted(patterns, ends.astype(patterns.dtype)) for ends in (lowest, highest)
+    )
+    entries = below << shift
+    first_step = 0
+    if (within - below).max() > 1:
+        first_step = 1 << (int((within - below).max()).bit_length() - 1)
+    else:
+        has_edge = within > below
+        entries[has_edge] += highest[has_edge] - patterns[below[has_edge]]
+    # The counts, which follow in a block's memory, begin at a multiple of 4 bytes.
+    padding = np.full(first_step + -(patterns.size + first_step) % 8, most, patterns.dtype)
+    entries = entries.astype(f"u{max(2, patterns.itemsize)}")
+    return Table(signed, np.append(patterns, padding), entries, shift, first_step)
 
 
 def measure(
@@ -119,7 +135,7 @@ def measure(
     ends = (-(-sizes.astype(np.int64) // CHUNK)).cumsum()
     addresses = np.array([each.address for each in arrays], np.uint64)
     counts = np.zeros(table.edges.buckets.size, np.int64)
-    places, sent = _packed(addresses, sizes, ends, table.padded, table.cells, counts)
+    places, sent = _packed(addresses, sizes, ends, table.cells, table.padded, counts)
     kind = KINDS[dtype.name] if has_moments else _OF_WIDTH[dtype.itemsize]
     with device.lock, device.current():
         kernel = device.kernel(SOURCE, KIND=kind, HAS_MOMENTS=str(has_moments).lower())
@@ -127,10 +143,20 @@ def measure(
         blocks = min(int(ends[-1]), device.multiprocessors * resident)
         start = device.memory(sent.size + 8 * FIELDS * blocks)
         device.write(start, sent)
-        at = [start + place for place in places]
         work = _Work(
-            *(*at[:3], int(ends[-1]), at[3], table.edges.patterns.size, table.padded.size),
-            *(table.first_step, at[4], 0.0, at[5], start + sent.size),
+            arrays=start + places[0],
+            sizes=start + places[1],
+            ends=start + places[2],
+            chunks=int(ends[-1]),
+            cells=start + places[3],
+            cell_count=table.cells.size,
+            shift=table.shift,
+            edges=start + places[4],
+            edge_count=table.edges.patterns.size,
+            padded_count=table.padded.size,
+            first_step=table.first_step,
+            counts=start + places[5],
+            rows=start + sent.size,
         )
         # The frameworks may still be writing the weights, in streams of their own.
         device.synchronize()
