@@ -55,7 +55,9 @@ def _is_of_whole_bytes(name: str) -> bool:
 
 
 def _of_torch(tensor: Any) -> tuple[int, int, Any]:
-    values = tensor.detach().resolve_neg().contiguous()
+    values = tensor
+    if tensor.is_neg() or not tensor.is_contiguous():
+        values = tensor.detach().resolve_neg().contiguous()
     return values.data_ptr(), values.numel(), values
 
 

@@ -157,12 +157,10 @@ __device__ void measure(const Work& work) {
   Moments moments;
   auto add = [&](Bits bits) {
     Entry entry = cells[(int)(bits >> work.shift) + work.cell_count / 2];
-    int slot = (Entry)(entry + (Entry)(bits & others)) >> work.shift;
-    if (work.first_step) {
-      slot = entry >> work.shift;
-      for (int step = work.first_step; step; step /= 2)
-        if (edges[slot + step - 1] < bits) slot += step;
-    }
+    int slot = entry;
+    if (!work.first_step) slot = (Entry)(entry + (Entry)(bits & others)) >> work.shift;
+    for (int step = work.first_step; step; step /= 2)
+      if (edges[slot + step - 1] < bits) slot += step;
     atomicAdd(&slots[slot], 1u);
     if constexpr (has_moments) moments.add(Kind::value(bits), work.origin);
   };

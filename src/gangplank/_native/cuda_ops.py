@@ -30,7 +30,8 @@ SOURCE = Path(__file__).with_name("cuda_kernel.cu")
 # so many that only some such blocks have room.
 THREADS = 1024
 
-# Names of cells have so many bits, or more where there are more slots.
+# Of the name of a cell: less for a value of 8, and no more than slots may have beside the other
+# bits of a value.
 CELL_BITS = 13
 
 # Those of the source.
@@ -98,21 +99,20 @@ def table_of(bounds: Bounds, name: str) -> Table:
     signed = edges.edges_of(bounds, np.dtype(name)).signed()
     patterns, most = signed.patterns, np.iinfo(signed.patterns.dtype).max
     bit_count = 8 * patterns.itemsize
-    cell_bits = min(bit_count, max(CELL_BITS, patterns.size.bit_length()))
-    shift = bit_count - cell_bits
-    lowest = np.arange(-1 << (cell_bits - 1), 1 << (cell_bits - 1)) << shift
+    shift = max(bit_count - CELL_BITS, 0)
+    half = 1 << (bit_count - shift - 1)
+    lowest = np.arange(-half, half) << shift
     highest = lowest + ((1 << shift) - 1)
     # An edge at the highest value of a cell is exceeded by none in it.
-    below, within = (
-        np.searchsorted(patterns, ends.astype(patterns.dtype)) for ends in (lowest, highest)
-    )
-    entries = below << shift
-    first_step = 0
-    if (within - below).max() > 1:
-        first_step = 1 << (int((within - below).max()).bit_length() - 1)
+    entries = np.searchsorted(patterns, lowest.astype(patterns.dtype))
+    within = np.searchsorted(patterns, highest.astype(patterns.dtype)) - entries
+    if within.max() <= 1 and patterns.size < 1 << CELL_BITS:
+        first_step, has_edge = 0, within == 1
+        behind = highest[has_edge] - patterns[entries[has_edge]]
+        entries <<= shift
+        entries[has_edge] += behind
     else:
-        has_edge = within > below
-        entries[has_edge] += highest[has_edge] - patterns[below[has_edge]]
+        first_step = 1 << (int(within.max()).bit_length() - 1)
     # The counts, which follow in a block's memory, begin at a multiple of 4 bytes.
     padding = np.full(first_step + -(patterns.size + first_step) % 8, most, patterns.dtype)
     entries = entries.astype(f"u{max(2, patterns.itemsize)}")
