@@ -85,7 +85,9 @@ def test_threads(benchmark, threads, size):
     np.testing.assert_array_equal(counts, reference.count([weights], bounds)[0])
 
 
-@pytest.mark.parametrize("name", [name for name in IMPLEMENTATIONS if name != "tensorflow-xla"])
+@pytest.mark.parametrize(
+    "name", [name for name in IMPLEMENTATIONS if name not in ("tensorflow-xla", "cuda")]
+)
 def test_implementation(benchmark, name):
     benchmark.group = "1e6 float32 weights, 13 bounds, by implementation"
     weights, bounds = normal(10**6), Bounds.of(np.linspace(-0.3, 0.3, 13))

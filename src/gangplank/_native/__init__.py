@@ -12,7 +12,9 @@
 - `gathered`: small arrays that one call is to serve;
 - `columns`: many columns of values, each with buckets of its own, which `columns_kernel` counts;
 - `vectors`: what the kernels of explicit vectors share;
-- `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on the devices where they live;
+- `cuda_ops`: arrays of any framework on NVIDIA's GPUs, by the kernel in `cuda_kernel.cu`, which
+  `cuda_driver` has compiled and runs; `cuda_arrays` tells where their values lie;
+- `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on other devices, by operations of their framework;
 - `devices`: which of these counts an array;
 - `host_memory`: arrays of each framework as NumPy sees them;
 - `stored_array`: an array in a file, of which only some pieces are in memory at a time;

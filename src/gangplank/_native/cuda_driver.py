@@ -39,7 +39,7 @@ def device_of(address: int) -> int | None:
     """
     kind, ordinal = c_uint(), c_int()
     values = (c_void_p * 2)(ctypes.addressof(kind), ctypes.addressof(ordinal))
-    # Of an address that the driver does not know, zeros.
+    # Of an address that the driver does not know they are zero.
     _check(_driver().cuPointerGetAttributes(2, _OF_POINTER, values, c_uint64(address)))
     return ordinal.value if kind.value == _ON_DEVICE else None
 
@@ -104,8 +104,9 @@ class Device:
     def read(self, address: int, size: int) -> NDArray[np.uint8]:
         """A copy of the bytes there, when all that was begun before is done."""
         values = np.empty(size, np.uint8)
-        target = c_void_p(values.ctypes.data)
-        _check(_driver().cuMemcpyDtoH_v2(target, c_uint64(address), c_size_t(size)))
+        if size:
+            target = c_void_p(values.ctypes.data)
+            _check(_driver().cuMemcpyDtoH_v2(target, c_uint64(address), c_size_t(size)))
         return values
 
     def kernel(self, source: Path, **definitions: str) -> "Kernel":
@@ -160,25 +161,26 @@ def compiled(source: Path, *options: str) -> bytes:
     Raises:
         CudaError: there is no compiler, or it refuses the file or an option.
     """
-    compiler, program, size = _compiler(), c_void_p(), c_size_t()
-    text = source.read_bytes()
-    name = source.name.encode()
-    status = compiler.nvrtcCreateProgram(byref(program), text, name, 0, None, None)
-    if status == 0:
+    compiler, program = _compiler(), c_void_p()
+    text, name = source.read_bytes(), source.name.encode()
+    if status := compiler.nvrtcCreateProgram(byref(program), text, name, 0, None, None):
+        raise CudaError(f"NVRTC refuses {source.name} ({status})")
+    try:
         chosen = [option.encode() for option in ("--std=c++17", *options)]
-        status = compiler.nvrtcCompileProgram(
-            program, len(chosen), (c_char_p * len(chosen))(*chosen)
-        )
-    if status != 0:
-        compiler.nvrtcGetProgramLogSize(program, byref(size))
-        log = ctypes.create_string_buffer(size.value + 1)
-        compiler.nvrtcGetProgramLog(program, log)
-        raise CudaError(f"NVRTC: error {status} {log.value.decode().strip()}")
-    compiler.nvrtcGetCUBINSize(program, byref(size))
-    image = ctypes.create_string_buffer(size.value)
-    compiler.nvrtcGetCUBIN(program, image)
-    compiler.nvrtcDestroyProgram(byref(program))
-    return image.raw
+        if compiler.nvrtcCompileProgram(program, len(chosen), (c_char_p * len(chosen))(*chosen)):
+            log = _made(program, compiler.nvrtcGetProgramLogSize, compiler.nvrtcGetProgramLog)
+            raise CudaError(f"NVRTC refuses {source.name}: {log.rstrip(bytes(1)).decode().strip()}")
+        return _made(program, compiler.nvrtcGetCUBINSize, compiler.nvrtcGetCUBIN)
+    finally:
+        compiler.nvrtcDestroyProgram(byref(program))
+
+
+def _made(program: c_void_p, get_size: Any, get: Any) -> bytes:
+    size = c_size_t()
+    get_size(program, byref(size))
+    made = ctypes.create_string_buffer(size.value)
+    get(program, made)
+    return made.raw
 
 
 def _check(status: int) -> None:

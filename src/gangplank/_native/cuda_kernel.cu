@@ -189,5 +189,7 @@ __device__ void measure(const Work& work) {
 }
 
 #ifdef KIND
-extern "C" __global__ __launch_bounds__(1024) void kernel(Work work) { measure<KIND, HAS_MOMENTS>(work); }
+extern "C" __global__ __launch_bounds__(1024) void kernel(Work work) {
+  measure<KIND, HAS_MOMENTS>(work);
+}
 #endif

@@ -26,12 +26,12 @@ from gangplank._native.moments import Moments, Rows, of_sums
 
 SOURCE = Path(__file__).with_name("cuda_kernel.cu")
 
-# Of a block, of which two fill a multiprocessor: 512 were as fast with few edges, and slower with
-# so many that only some such blocks have room.
+# Of a block, of which two fill a multiprocessor. With 512, of which four do, few edges took as
+# long, and many longer, whose tables leave no room for four.
 THREADS = 1024
 
-# Of the name of a cell: less for a value of 8, and no more than slots may have beside the other
-# bits of a value.
+# A cell's name has so many bits, or the 8 that a value has. With more, the table took the room of
+# some blocks in a multiprocessor.
 CELL_BITS = 13
 
 # Those of the source.
@@ -141,7 +141,8 @@ def measure(
         kernel = device.kernel(SOURCE, KIND=kind, HAS_MOMENTS=str(has_moments).lower())
         resident = kernel.resident(THREADS, table.shared_memory)
         blocks = min(int(ends[-1]), device.multiprocessors * resident)
-        start = device.memory(sent.size + 8 * FIELDS * blocks)
+        row_bytes = 8 * FIELDS * blocks if has_moments else 0
+        start = device.memory(sent.size + row_bytes)
         device.write(start, sent)
         work = _Work(
             arrays=start + places[0],
@@ -161,18 +162,16 @@ def measure(
         # The frameworks may still be writing the weights, in streams of their own.
         device.synchronize()
 
-        def sums(origin: float) -> Rows:
+        def launch(origin: float) -> Rows:
             work.origin = origin
             kernel.launch(blocks, THREADS, table.shared_memory, work)
-            rows = device.read(work.rows, 8 * FIELDS * blocks)
-            return rows.view(np.float64).reshape(blocks, FIELDS)
+            return device.read(work.rows, row_bytes).view(np.float64).reshape(-1, FIELDS)
 
-        if has_moments:
-            first = sums(0.0)
-            counts = device.read(work.counts, counts.nbytes).view(np.int64)
-            return counts, of_sums(first, dtype, lambda mean: float(sums(mean)[:, 5].sum()))
-        kernel.launch(blocks, THREADS, table.shared_memory, work)
-        return device.read(work.counts, counts.nbytes).view(np.int64), None
+        rows = launch(0.0)
+        counts = device.read(work.counts, counts.nbytes).view(np.int64)
+        if not has_moments:
+            return counts, None
+        return counts, of_sums(rows, dtype, lambda mean: float(launch(mean)[:, 5].sum()))
 
 
 def _packed(*arrays: NDArray[Any]) -> tuple[list[int], NDArray[np.uint8]]:
