@@ -14,7 +14,7 @@
 - `vectors`: what the kernels of explicit vectors share;
 - `cuda_ops`: arrays of any framework on NVIDIA's GPUs, by the kernel in `cuda_kernel.cu`, which
   `cuda_driver` has compiled and runs; `cuda_arrays` tells where their values lie;
-- `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on other devices, by operations of their framework;
+- `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on other devices, by their own operations;
 - `devices`: which of these counts an array;
 - `host_memory`: arrays of each framework as NumPy sees them;
 - `stored_array`: an array in a file, of which only some pieces are in memory at a time;
