@@ -10,6 +10,7 @@ OUTSIDE = (
     "benchmarks/README.md",
     "benchmarks/results/race.svg",
     "benchmarks/results/device-on-cpu.md",
+    "benchmarks/results/device.md",
     "benchmarks/results/faults.md",
     "examples/README.md",
     "examples/train.py",

@@ -397,6 +397,24 @@ def test_the_tables_are_made_from_the_last_results():
 
 
 def test_times_of_devices_are_measured_ones():
-    measured = (ROOT / "benchmarks/results/device-on-cpu.md").read_text()
-    told = re.findall(r"^\|.*\| ([\d,.]+ ms) \|$", (ROOT / "docs/devices.md").read_text(), re.M)
-    assert told == re.findall(r"^\| float32 \| 13 bounds \| ([\d,.]+ ms) ", measured, re.M)
+    results = ROOT / "benchmarks/results"
+    on_gpu, on_cpu = (
+        (ROOT / "docs/devices.md").read_text().split("## What was tried on CPU devices")
+    )
+    told = re.findall(r"^\|.*\| ([\d,.]+ ms) \|$", on_cpu, re.M)
+    measured = (results / "device-on-cpu.md").read_text()
+    assert told == re.findall(
+        r"^\| float32 \| 13 bounds \| operations \| ([\d,.]+ ms) ", measured, re.M
+    )
+    told = re.findall(r"^\| .*, (JAX|PyTorch) [\d.]+ \|(.*) \|$", on_gpu, re.M)
+    jax, torch = (results / "device.md").read_text().split("\ntorch ")
+    kinds = ["float32", "bfloat16", "float32, in 1,000 arrays"]
+    for number, (framework, times) in enumerate(told):
+        table = jax if framework == "JAX" else torch
+        for into, time in zip(INTO, times.split("|"), strict=True):
+            row = f"| {kinds[number // 2]} | {into} | the kernel | {time.strip()} |"
+            assert row in table
+    assert len(told) == 6
+
+
+INTO = ["13 bounds", "13 bounds and statistics", "1,024 bounds", "native, schema 3"]
