@@ -86,7 +86,7 @@ def test_threads(benchmark, threads, size):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in IMPLEMENTATIONS if name not in ("tensorflow-xla", "cuda")]
+    "name", [name for name in IMPLEMENTATIONS if name not in ("tensorflow-xla", "cuda-on-cpu")]
 )
 def test_implementation(benchmark, name):
     benchmark.group = "1e6 float32 weights, 13 bounds, by implementation"

@@ -87,7 +87,7 @@ ONCE = (
 
 def pytest_itemcollected(item):
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    is_of_no_backend = str(parameters.get("name")).startswith(("cpu", "cuda"))
+    is_of_no_backend = str(parameters.get("name")).startswith(("cpu", "cuda-on-cpu"))
     if is_of_no_backend or item.path.stem.removeprefix("test_") in ONCE:
         item.add_marker("once")
 

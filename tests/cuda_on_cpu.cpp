@@ -1,4 +1,5 @@
 // The kernel for CUDA as a function for the processor: blocks of one thread, one after the other.
+// What threads of a block do together, such as to join their moments, only a GPU shows.
 
 #include <algorithm>
 #include <cmath>
@@ -12,7 +13,7 @@
 struct Index {
   unsigned int x;
 };
-struct uint4 {
+struct alignas(16) uint4 {
   unsigned int x, y, z, w;
 };
 

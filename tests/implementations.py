@@ -2,8 +2,8 @@
 
 from functools import partial
 
+import cuda_on_cpu
 import keras
-import on_cuda
 
 from gangplank._native import cpu, reference
 from gangplank._native.compare_kernel import compare_kernel
@@ -21,8 +21,8 @@ IMPLEMENTATIONS = {
     "cpu-three-threads": partial(cpu.count, kernel=cpu.fastest_compiled, threads=3),
 }
 
-if on_cuda.COMPILER:
-    IMPLEMENTATIONS["cuda"] = on_cuda.count
+if cuda_on_cpu.COMPILER:
+    IMPLEMENTATIONS["cuda-on-cpu"] = cuda_on_cpu.count
 
 # What counts on devices, here on the one where the framework that Keras uses puts arrays.
 if keras.backend.backend() == "tensorflow":

@@ -3,14 +3,14 @@
 import ctypes
 import logging
 
+import cuda_on_cpu
 import keras
 import numpy as np
-import on_cuda
 import pytest
 from corpus import FLOATS, hard_values
 
 from gangplank import NativeBuckets
-from gangplank._native import cuda_arrays, cuda_driver, cuda_ops, reference
+from gangplank._native import cuda_arrays, cuda_driver, cuda_ops, devices, edges, reference
 from gangplank._native.cuda_driver import CudaError
 from gangplank._native.edges import Bounds
 from gangplank.weights.native_buckets import native_bounds
@@ -19,7 +19,7 @@ BOUNDS = Bounds.of(np.linspace(-1, 1, 13))
 CHUNK = cuda_ops.CHUNK
 FLOAT32 = np.dtype(np.float32)
 
-needs_compiler = pytest.mark.skipif(not on_cuda.COMPILER, reason="there is no compiler of C++")
+needs_compiler = pytest.mark.skipif(not cuda_on_cpu.COMPILER, reason="there is no compiler of C++")
 
 
 def normal(size, dtype=np.float32):
@@ -27,7 +27,7 @@ def normal(size, dtype=np.float32):
 
 
 def assert_exact(arrays, bounds=BOUNDS):
-    counts, nan_count = on_cuda.count(arrays, bounds)
+    counts, nan_count = cuda_on_cpu.count(arrays, bounds)
     expected_counts, expected_nan_count = reference.count(arrays, bounds)
     assert counts.tolist() == expected_counts.tolist()
     assert nan_count == expected_nan_count
@@ -44,9 +44,9 @@ def test_chunks(size):
 @needs_compiler
 def test_many_arrays_in_one_call(monkeypatch):
     launched = []
-    launch = on_cuda.Kernel.launch
+    launch = cuda_on_cpu.Kernel.launch
     monkeypatch.setattr(
-        on_cuda.Kernel, "launch", lambda *arguments: launched.append(1) or launch(*arguments)
+        cuda_on_cpu.Kernel, "launch", lambda *arguments: launched.append(1) or launch(*arguments)
     )
     sizes = [5, 0, CHUNK, 1, 3 * CHUNK - 1, 0, *range(1, 40)]
     assert_exact([normal(size) for size in sizes])
@@ -55,22 +55,65 @@ def test_many_arrays_in_one_call(monkeypatch):
     assert len(launched) == 3
 
 
+def slots_of(patterns, values, dtype, cell_bits):
+    """How many signed `values` lie in each slot, by the kernel."""
+    signed = edges.Edges(patterns, np.arange(patterns.size + 1))
+    table = cuda_ops.table_with(signed, cell_bits)
+    arrays = [cuda_on_cpu.located(values.view(dtype))]
+    slots, _ = cuda_ops.measure(cuda_on_cpu.processor, arrays, table, np.dtype(dtype), False)
+    return table, slots
+
+
 @needs_compiler
-@pytest.mark.parametrize("edge_count", [1, 300, 8190, 8191, 8192, 12_000])
+@pytest.mark.parametrize("cell_bits", [8, 12, 13])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_an_edge_in_each_cell(dtype, cell_bits):
+    """At one place in each cell after the other, or also at its highest value."""
+    signed = np.dtype(f"i{np.dtype(dtype).itemsize}")
+    shift = 8 * signed.itemsize - cell_bits
+    lowest = (np.arange(-1 << (cell_bits - 1), 1 << (cell_bits - 1)) << shift).astype(signed)
+    within = (lowest + np.random.default_rng(0).integers(0, (1 << shift) - 1, lowest.size)).astype(
+        signed
+    )
+    highest = (lowest + ((1 << shift) - 1)).astype(signed)[:-1]
+    for patterns, first_step in (
+        (within[:-1], 0),
+        (within, 1),  # one slot more than an entry has room for
+        (np.sort(np.concatenate([within, highest])), 1),
+        (np.sort(np.concatenate([within[1::2], highest[:9]])), 0),
+    ):
+        values = np.concatenate([patterns, patterns - 1, patterns + 1, lowest, highest])
+        values = values.astype(signed)
+        table, slots = slots_of(patterns, values, dtype, cell_bits)
+        places = np.searchsorted(patterns, values)
+        assert slots.tolist() == np.bincount(places, minlength=patterns.size + 1).tolist()
+        assert table.first_step == first_step
+
+
+@needs_compiler
+@pytest.mark.parametrize("bound_count", [1, 300, 12_000])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_as_many_edges_as_there_may_be(dtype, edge_count):
-    bounds = Bounds.of(np.sort(np.random.default_rng(0).normal(0, 1, edge_count)))
-    values = normal(5000, dtype)
-    assert_exact([values, hard_values(dtype, bounds.values[:100])], bounds)
+def test_many_bounds(dtype, bound_count):
+    bounds = Bounds.of(np.sort(np.random.default_rng(0).normal(0, 1, bound_count)))
+    assert_exact([normal(5000, dtype), hard_values(dtype, bounds.values[:100])], bounds)
 
 
 def test_a_table_of_one_look_up():
-    assert cuda_ops.table_of(BOUNDS, "float32").first_step == 0
-    close = Bounds.of([0.1, 0.1 + 1e-6, 0.1 + 2e-6])
-    assert cuda_ops.table_of(close, "float32").first_step == 2
+    def first_step(bounds, name):
+        return cuda_ops.table_of(Bounds.of(bounds), name, 227 << 10).first_step
+
+    assert first_step(BOUNDS.values, "float32") == 0
+    assert first_step([0.1, 0.1 + 1e-6, 0.1 + 2e-6], "float32") == 2
     # Neighbours in bfloat16 share a cell, but of bytes each has its own.
-    assert cuda_ops.table_of(Bounds.of(np.arange(64, 80, 0.5)), "bfloat16").first_step == 4
-    assert cuda_ops.table_of(Bounds.of(np.arange(64, 80, 0.5)), "int8").first_step == 0
+    assert first_step(np.arange(64, 80, 0.5), "bfloat16") == 4
+    assert first_step(np.arange(64, 80, 0.5), "int8") == 0
+
+
+def test_a_table_takes_the_room_that_there_is():
+    native = native_bounds(NativeBuckets())
+    sizes = [cuda_ops.table_of(native, "float32", kib << 10).cells.size for kib in (227, 64, 48)]
+    assert sizes == [1 << 13, 1 << 12, 1 << 11]
+    assert cuda_ops.table_of(native, "float32", 32 << 10) is None
 
 
 @needs_compiler
@@ -79,7 +122,7 @@ def test_moments_of_many_blocks(shift):
     """Also where the mean is so far from zero that a further pass sums the distances from it."""
     values = [normal(size) + np.float32(shift) for size in (9 * CHUNK, 100)]
     rows = []
-    on_cuda.count(values, BOUNDS, rows)
+    cuda_on_cpu.count(values, BOUNDS, rows)
     exact = np.concatenate(values).astype(np.float64)
     (row,) = np.concatenate(rows).tolist()
     assert row[:4] == [exact.size, 0, 0, 0]
@@ -87,8 +130,13 @@ def test_moments_of_many_blocks(shift):
     assert row[6:] == [exact.min(), exact.max()]
 
 
+@pytest.fixture
+def nothing_told(monkeypatch):
+    monkeypatch.setattr(cuda_ops, "_told", set())
+
+
 @needs_compiler
-def test_what_does_not_fit_is_left_to_the_framework(monkeypatch, caplog):
+def test_what_does_not_fit_is_left_to_the_framework(nothing_told, caplog):
     left = []
 
     def operations_of(framework):
@@ -98,29 +146,25 @@ def test_what_does_not_fit_is_left_to_the_framework(monkeypatch, caplog):
 
     many = native_bounds(NativeBuckets(8))
     arrays = [normal(100), normal(100, np.float16)]
-    counts, _ = on_cuda.count(arrays, many, operations_of=operations_of)
+    counts, _ = cuda_on_cpu.count(arrays, many, operations_of=operations_of)
     assert counts.tolist() == reference.count(arrays, many)[0].tolist()
     assert left == [("numpy", 1)]  # that of float32
-    assert not caplog.messages
+    assert [each.partition(": ")[2] for each in caplog.messages] == [
+        f"{many.values.size} bounds do not fit into its shared memory"
+    ]
 
 
-@pytest.fixture
-def nothing_told(monkeypatch):
-    monkeypatch.setattr(cuda_ops, "_told", set())
-
-
-@pytest.mark.parametrize("at", ["locate", "device_of"])
+@pytest.mark.parametrize("at", ["locate", "device"])
 def test_where_there_is_no_kernel(at, nothing_told, caplog):
     def fails(_):
-        raise CudaError("there is no driver of NVIDIA's here")
+        raise CudaError("there is no compiler")
 
     arrays = [normal(100), normal(0), normal(50)]
     for _ in range(2):
-        counts, _ = on_cuda.count(arrays, BOUNDS, **{at: fails})
+        counts, _ = cuda_on_cpu.count(arrays, BOUNDS, **{at: fails})
         assert counts.tolist() == reference.count(arrays, BOUNDS)[0].tolist()
     assert caplog.messages == [
-        "Weights on a GPU are counted by their framework's operations: there is no driver of "
-        "NVIDIA's here"
+        "Weights on a GPU are counted by their framework's operations: there is no compiler"
     ]
     assert caplog.records[0].levelno == logging.WARNING
 
@@ -128,7 +172,7 @@ def test_where_there_is_no_kernel(at, nothing_told, caplog):
 @needs_compiler
 def test_a_device_waits_for_what_the_framework_has_begun(monkeypatch):
     calls = []
-    for owner, name in ((on_cuda.Processor, "synchronize"), (on_cuda.Kernel, "launch")):
+    for owner, name in ((cuda_on_cpu.Processor, "synchronize"), (cuda_on_cpu.Kernel, "launch")):
         called = getattr(owner, name)
         monkeypatch.setattr(
             owner, name, lambda *a, name=name, called=called: calls.append(name) or called(*a)
@@ -141,6 +185,13 @@ def of_keras(values):
     return keras.ops.convert_to_tensor(values)
 
 
+in_host_memory = pytest.mark.skipif(
+    devices.placed(of_keras(np.ones(1, np.float32)))[0] != "cpu",
+    reason="what the framework makes is on a device, where no test can read it",
+)
+
+
+@in_host_memory
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8", "uint8", "int32"])
 def test_where_the_values_of_an_array_are(dtype, monkeypatch):
     monkeypatch.setattr(cuda_arrays, "device_of", lambda _: 3)
@@ -152,22 +203,42 @@ def test_where_the_values_of_an_array_are(dtype, monkeypatch):
     assert np.frombuffer(held, dtype).tolist() == list(range(12))
 
 
+@in_host_memory
 def test_an_array_that_is_in_no_device_memory(monkeypatch):
     monkeypatch.setattr(cuda_arrays, "device_of", lambda _: None)
     assert cuda_arrays.located(of_keras(np.ones(3, np.float32))) is None
     assert cuda_arrays.located(of_keras(np.ones(0, np.float32))).size == 0
 
 
+@in_host_memory
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="of PyTorch's tensors")
-def test_a_tensor_whose_values_lie_otherwise(monkeypatch):
+def test_a_tensor_whose_values_lie_in_another_order(monkeypatch):
     import torch
 
     monkeypatch.setattr(cuda_arrays, "device_of", lambda _: 0)
-    values = torch.arange(12, dtype=torch.float32).reshape(3, 4)
-    for tensor in (values.T, values[:, ::2], torch._neg_view(values), values[1:]):
-        there = cuda_arrays.located(tensor)
+    values = torch.arange(24, dtype=torch.float32).reshape(1, 2, 3, 4)
+    channels_last = values.to(memory_format=torch.channels_last)
+    for tensor in (values.transpose(1, 3), channels_last, values[:, 1:], values[0, 0, 0, 1]):
+        there = cuda_arrays.located(tensor.requires_grad_())
         held = np.frombuffer(ctypes.string_at(there.address, 4 * there.size), np.float32)
-        assert held.tolist() == tensor.flatten().tolist()
+        assert sorted(held.tolist()) == sorted(tensor.flatten().tolist())
+        assert there.address == tensor.data_ptr()
+    for tensor in (values[..., ::2], torch._neg_view(values), values[0, 0, 0].expand(3, 4)):
+        assert cuda_arrays.located(tensor) is None
+
+
+@in_host_memory
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="of JAX's arrays")
+def test_the_memory_of_an_array_that_is_donated_meanwhile(monkeypatch):
+    import jax
+
+    monkeypatch.setattr(cuda_arrays, "device_of", lambda _: 0)
+    array = jax.numpy.arange(1000.0)
+    there = cuda_arrays.located(array)
+    stepped = jax.jit(lambda x: x + 1, donate_argnums=0)(array).block_until_ready()
+    assert stepped.unsafe_buffer_pointer() != there.address
+    held = np.frombuffer(ctypes.string_at(there.address, 4000), np.float32)
+    assert held.tolist() == list(range(1000))
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="of JAX's arrays")
@@ -177,43 +248,68 @@ def test_values_that_may_share_a_byte():
     assert cuda_arrays.located(jax.numpy.ones(3, "int4")) is None
 
 
-def has_compiler():
-    try:
-        return cuda_driver._compiler() is not None
-    except CudaError:
-        return False
+needs_nvrtc = pytest.mark.skipif(
+    not cuda_driver.compilers(), reason="there is no compiler of NVIDIA's"
+)
 
 
-@pytest.mark.skipif(not has_compiler(), reason="there is no compiler of NVIDIA's")
+@needs_nvrtc
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
 def test_what_the_compiler_makes(architecture):
     """It takes no GPU, so that what it refuses is seen without one."""
+    compiler = cuda_driver.compilers()[0]
     kinds = [(kind, "true") for kind in cuda_ops.KINDS.values()]
     kinds += [(kind, "false") for kind in cuda_ops._OF_WIDTH.values()]
     for kind, has_moments in kinds:
-        options = f"--gpu-architecture={architecture}", f"-DKIND={kind}"
-        image = cuda_driver.compiled(cuda_ops.SOURCE, *options, f"-DHAS_MOMENTS={has_moments}")
+        options = f"-DKIND={kind}", f"-DHAS_MOMENTS={has_moments}"
+        architecture_option = f"--gpu-architecture={architecture}"
+        image = cuda_driver.compiled(compiler, cuda_ops.SOURCE, architecture_option, *options)
         assert image.startswith(b"\x7fELF"), kind
 
 
-@pytest.mark.skipif(not has_compiler(), reason="there is no compiler of NVIDIA's")
+@needs_nvrtc
 def test_what_the_compiler_refuses():
+    options = "-DKIND=Nothing", "-DHAS_MOMENTS=true"
     with pytest.raises(CudaError, match=r"NVRTC refuses cuda_kernel.cu: [^\0]*Nothing[^\0]*$"):
-        cuda_driver.compiled(cuda_ops.SOURCE, "-DKIND=Nothing", "-DHAS_MOMENTS=true")
+        cuda_driver.compiled(cuda_driver.compilers()[0], cuda_ops.SOURCE, *options)
+
+
+class Driver:
+    """NVIDIA's driver, of a device of which it loads no image."""
+
+    def __init__(self):
+        self.loaded = 0
+
+    def cuModuleLoadData(self, *_):  # noqa: N802
+        self.loaded += 1
+        return 209
+
+    def cuGetErrorString(self, status, message):  # noqa: N802
+        message._obj.value = b"no kernel image is available"
+
+    def __getattr__(self, name):
+        return lambda *_: 0
+
+
+def test_an_image_that_the_driver_refuses(monkeypatch):
+    """Is asked for of each compiler, and never again."""
+    driver, asked = Driver(), []
+    monkeypatch.setattr(cuda_driver, "driver", lambda: driver)
+    monkeypatch.setattr(cuda_driver, "compilers", lambda: ["newer", "older"])
+    monkeypatch.setattr(cuda_driver, "compiled", lambda compiler, *_: asked.append(compiler) or b"")
+    device = cuda_driver.Device(0)
+    for _ in range(3):
+        message = r"^cuModuleLoadData: no kernel image is available \(209\)$"
+        with pytest.raises(CudaError, match=message):
+            device.kernel(cuda_ops.SOURCE, KIND="Float32")
+    assert asked == ["newer", "older"]
+    monkeypatch.setattr(cuda_driver, "compilers", list)
+    with pytest.raises(CudaError, match="no libnvrtc here; pip install nvidia-cuda-nvrtc-cu12"):
+        device.kernel(cuda_ops.SOURCE, KIND="Int8")
 
 
 def test_without_a_driver(monkeypatch):
-    def fails(name):
-        raise OSError(f"{name}: cannot open shared object file")
-
-    monkeypatch.setattr(ctypes, "CDLL", fails)
-    for cached in (cuda_driver._driver, cuda_driver._compiler):
-        cached.cache_clear()
-    with pytest.raises(CudaError, match="there is no driver of NVIDIA's here: libcuda"):
-        cuda_driver.device_of(1)
-    with pytest.raises(CudaError, match="there is no driver"):
-        cuda_driver.device(0)
-    with pytest.raises(CudaError, match="there is no libnvrtc, which the package nvidia-cuda-nvrt"):
-        cuda_driver.compiled(cuda_ops.SOURCE)
-    for cached in (cuda_driver._driver, cuda_driver._compiler):
-        cached.cache_clear()
+    monkeypatch.setattr(cuda_driver, "driver", lambda: None)
+    for call in (cuda_driver.device_of, cuda_driver.Device):
+        with pytest.raises(CudaError, match="there is no driver of NVIDIA's here"):
+            call(1)

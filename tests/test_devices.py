@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gangplank import NativeBuckets, weights_histogram, weights_histograms, weights_statistics
-from gangplank._native import devices
+from gangplank._native import cuda_driver, devices
 
 BOUNDS = (-0.1, 0.0, 0.1)
 VALUES = np.array([-1.0, 0.05, 2.0, np.nan], np.float32)
@@ -61,8 +61,15 @@ def test_devices_of_jax(kind):
 )
 def test_what_counts_there(kind, expected, monkeypatch):
     monkeypatch.setattr(devices, "_kind_of_device", lambda *_: kind)
+    monkeypatch.setattr(cuda_driver, "driver", lambda: "a driver")
     array = keras.ops.convert_to_tensor(VALUES)
     assert devices.placed(array) == (expected, array)
+
+
+def test_what_counts_on_a_gpu_that_is_none_of_nvidias(monkeypatch):
+    monkeypatch.setattr(devices, "_kind_of_device", lambda *_: "gpu")
+    monkeypatch.setattr(cuda_driver, "driver", lambda: None)
+    assert devices.placed(keras.ops.convert_to_tensor(VALUES))[0] == OPS.rpartition(".")[2]
 
 
 def test_arrays_on_a_device_and_in_host_memory_add_up(on_device, monkeypatch):

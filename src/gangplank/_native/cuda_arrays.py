@@ -1,16 +1,19 @@
 """Where an array of TensorFlow, JAX or PyTorch lies in the memory of one of NVIDIA's GPUs."""
 
-import ctypes
 import sys
+from ctypes import PYFUNCTYPE, c_char_p, c_uint64, c_void_p, py_object, pythonapi
 from functools import cache
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from gangplank._native.arrays import dtype_name, framework
 from gangplank._native.cuda_driver import device_of
 
-# In a DLTensor, which DLPack's structure begins with, in bytes: where the address is, and what is
-# to be added to it.
+# In the structure of DLPack, in bytes: where the address is, and what is to be added to it.
 _DATA, _BYTE_OFFSET = 0, 40
+
+_pointer_in = PYFUNCTYPE(c_void_p, py_object, c_char_p)(("PyCapsule_GetPointer", pythonapi))
 
 
 class Located(NamedTuple):
@@ -22,7 +25,7 @@ class Located(NamedTuple):
         address: that of the first value.
         size: how many there are.
         array: whose values they are.
-        owner: what keeps them there.
+        owner: what keeps them there, whatever becomes of the array.
     """
 
     device: int
@@ -34,18 +37,22 @@ class Located(NamedTuple):
 
 
 def located(array: Any) -> Located | None:
-    """Where the values of `array` are; None where that is not known or elsewhere.
+    """Where the values of `array` are; None where they lie elsewhere, or not in one piece.
 
     Raises:
-        CudaError: there is no driver.
+        Exception: its framework does not tell, or the driver.
     """
     name = dtype_name(array)
-    found = _LOCATE[str(framework(array))](array) if _is_of_whole_bytes(name) else None
+    if not _is_of_whole_bytes(name):
+        return None
+    found = _LOCATE[str(framework(array))](array)
     if found is None:
         return None
     address, size, owner = found
     device = device_of(address) if size else 0
-    return None if device is None else Located(device, name, address, size, array, owner)
+    if device is None or address % np.dtype(name).itemsize:
+        return None
+    return Located(device, name, address, size, array, owner)
 
 
 @cache
@@ -54,29 +61,33 @@ def _is_of_whole_bytes(name: str) -> bool:
     return any(bits in name for bits in ("8", "16", "32", "64"))
 
 
-def _of_torch(tensor: Any) -> tuple[int, int, Any]:
-    values = tensor
-    if tensor.is_neg() or not tensor.is_contiguous():
-        values = tensor.detach().resolve_neg().contiguous()
+def _of_torch(tensor: Any) -> tuple[int, int, Any] | None:
+    values = tensor.detach()
+    if not values.is_contiguous():
+        # In whatever order they are, a histogram is the same.
+        strides = values.stride()
+        values = values.permute(sorted(range(values.ndim), key=lambda axis: -strides[axis]))
+    if values.is_neg() or not values.is_contiguous():
+        return None
     return values.data_ptr(), values.numel(), values
 
 
 def _of_jax(array: Any) -> tuple[int, int, Any]:
-    array.block_until_ready()
-    return array.unsafe_buffer_pointer(), array.size, array
+    # Of an array alone, JAX gives the memory to a step that the array is donated to.
+    return _of_capsule(array.block_until_ready().__dlpack__(), array.size)
 
 
-def _of_tensorflow(array: Any) -> tuple[int, int, Any] | None:
+def _of_tensorflow(array: Any) -> tuple[int, int, Any]:
     tensorflow = sys.modules["tensorflow"]
     tensor = tensorflow.convert_to_tensor(array)
-    if "float8" in tensor.dtype.name:  # of which TensorFlow's DLPack has none
-        return None
     capsule = tensorflow.experimental.dlpack.to_dlpack(tensor)
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    start = pointer(capsule, b"dltensor")
-    data, offset = (ctypes.c_uint64.from_address(start + at) for at in (_DATA, _BYTE_OFFSET))
-    return data.value + offset.value, int(tensor.shape.num_elements()), capsule
+    return _of_capsule(capsule, int(tensor.shape.num_elements()))
+
+
+def _of_capsule(capsule: Any, size: int) -> tuple[int, int, Any]:
+    start = _pointer_in(capsule, b"dltensor")
+    address, offset = (c_uint64.from_address(start + at).value for at in (_DATA, _BYTE_OFFSET))
+    return address + offset, size, capsule
 
 
 _LOCATE = {"torch": _of_torch, "jax": _of_jax, "tensorflow": _of_tensorflow}

@@ -18,39 +18,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Names of the driver's numbers: of attributes of a pointer, of a device and of a kernel.
-_OF_POINTER = (c_uint * 2)(2, 9)  # the type of the memory, and the number of the device
+# The driver's numbers: of what it tells of an address (the type of the memory, the device), of the
+# memory of a device, and of what it tells of a device and is told of a kernel.
+_OF_ADDRESS = (c_uint * 2)(2, 9)
 _ON_DEVICE = 2
 _MULTIPROCESSORS, _MAJOR, _MINOR, _MOST_SHARED_MEMORY = 16, 75, 76, 97
 _SHARED_MEMORY = 8
 
 NVRTC = tuple(f"libnvrtc.so.{version}" for version in (13, 12, "11.2"))
 
+NO_COMPILER = (
+    "there is no libnvrtc here; pip install nvidia-cuda-nvrtc-cu12, or nvidia-cuda-nvrtc for CUDA "
+    "13"
+)
+
 
 class CudaError(RuntimeError):
     """What the driver or the compiler refuses, or that there is none."""
 
 
-def device_of(address: int) -> int | None:
-    """The number of the device in whose memory `address` is; None if it is in none.
+@cache
+def driver() -> Any | None:
+    """The library of NVIDIA's driver; None where there is none."""
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
 
-    Raises:
-        CudaError: there is no driver.
-    """
+
+def device_of(address: int) -> int | None:
+    """The number of the device in whose memory `address` is; None if it is in none."""
     kind, ordinal = c_uint(), c_int()
     values = (c_void_p * 2)(ctypes.addressof(kind), ctypes.addressof(ordinal))
     # Of an address that the driver does not know they are zero.
-    _check(_driver().cuPointerGetAttributes(2, _OF_POINTER, values, c_uint64(address)))
+    _call("cuPointerGetAttributes", 2, _OF_ADDRESS, values, c_uint64(address))
     return ordinal.value if kind.value == _ON_DEVICE else None
 
 
 @cache
 def device(ordinal: int) -> "Device":
-    """The device of that number.
-
-    Raises:
-        CudaError: it cannot be had.
-    """
+    """The device of that number."""
     return Device(ordinal)
 
 
@@ -66,61 +73,74 @@ class Device:
         self._ordinal = ordinal
         self._context = c_void_p()
         self._memory, self._size = c_uint64(), 0
-        self._kernels: dict[tuple[str, ...], Kernel] = {}
+        self._kernels: dict[tuple[str, ...], Kernel | CudaError] = {}
         self.lock = Lock()
         # Kept as long as the process lives: a framework holds it as well.
-        _check(_driver().cuDevicePrimaryCtxRetain(byref(self._context), ordinal))
+        _call("cuDevicePrimaryCtxRetain", byref(self._context), ordinal)
         self.multiprocessors = self._attribute(_MULTIPROCESSORS)
         self.shared_memory = self._attribute(_MOST_SHARED_MEMORY)
 
     @contextmanager
     def current(self) -> Iterator[None]:
         """Has all calls in the block go to this device."""
-        _check(_driver().cuCtxPushCurrent_v2(self._context))
+        _call("cuCtxPushCurrent_v2", self._context)
         try:
             yield
         finally:
-            _check(_driver().cuCtxPopCurrent_v2(byref(c_void_p())))
+            _call("cuCtxPopCurrent_v2", byref(c_void_p()))
 
     def synchronize(self) -> None:
         """Waits for all that is under way on the device."""
-        _check(_driver().cuCtxSynchronize())
+        _call("cuCtxSynchronize")
 
     def memory(self, size: int) -> int:
         """The address of so many bytes, which are kept until more are wanted."""
         if size > self._size:
             if self._size:
                 self._size = 0
-                _check(_driver().cuMemFree_v2(self._memory))
-            _check(_driver().cuMemAlloc_v2(byref(self._memory), c_size_t(2 * size)))
+                _call("cuMemFree_v2", self._memory)
+            _call("cuMemAlloc_v2", byref(self._memory), c_size_t(2 * size))
             self._size = 2 * size
         return self._memory.value
 
     def write(self, address: int, values: NDArray[Any]) -> None:
         """Copies contiguous `values` there."""
         source = c_void_p(values.ctypes.data)
-        _check(_driver().cuMemcpyHtoD_v2(c_uint64(address), source, c_size_t(values.nbytes)))
+        _call("cuMemcpyHtoD_v2", c_uint64(address), source, c_size_t(values.nbytes))
 
     def read(self, address: int, size: int) -> NDArray[np.uint8]:
         """A copy of the bytes there, when all that was begun before is done."""
         values = np.empty(size, np.uint8)
         if size:
             target = c_void_p(values.ctypes.data)
-            _check(_driver().cuMemcpyDtoH_v2(target, c_uint64(address), c_size_t(size)))
+            _call("cuMemcpyDtoH_v2", target, c_uint64(address), c_size_t(size))
         return values
 
     def kernel(self, source: Path, **definitions: str) -> "Kernel":
-        """What is compiled of the function `kernel` in `source`, once for the same definitions."""
+        """What is made of the function `kernel` in `source`, once for the same definitions."""
         options = tuple(f"-D{name}={value}" for name, value in definitions.items())
         if options not in self._kernels:
-            architecture = f"sm_{self._attribute(_MAJOR)}{self._attribute(_MINOR)}"
-            image = compiled(source, f"--gpu-architecture={architecture}", *options)
-            self._kernels[options] = Kernel(image)
-        return self._kernels[options]
+            self._kernels[options] = self._made(source, options)
+        made = self._kernels[options]
+        if isinstance(made, CudaError):
+            raise made
+        return made
+
+    def _made(self, source: Path, options: tuple[str, ...]) -> "Kernel | CudaError":
+        architecture = f"sm_{self._attribute(_MAJOR)}{self._attribute(_MINOR)}"
+        error = CudaError(NO_COMPILER)
+        # One may be too old for the device, or too new for the driver.
+        for compiler in compilers():
+            try:
+                image = compiled(compiler, source, f"--gpu-architecture={architecture}", *options)
+                return Kernel(image)
+            except CudaError as caught:
+                error = caught
+        return error
 
     def _attribute(self, which: int) -> int:
         value = c_int()
-        _check(_driver().cuDeviceGetAttribute(byref(value), which, self._ordinal))
+        _call("cuDeviceGetAttribute", byref(value), which, self._ordinal)
         return value.value
 
 
@@ -130,18 +150,16 @@ class Kernel:
     def __init__(self, image: bytes) -> None:
         module = c_void_p()
         self._function = c_void_p()
-        _check(_driver().cuModuleLoadData(byref(module), c_char_p(image)))
-        _check(_driver().cuModuleGetFunction(byref(self._function), module, b"kernel"))
+        _call("cuModuleLoadData", byref(module), c_char_p(image))
+        _call("cuModuleGetFunction", byref(self._function), module, b"kernel")
 
     def resident(self, threads: int, shared_memory: int) -> int:
         """How many blocks of that size a multiprocessor has at the same time."""
         blocks = c_int()
-        _check(_driver().cuFuncSetAttribute(self._function, _SHARED_MEMORY, shared_memory))
-        _check(
-            _driver().cuOccupancyMaxActiveBlocksPerMultiprocessor(
-                byref(blocks), self._function, threads, c_size_t(shared_memory)
-            )
-        )
+        _call("cuFuncSetAttribute", self._function, _SHARED_MEMORY, shared_memory)
+        size = c_size_t(shared_memory)
+        count = "cuOccupancyMaxActiveBlocksPerMultiprocessor"
+        _call(count, byref(blocks), self._function, threads, size)
         return blocks.value
 
     def launch(
@@ -150,62 +168,63 @@ class Kernel:
         """Begins to run it."""
         arguments = (c_void_p * 1)(ctypes.addressof(argument))
         shape = blocks, 1, 1, threads, 1, 1
-        _check(
-            _driver().cuLaunchKernel(self._function, *shape, shared_memory, None, arguments, None)
-        )
+        _call("cuLaunchKernel", self._function, *shape, shared_memory, None, arguments, None)
 
 
-def compiled(source: Path, *options: str) -> bytes:
-    """What NVIDIA's runtime compiler makes of a file of CUDA C++.
+@cache
+def compilers() -> list[Any]:
+    """The libraries of NVIDIA's runtime compiler, the newest first."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = map(Path, spec.submodule_search_locations or ()) if spec else ()
+    in_packages = [each for folder in folders for each in folder.glob("*/lib/libnvrtc.so.*")]
+    found = []
+    for name in sorted([*map(str, in_packages), *NVRTC], key=_version, reverse=True):
+        try:
+            found.append(ctypes.CDLL(name))
+        except OSError:
+            continue
+    return found
+
+
+def _version(name: str) -> list[int]:
+    return [int(part) for part in name.rpartition(".so.")[2].split(".")]
+
+
+def compiled(compiler: Any, source: Path, *options: str) -> bytes:
+    """What a compiler makes of a file of CUDA C++.
 
     Raises:
-        CudaError: there is no compiler, or it refuses the file or an option.
+        CudaError: it refuses the file or an option.
     """
-    compiler, program = _compiler(), c_void_p()
+    program = c_void_p()
     text, name = source.read_bytes(), source.name.encode()
     if status := compiler.nvrtcCreateProgram(byref(program), text, name, 0, None, None):
         raise CudaError(f"NVRTC refuses {source.name} ({status})")
     try:
         chosen = [option.encode() for option in ("--std=c++17", *options)]
         if compiler.nvrtcCompileProgram(program, len(chosen), (c_char_p * len(chosen))(*chosen)):
-            log = _made(program, compiler.nvrtcGetProgramLogSize, compiler.nvrtcGetProgramLog)
+            log = _output(program, compiler.nvrtcGetProgramLogSize, compiler.nvrtcGetProgramLog)
             raise CudaError(f"NVRTC refuses {source.name}: {log.rstrip(bytes(1)).decode().strip()}")
-        return _made(program, compiler.nvrtcGetCUBINSize, compiler.nvrtcGetCUBIN)
+        return _output(program, compiler.nvrtcGetCUBINSize, compiler.nvrtcGetCUBIN)
     finally:
         compiler.nvrtcDestroyProgram(byref(program))
 
 
-def _made(program: c_void_p, get_size: Any, get: Any) -> bytes:
+def _output(program: c_void_p, get_size: Any, get: Any) -> bytes:
     size = c_size_t()
-    get_size(program, byref(size))
-    made = ctypes.create_string_buffer(size.value)
-    get(program, made)
-    return made.raw
+    if get_size(program, byref(size)):
+        raise CudaError("NVRTC tells nothing")
+    output = ctypes.create_string_buffer(size.value)
+    if get(program, output):
+        raise CudaError("NVRTC tells nothing")
+    return output.raw
 
 
-def _check(status: int) -> None:
-    if status != 0:
-        name = c_char_p()
-        _driver().cuGetErrorName(status, byref(name))
-        raise CudaError(f"{(name.value or b'CUDA error').decode()} ({status})")
-
-
-@cache
-def _driver() -> Any:
-    try:
-        return ctypes.CDLL("libcuda.so.1")
-    except OSError as error:
-        raise CudaError(f"there is no driver of NVIDIA's here: {error}") from error
-
-
-@cache
-def _compiler() -> Any:
-    spec = importlib.util.find_spec("nvidia")
-    folders = map(Path, spec.submodule_search_locations or ()) if spec else ()
-    in_packages = [str(each) for folder in folders for each in folder.glob("*/lib/libnvrtc.so.*")]
-    for name in (*in_packages, *NVRTC):
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    raise CudaError("there is no libnvrtc, which the package nvidia-cuda-nvrtc has")
+def _call(name: str, *arguments: Any) -> None:
+    library = driver()
+    if library is None:
+        raise CudaError("there is no driver of NVIDIA's here")
+    if status := getattr(library, name)(*arguments):
+        message = c_char_p()
+        library.cuGetErrorString(status, byref(message))
+        raise CudaError(f"{name}: {(message.value or b'error').decode()} ({status})")

@@ -26,13 +26,17 @@ from gangplank._native.moments import Moments, Rows, of_sums
 
 SOURCE = Path(__file__).with_name("cuda_kernel.cu")
 
-# Of a block, of which two fill a multiprocessor. With 512, of which four do, few edges took as
-# long, and many longer, whose tables leave no room for four.
+# Of a block. With 512, few edges took as long on an H200, and many longer: of the blocks that a
+# multiprocessor has threads for, each with a table of its own, not all had room.
 THREADS = 1024
 
-# A cell's name has so many bits, or the 8 that a value has. With more, the table took the room of
-# some blocks in a multiprocessor.
-CELL_BITS = 13
+# A cell's name has so many bits, or the 8 that a value has, and fewer where the table would not fit
+# into a block's shared memory otherwise.
+MOST_CELL_BITS = 13
+LEAST_CELL_BITS = 8
+
+# What a kernel has of that memory for itself, in bytes, and some more.
+OWN_MEMORY = 4096
 
 # Those of the source.
 CHUNK = 1 << 14
@@ -94,19 +98,29 @@ class Table(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def table_of(bounds: Bounds, name: str) -> Table:
-    """The table of the edges of `bounds` in a dtype."""
+def table_of(bounds: Bounds, name: str, shared_memory: int) -> Table | None:
+    """The table of the edges of `bounds` in a dtype; None if so much memory has no room for it."""
     signed = edges.edges_of(bounds, np.dtype(name)).signed()
+    for cell_bits in range(MOST_CELL_BITS, LEAST_CELL_BITS - 1, -1):
+        table = table_with(signed, cell_bits)
+        if table.shared_memory + OWN_MEMORY <= shared_memory:
+            return table
+    return None
+
+
+def table_with(signed: edges.Edges, cell_bits: int) -> Table:
+    """The table of `signed` edges whose cells have names of at most so many bits."""
     patterns, most = signed.patterns, np.iinfo(signed.patterns.dtype).max
     bit_count = 8 * patterns.itemsize
-    shift = max(bit_count - CELL_BITS, 0)
+    shift = max(bit_count - cell_bits, 0)
     half = 1 << (bit_count - shift - 1)
     lowest = np.arange(-half, half) << shift
     highest = lowest + ((1 << shift) - 1)
     # An edge at the highest value of a cell is exceeded by none in it.
     entries = np.searchsorted(patterns, lowest.astype(patterns.dtype))
     within = np.searchsorted(patterns, highest.astype(patterns.dtype)) - entries
-    if within.max() <= 1 and patterns.size < 1 << CELL_BITS:
+    entry_bits = max(16, bit_count)
+    if within.max() <= 1 and patterns.size >> (entry_bits - shift) == 0:
         first_step, has_edge = 0, within == 1
         behind = highest[has_edge] - patterns[entries[has_edge]]
         entries <<= shift
@@ -115,7 +129,7 @@ def table_of(bounds: Bounds, name: str) -> Table:
         first_step = 1 << (int(within.max()).bit_length() - 1)
     # The counts, which follow in a block's memory, begin at a multiple of 4 bytes.
     padding = np.full(first_step + -(patterns.size + first_step) % 8, most, patterns.dtype)
-    entries = entries.astype(f"u{max(2, patterns.itemsize)}")
+    entries = entries.astype(f"u{entry_bits // 8}")
     return Table(signed, np.append(patterns, padding), entries, shift, first_step)
 
 
@@ -195,46 +209,45 @@ def count(
     moments: list[Rows] | None = None,
     *,
     locate: Callable[[Any], Located | None] = located,
-    device_of: Callable[[int], Device] = cuda_driver.device,
+    device: Callable[[int], Device] = cuda_driver.device,
     operations_of: Callable[[str], Any] = operations_of,
 ) -> tuple[NDArray[np.int64], int]:
-    """As `gangplank._native.count`; the functions are those of these names."""
+    """As `gangplank._native.count`; the functions are `located`, `device` and `operations_of`."""
     totals = np.zeros(bounds.values.size + 2, np.int64)
     here: dict[tuple[int, str], list[Located]] = {}
-    left: list[Any] = []
+    left: dict[str, list[Any]] = {}
     for array in arrays:
+        there = None
         try:
             there = locate(array)
-        except CudaError as error:
+        # A framework may not tell, for reasons of its own, but count all the same.
+        except Exception as error:
             _tell(error)
-            there = None
         if there is None or (moments is not None and there.dtype not in KINDS):
-            left.append(array)
+            left.setdefault(str(framework(array)), []).append(array)
         elif there.size:
             here.setdefault((there.device, there.dtype), []).append(there)
     for (ordinal, name), some in here.items():
-        table = table_of(bounds, name)
         try:
-            device = device_of(ordinal)
-            if table.shared_memory > device.shared_memory:
-                left += [each.array for each in some]
-                continue
-            slots, rows = measure(device, some, table, np.dtype(name), moments is not None)
+            table = table_of(bounds, name, device(ordinal).shared_memory)
+            if table is None:
+                raise CudaError(f"{bounds.values.size} bounds do not fit into its shared memory")
+            slots, rows = measure(device(ordinal), some, table, np.dtype(name), moments is not None)
         except CudaError as error:
             _tell(error)
-            left += [each.array for each in some]
+            for each in some:
+                left.setdefault(str(framework(each.array)), []).append(each.array)
             continue
         np.add.at(totals, *table.edges.totals(slots))
         if moments is not None and rows is not None:
             moments.append(rows)
-    for owner in {str(framework(array)) for array in left}:
-        others = [array for array in left if framework(array) == owner]
+    for owner, others in left.items():
         counts, nan_count = operations_of(owner)(others, bounds, moments)
         totals += np.append(counts, nan_count)
     return totals[:-1], int(totals[-1])
 
 
-def _tell(error: CudaError) -> None:
+def _tell(error: Exception) -> None:
     if str(error) not in _told:
         _told.add(str(error))
         _logger.warning("Weights on a GPU are counted by their framework's operations: %s", error)

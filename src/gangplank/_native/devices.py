@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from gangplank._native import cuda_driver
 from gangplank._native.arrays import framework
 from gangplank._native.gathered import gathered
 
@@ -44,7 +45,8 @@ def placed(array: Any) -> tuple[str, Any]:
     kind = _kind_of_device(owner, array)
     if kind == "cpu":
         return "cpu", array
-    return ("cuda_ops" if kind in ("cuda", "gpu") else f"{owner}_ops"), array
+    is_on_cuda = kind in ("cuda", "gpu") and cuda_driver.driver() is not None
+    return ("cuda_ops" if is_on_cuda else f"{owner}_ops"), array
 
 
 def batches(

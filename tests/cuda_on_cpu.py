@@ -1,4 +1,4 @@
-"""Counting by the kernel for CUDA, which is compiled for the processor where there is no GPU."""
+"""Counting by the kernel for CUDA, compiled for the processor, of arrays in its memory."""
 
 import contextlib
 import ctypes
@@ -69,6 +69,8 @@ def compiled(source):
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "kernel.so"
         options = ["-O1", "-std=c++17", "-shared", "-fPIC", "-fno-strict-aliasing", "-w"]
+        # A GPU does not load a line from where none begins.
+        options += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
         includes = ["-I", str(source.parent)]
         program = str(Path(__file__).with_name("cuda_on_cpu.cpp"))
         subprocess.run([COMPILER, *options, *includes, program, "-o", str(library)], check=True)
@@ -88,6 +90,6 @@ processor = Processor()
 count = partial(
     cuda_ops.count,
     locate=located,
-    device_of=lambda _: processor,
+    device=lambda _: processor,
     operations_of=lambda _: cpu.count,
 )
