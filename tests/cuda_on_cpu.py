@@ -79,7 +79,7 @@ def compiled(source):
 
 def located(array):
     """Where the values of a NumPy array are."""
-    values = np.ascontiguousarray(np.asarray(array, array.dtype.newbyteorder("=")))
+    values = np.require(array, array.dtype.newbyteorder("="), "CA")
     return Located(0, values.dtype.name, values.ctypes.data, values.size, array, values)
 
 
