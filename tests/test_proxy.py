@@ -108,7 +108,9 @@ def test_a_push_through_a_tunnel(registry, monkeypatch, tmp_path):
         gateway = Pushgateway("https://gateway.example", "job")
         gateway.push(registry, 10)
         gateway.delete(10)
-    assert [head.split("\r\n")[0] for head in heads] == ["CONNECT gateway.example:443 HTTP/1.0"] * 2
+    assert len(heads) == 2
+    # By HTTP/1.1 from Python 3.12 on.
+    assert all(head.startswith("CONNECT gateway.example:443 HTTP/1.") for head in heads)
     assert "Proxy-Authorization: Basic dXNlcjpodW50ZXIy\r\n" in heads[0]
 
 

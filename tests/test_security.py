@@ -1,6 +1,7 @@
 """Secrets and hostile names, against a real gateway that wants a certificate and a password."""
 
 import base64
+import ssl
 import warnings
 
 import keras
@@ -16,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gangplank import PushError, TrainTestExporter
 from gangplank.gateway import Gateway
+from gangplank.publishing import Pushgateway
 
 AUTHORITY = trustme.CA()
 
@@ -89,6 +91,16 @@ def test_what_is_refused_is_told_of_without_the_secret(
     ):
         assert "hunter2" not in text
         assert "Authorization" not in text
+
+
+def test_a_refusal_that_comes_when_the_connection_is_already_closed(secured, registry, monkeypatch):
+    def broken(self, *arguments):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setenv("SSL_CERT_FILE", "ca.pem")
+    monkeypatch.setattr(ssl.SSLSocket, "sendall", broken)
+    with pytest.raises(PushError, match=REFUSED["no certificate"][2]):
+        Pushgateway(secured, "job").push(registry, 10)
 
 
 def test_a_bearer_token_is_sent_and_not_told(model, data, caplog):

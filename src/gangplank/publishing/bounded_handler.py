@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.request import (
@@ -104,7 +105,14 @@ class _BoundedSocket(_Bounded):
 
 
 class _BoundedTLSSocket(_Bounded, ssl.SSLSocket):
-    pass
+    def sendall(self, *arguments: Any) -> None:
+        try:
+            super().sendall(*arguments)
+        except (BrokenPipeError, ConnectionResetError):
+            # A server of TLS 1.3 refuses a client after the handshake, and the reason waits here.
+            with suppress(TimeoutError, ConnectionError):
+                self.recv(1)
+            raise
 
 
 class _BoundedConnection(HTTPConnection):
