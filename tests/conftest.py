@@ -66,7 +66,7 @@ SLOW = (
 # Those of what no backend of Keras touches are marked, and so are those of the kernels in host
 # memory: `make test-backends` leaves them out.
 ONCE = (
-    *("buckets", "checkpoints", "columns", "command_line", "count_and_sum", "cpu"),
+    *("buckets", "checkpoints", "columns", "command_line", "count_and_sum", "cpu", "cuda_driver"),
     *("documents", "edges"),
     *("drift_classes", "drift_comparison", "drift_features", "drift_monitor", "drift_reference"),
     *(

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from gangplank._native import cuda_driver, edges
 from gangplank._native.arrays import framework
-from gangplank._native.cuda_arrays import Located, located
+from gangplank._native.cuda_arrays import Located, is_gone, located
 from gangplank._native.cuda_driver import CudaError, Device
+from gangplank._native.devices import WHEN_JAX_TRAINS
 from gangplank._native.edges import Bounds
 from gangplank._native.moments import Moments, Rows, of_sums
 
@@ -238,6 +239,8 @@ def count(
             for each in some:
                 left.setdefault(str(framework(each.array)), []).append(each.array)
             continue
+        if any(map(is_gone, some)):
+            raise RuntimeError(f"they were donated to a step meanwhile. {WHEN_JAX_TRAINS}")
         np.add.at(totals, *table.edges.totals(slots))
         if moments is not None and rows is not None:
             moments.append(rows)

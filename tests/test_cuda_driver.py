@@ -1,0 +1,72 @@
+"""What NVIDIA's compiler makes of the kernel, and what is said where it or the driver refuses."""
+
+import pytest
+
+from gangplank._native import cuda_driver, cuda_ops
+from gangplank._native.cuda_driver import CudaError
+
+needs_nvrtc = pytest.mark.skipif(
+    not cuda_driver.compilers(), reason="there is no compiler of NVIDIA's"
+)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
+def test_what_the_compiler_makes(architecture):
+    """It takes no GPU, so that what it refuses is seen without one."""
+    compiler = cuda_driver.compilers()[0]
+    kinds = [(kind, "true") for kind in cuda_ops.KINDS.values()]
+    kinds += [(kind, "false") for kind in cuda_ops._OF_WIDTH.values()]
+    for kind, has_moments in kinds:
+        options = f"-DKIND={kind}", f"-DHAS_MOMENTS={has_moments}"
+        architecture_option = f"--gpu-architecture={architecture}"
+        image = cuda_driver.compiled(compiler, cuda_ops.SOURCE, architecture_option, *options)
+        assert image.startswith(b"\x7fELF"), kind
+
+
+@needs_nvrtc
+def test_what_the_compiler_refuses():
+    options = "-DKIND=Nothing", "-DHAS_MOMENTS=true"
+    with pytest.raises(CudaError, match=r"NVRTC refuses cuda_kernel.cu: [^\0]*Nothing[^\0]*$"):
+        cuda_driver.compiled(cuda_driver.compilers()[0], cuda_ops.SOURCE, *options)
+
+
+class Driver:
+    """NVIDIA's driver, of a device of which it loads no image."""
+
+    def __init__(self):
+        self.loaded = 0
+
+    def cuModuleLoadData(self, *_):  # noqa: N802
+        self.loaded += 1
+        return 209
+
+    def cuGetErrorString(self, status, message):  # noqa: N802
+        message._obj.value = b"no kernel image is available"
+
+    def __getattr__(self, name):
+        return lambda *_: 0
+
+
+def test_an_image_that_the_driver_refuses(monkeypatch):
+    """Is asked for of each compiler, and never again."""
+    driver, asked = Driver(), []
+    monkeypatch.setattr(cuda_driver, "driver", lambda: driver)
+    monkeypatch.setattr(cuda_driver, "compilers", lambda: ["newer", "older"])
+    monkeypatch.setattr(cuda_driver, "compiled", lambda compiler, *_: asked.append(compiler) or b"")
+    device = cuda_driver.Device(0)
+    for _ in range(3):
+        message = r"^cuModuleLoadData: no kernel image is available \(209\)$"
+        with pytest.raises(CudaError, match=message):
+            device.kernel(cuda_ops.SOURCE, KIND="Float32")
+    assert asked == ["newer", "older"]
+    monkeypatch.setattr(cuda_driver, "compilers", list)
+    with pytest.raises(CudaError, match="no libnvrtc here; pip install nvidia-cuda-nvrtc-cu12"):
+        device.kernel(cuda_ops.SOURCE, KIND="Int8")
+
+
+def test_without_a_driver(monkeypatch):
+    monkeypatch.setattr(cuda_driver, "driver", lambda: None)
+    for call in (cuda_driver.device_of, cuda_driver.Device):
+        with pytest.raises(CudaError, match="there is no driver of NVIDIA's here"):
+            call(1)
