@@ -1,5 +1,9 @@
 """What NVIDIA's compiler makes of the kernel, and what is said where it or the driver refuses."""
 
+import contextlib
+import locale
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from gangplank._native import cuda_driver, cuda_ops
@@ -31,14 +35,26 @@ def test_what_the_compiler_refuses():
         cuda_driver.compiled(cuda_driver.compilers()[0], cuda_ops.SOURCE, *options)
 
 
+@needs_nvrtc
+@pytest.mark.parametrize("kind", ["Float32", "Nothing"])
+def test_the_compiler_leaves_a_thread_its_locale(kind):
+    """By which `open` chooses an encoding."""
+
+    def encodings():
+        before = locale.getencoding()
+        with contextlib.suppress(CudaError):
+            options = f"-DKIND={kind}", "-DHAS_MOMENTS=true"
+            cuda_driver.compiled(cuda_driver.compilers()[0], cuda_ops.SOURCE, *options)
+        return before, locale.getencoding()
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(encodings).result() == ("UTF-8", "UTF-8")
+
+
 class Driver:
     """NVIDIA's driver, of a device of which it loads no image."""
 
-    def __init__(self):
-        self.loaded = 0
-
     def cuModuleLoadData(self, *_):  # noqa: N802
-        self.loaded += 1
         return 209
 
     def cuGetErrorString(self, status, message):  # noqa: N802

@@ -190,6 +190,19 @@ def _version(name: str) -> list[int]:
     return [int(part) for part in name.rpartition(".so.")[2].split(".")]
 
 
+@contextmanager
+def _locale_of_thread() -> Iterator[None]:
+    """Gives the thread its locale back: NVRTC leaves that of C, with which open() reads ASCII."""
+    use = ctypes.CDLL(None).uselocale
+    use.argtypes, use.restype = (c_void_p,), c_void_p
+    before = use(None)
+    try:
+        yield
+    finally:
+        use(before)
+
+
+@_locale_of_thread()
 def compiled(compiler: Any, source: Path, *options: str) -> bytes:
     """What a compiler makes of a file of CUDA C++.
 
@@ -212,11 +225,10 @@ def compiled(compiler: Any, source: Path, *options: str) -> bytes:
 
 def _output(program: c_void_p, get_size: Any, get: Any) -> bytes:
     size = c_size_t()
-    if get_size(program, byref(size)):
-        raise CudaError("NVRTC tells nothing")
+    status = get_size(program, byref(size))
     output = ctypes.create_string_buffer(size.value)
-    if get(program, output):
-        raise CudaError("NVRTC tells nothing")
+    if status or get(program, output):
+        raise CudaError("NVRTC gives nothing out")
     return output.raw
 
 
