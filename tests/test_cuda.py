@@ -61,7 +61,7 @@ def slots_of(patterns, values, dtype, cell_bits):
     signed = edges.Edges(patterns, np.arange(patterns.size + 1))
     table = cuda_ops.table_with(signed, cell_bits)
     arrays = [cuda_on_cpu.located(values.view(dtype))]
-    slots, _ = cuda_ops.measure(cuda_on_cpu.processor, arrays, table, np.dtype(dtype), False)
+    slots, _ = cuda_ops.measure(cuda_on_cpu.processor, arrays, table, False)
     return table, slots
 
 

@@ -135,17 +135,17 @@ def table_with(signed: edges.Edges, cell_bits: int) -> Table:
 
 
 def measure(
-    device: Device, arrays: Sequence[Located], table: Table, dtype: np.dtype[Any], has_moments: bool
+    device: Device, arrays: Sequence[Located], table: Table, has_moments: bool
 ) -> tuple[NDArray[np.int64], Rows | None]:
     """Counts a slot, int64, shape (E + 1,), and the moments if they are wanted.
 
     Arguments:
         device: where all arrays are.
-        arrays: at least one, none of them empty.
+        arrays: at least one, none of them empty, of one dtype; with moments, of `KINDS`.
         table: that of the dtype.
-        dtype: with moments, one of `KINDS`.
         has_moments: whether they are wanted.
     """
+    dtype = np.dtype(arrays[0].dtype)
     sizes = np.array([each.size for each in arrays], np.uint64)
     ends = (-(-sizes.astype(np.int64) // CHUNK)).cumsum()
     addresses = np.array([each.address for each in arrays], np.uint64)
@@ -233,7 +233,7 @@ def count(
             table = table_of(bounds, name, device(ordinal).shared_memory)
             if table is None:
                 raise CudaError(f"{bounds.values.size} bounds do not fit into its shared memory")
-            slots, rows = measure(device(ordinal), some, table, np.dtype(name), moments is not None)
+            slots, rows = measure(device(ordinal), some, table, moments is not None)
         except CudaError as error:
             _tell(error)
             for each in some:

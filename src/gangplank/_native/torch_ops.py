@@ -68,10 +68,8 @@ def count(
         name = dtype_name(values)
         patterns = there(name, device)
         counts = [count_slots(part.view(patterns.dtype), patterns) for part in values.split(BLOCK)]
-        is_kept = moments is not None
-        running.add(
-            values.numel() if is_kept else 0, signed(name), counts, values if is_kept else None
-        )
+        kept = values if moments is not None else None
+        running.add(0 if kept is None else values.numel(), signed(name), counts, kept)
     running.finish()
     return totals[:-1], int(totals[-1])
 
