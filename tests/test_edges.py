@@ -62,7 +62,7 @@ def test_hard_values_of_a_wide_dtype_are_in_their_buckets(dtype, bounds):
 def test_edges_are_strictly_increasing(dtype):
     for bounds in BOUNDS.values():
         parts = edges.edges_of(Bounds.of(bounds), dtype)
-        for patterns in (parts.patterns, parts.mirrored().magnitudes, parts.signed().patterns):
+        for patterns in (parts.patterns, parts.mirrored().doubled, parts.signed().patterns):
             assert (patterns[1:] > patterns[:-1]).all()
 
 
@@ -73,24 +73,13 @@ def test_bounds_that_are_one_in_the_dtype_make_one_edge():
     assert buckets_of(np.array([0.1], np.float32).view(np.uint32), parts) == [100]
 
 
-def test_a_magnitude_serves_both_signs():
-    bounds = Bounds.of(np.array([-0.2, -0.1, 0.1, 0.2]))
-    mirrored = edges.edges_of(bounds, np.dtype(np.float32)).mirrored()
-    assert mirrored.magnitudes.view(np.float32).tolist() == [
-        np.float32(0.099999994),
-        np.float32(0.19999999),
-        np.inf,
-    ]
-    assert mirrored.offset == 0
-
-
-def test_a_magnitude_serves_both_signs_of_an_exact_bound():
-    bounds = Bounds.of(np.array([-0.5, -0.25, 0.25, 0.5]))
-    mirrored = edges.edges_of(bounds, np.dtype(np.float64)).mirrored()
-    beyond_infinity = np.array([np.inf]).view(np.uint64) + np.uint64(1)
-    assert mirrored.magnitudes[:3].view(np.float64).tolist() == [0.25, 0.5, np.inf]
-    assert mirrored.magnitudes[3:].tolist() == beyond_infinity.tolist()
-    assert mirrored.offset == 1
+@pytest.mark.parametrize("by_magnitude", [False, True])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("magnitudes", [[0.1, 0.2, 0.3], [0.25, 0.5, 1.0], [0.25, 0.3, 4e4]])
+def test_an_edge_serves_both_signs_of_a_bound(magnitudes, dtype, by_magnitude):
+    bounds = Bounds(Bounds.of([-m for m in magnitudes[::-1]] + magnitudes).packed, by_magnitude)
+    doubled = edges.edges_of(bounds, np.dtype(dtype)).mirrored().doubled
+    assert doubled.size == len(["infinity", *magnitudes])
 
 
 def test_totals_name_what_has_values():

@@ -54,9 +54,9 @@ VALUES_A_THREAD = 2_000_000
 # NumPy counts so many values in 0.02 s. Whoever counts more is likely to go on counting.
 LOAD_NUMBA_AFTER = 5_000_000
 
-# Comparing is faster up to some 25 magnitudes or edges of 4 bytes, 50 of 2 and so on, above that
-# looking up (benchmarks/test_kernels.py).
-MAGNITUDES_UP_TO_BYTES = 96
+# Comparing is faster up to some 25 edges of 4 bytes, of both signs or of one, 50 of 2 and so on,
+# above that looking up (benchmarks/test_kernels.py).
+MIRRORED_UP_TO_BYTES = 96
 EDGES_UP_TO_BYTES = 104
 
 # So many values at a time are read twice, to be counted and then summed, or are converted first: of
@@ -215,7 +215,7 @@ def fastest_compiled(edges: Edges) -> Count:
     from gangplank._native.table_kernel import table_kernel
 
     if has_avx512():
-        few = edges.mirrored().magnitudes.nbytes <= MAGNITUDES_UP_TO_BYTES
+        few = edges.mirrored().doubled.nbytes <= MIRRORED_UP_TO_BYTES
         return compare_kernel(edges) if few else table_kernel(edges)
     few = edges.patterns.nbytes <= EDGES_UP_TO_BYTES
     return lane_kernel(edges) if few else table_kernel(edges)

@@ -86,31 +86,31 @@ class Edges:
         return Edges(signed_ends[order][:-1], buckets[order])
 
     def mirrored(self) -> "Mirrored":
-        """The same, with the edges of both signs at the same magnitudes.
+        """The same, with edges that serve both signs: of patterns doubled.
 
-        Bounds of -b and b have one magnitude in common if b is not exact in the dtype, and two
-        that follow one another if it is: then an offset of 1 for negative values joins them.
+        That is twice the magnitude of a value, and one more if it is negative. The last magnitudes
+        of both signs at bounds of -b and b are the same if b is not exact in the dtype, and the
+        negative one is one less if it is: either way a number lies between the doubled patterns.
         """
-        unsigned = self.patterns.dtype.type
         last = np.iinfo(self.patterns.dtype).max
-        greatest = unsigned(last >> 1)
+        greatest = self.patterns.dtype.type(last >> 1)
         positive = self.patterns[self.patterns < greatest]
-        negative = self.patterns[self.patterns > greatest] - greatest
-        joined = [np.union1d(positive, negative - unsigned(1)), np.union1d(positive, negative)]
-        offset = int(joined[1].size < joined[0].size)
-        magnitudes = joined[offset]
-        negative_ends = magnitudes + unsigned((last >> 1) + 1 - offset)
-        patterns = np.concatenate([magnitudes, [greatest], negative_ends])
-        slots = np.searchsorted(self.patterns, np.append(patterns, unsigned(last)))
-        return Mirrored(patterns, self.buckets[slots], magnitudes, offset)
+        negative = self.patterns[self.patterns > greatest] - greatest - 1
+        of_positive = 2 * positive + np.isin(positive, negative)
+        of_negative = 2 * negative + 1
+        doubled = np.union1d(of_positive, of_negative[~np.isin(of_negative + 1, of_positive)])
+        # No negative value is doubled to 0.
+        negative_ends = (np.maximum(doubled, 1) - 1) // 2 + greatest + 1
+        patterns = np.concatenate([doubled // 2, [greatest], negative_ends])
+        slots = np.searchsorted(self.patterns, np.append(patterns, self.patterns.dtype.type(last)))
+        return Mirrored(patterns, self.buckets[slots], doubled)
 
 
 @dataclass(frozen=True)
 class Mirrored(Edges):
-    """Edges at `magnitudes` among positive values, and less `offset` (0 or 1) among negative."""
+    """Edges at the last positive patterns, and at the last negative ones, of those `doubled`."""
 
-    magnitudes: NDArray[Any]
-    offset: int
+    doubled: NDArray[Any]
 
 
 def edges_of(bounds: Bounds, dtype: np.dtype[Any]) -> Edges:
