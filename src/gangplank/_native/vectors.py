@@ -10,8 +10,10 @@ from numba.extending import intrinsic
 BLOCK_BYTES = 256
 
 # Else counting waits for memory and memory for counting, most of all on Intel's processors
-# (benchmarks/README.md).
-AHEAD_BYTES = 4096
+# (benchmarks/README.md). So many bytes ahead, into the first cache and into the second: in LLVM's
+# words localities 3 and 2. Multiples of 512, since `table_kernel` fetches the first half of each
+# 512 bytes where values have 8; the processor itself fetches what follows, but not what is before.
+AHEAD_BYTES = {3: 1024, 2: 2560}
 CACHE_LINE_BYTES = 64
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -21,7 +23,7 @@ FETCH = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
 
 @intrinsic  # type: ignore[untyped-decorator]
 def fetch_block(typing: Any, bits: Any, start: Any) -> Any:
-    """Has the processor bring a later block than that at `start` into its first cache.
+    """Has the processor bring later blocks than that at `start` into its caches.
 
     Beyond the array's end, too: no address is at fault there, for nothing is read from it.
     """
@@ -29,11 +31,13 @@ def fetch_block(typing: Any, bits: Any, start: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(bits)(context, builder, arguments[0])
         address = builder.gep(array.data, [arguments[1]])  # not `inbounds`, beyond the end
-        block = builder.gep(builder.bitcast(address, I8.as_pointer()), [I64(AHEAD_BYTES)])
+        block = builder.bitcast(address, I8.as_pointer())
         fetch = builder.module.declare_intrinsic("llvm.prefetch", [block.type], FETCH)
-        for line in range(0, BLOCK_BYTES, CACHE_LINE_BYTES):
-            # To read it, soon and again, as data: in the words of LLVM 0, 3 and 1.
-            builder.call(fetch, [builder.gep(block, [I64(line)]), I32(0), I32(3), I32(1)])
+        for locality, ahead in AHEAD_BYTES.items():
+            for line in range(ahead, ahead + BLOCK_BYTES, CACHE_LINE_BYTES):
+                # To read it, as data: 0 and 1.
+                place = builder.gep(block, [I64(line)])
+                builder.call(fetch, [place, I32(0), I32(locality), I32(1)])
         return context.get_dummy_value()
 
     return types.void(bits, start), emit
