@@ -86,11 +86,12 @@ class Edges:
         return Edges(signed_ends[order][:-1], buckets[order])
 
     def mirrored(self) -> "Mirrored":
-        """The same, with edges that serve both signs: of patterns doubled.
+        """The same, with edges that serve both signs: among patterns doubled.
 
-        That is twice the magnitude of a value, and one more if it is negative. The last magnitudes
-        of both signs at bounds of -b and b are the same if b is not exact in the dtype, and the
-        negative one is one less if it is: either way a number lies between the doubled patterns.
+        That is twice the magnitude of a value, and one more if it is negative. After a positive
+        magnitude p a slot may end at 2p or at 2p + 1, and after a negative one n at 2n + 1 or at
+        2n + 2. So one number does for both if p is n, as for bounds of -b and b that are not exact
+        in the dtype, or n + 1, as for those that are.
         """
         last = np.iinfo(self.patterns.dtype).max
         greatest = self.patterns.dtype.type(last >> 1)
@@ -108,7 +109,13 @@ class Edges:
 
 @dataclass(frozen=True)
 class Mirrored(Edges):
-    """Edges at the last positive patterns, and at the last negative ones, of those `doubled`."""
+    """Edges at the last positive and at the last negative patterns that come before each number.
+
+    Some of the negative ones may be the same: the slot between them is empty.
+
+    Attributes:
+        doubled: the numbers, strictly increasing.
+    """
 
     doubled: NDArray[Any]
 

@@ -32,7 +32,7 @@ CROWDED = 1 / 32
 ROWS = 4
 
 # Values, whatever their size: a number that the compiler knows, so that it makes straight code of a
-# block. Of float64 every other line is fetched, which was as fast.
+# block. Of float64 the first half of each is fetched, which was as fast.
 BLOCK = 64
 
 
