@@ -239,9 +239,9 @@ def test_a_worker_that_is_killed_in_the_midst_of_calls(gunicorn, multiprocess, i
     awaited(lambda: len(workers(multiprocess) - {killed}) == 2)
     assert not under_way(multiprocess, killed)
     assert gunicorn.in_flight() == 0
-    # A call that was about to be counted may be so in one metric and not in another.
+    # The call in which it was stopped may have been counted, in some metrics or in all of them.
     samples, *_ = np.subtract(gunicorn.counts(), before)
-    assert answered <= samples < sent
+    assert answered <= samples <= sent
     # From here on all is exact again, over the two workers and the one that is dead.
     before = gunicorn.counts()
     sent = ask_at_once(gunicorn, images, expected)
