@@ -206,7 +206,10 @@ def test_half_a_file_where_the_compiled_code_is_kept(kept, tmp_path, monkeypatch
             file.write_bytes(file.read_bytes()[:kept])
 
 
-def test_a_kernel_is_compiled_anew_where_what_it_calls_in_another_file_changes(tmp_path):
+def test_a_kernel_is_compiled_anew_where_what_it_calls_in_another_file_changes(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)  # so that it is kept beside its source
     shutil.copy(jit.__file__, tmp_path)
     (called := tmp_path / "called.py").write_text(
         "import numba\n@numba.njit\ndef called(x): return x + 1\n"
