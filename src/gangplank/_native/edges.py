@@ -109,12 +109,12 @@ class Edges:
 
 @dataclass(frozen=True)
 class Mirrored(Edges):
-    """Edges at the last positive and at the last negative patterns that come before each number.
+    """Edges at the last positive, and at the last negative patterns that are at most some numbers.
 
-    Some of the negative ones may be the same: the slot between them is empty.
+    Two of them may be the same, of neighbouring numbers: the slot between them is empty.
 
     Attributes:
-        doubled: the numbers, strictly increasing.
+        doubled: the numbers, to which patterns compare when they are doubled; strictly increasing.
     """
 
     doubled: NDArray[Any]
