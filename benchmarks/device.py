@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -167,34 +168,40 @@ def buckets():
 
 def rows(framework, size, rounds):
     from gangplank._native import cuda_ops, devices
+    from gangplank._native.measured import Measured, measure_by
 
     float32 = framework.normal(size, "float32")
     size = float32.shape[0]
     bandwidth = 4 * size / median(framework.read, rounds, float32) / 1e9
-    arrays = {
-        "float32": [float32],
-        "bfloat16": [framework.normal(size, "bfloat16")],
-        "float32, in 1,000 arrays": [
-            framework.normal(size // 1000, "float32") for _ in range(1000)
-        ],
+    thousand = [framework.normal(size // 1000, "float32") for _ in range(1000)]
+    groups_of = {
+        "float32": [[float32]],
+        "bfloat16": [[framework.normal(size, "bfloat16")]],
+        "float32, in 1,000 arrays": [thousand],
+        "1,000 arrays of float32, a histogram each": [[array] for array in thousand],
     }
-    ways = {"operations": framework.operations}
+    ways = {"operations": (partial(measure_by, framework.operations), max(rounds // 5, 1))}
     if devices.placed(float32)[0] == "cuda_ops":
-        ways = {"the kernel": cuda_ops.count} | ways
-    for what, values in arrays.items():
+        ways = {"the kernel": (cuda_ops.measure, rounds)} | ways
+    for what, groups in groups_of.items():
+        values = [array for group in groups for array in group]
         gigabytes = sum(each.shape[0] * np.dtype(dtype_of(each)).itemsize for each in values) / 1e9
         for number, (into, bounds, has_moments) in enumerate(buckets()):
             # What is counted otherwise is no slower there, and counted by each way.
-            expected, host = on_host(framework, values, bounds) if number == 0 else (None, "")
-            for way, count in ways.items():
+            is_first = number == 0 and len(groups) == 1
+            expected, host = on_host(framework, values, bounds) if is_first else (None, "")
+            for way, (measure, its_rounds) in ways.items():
 
-                def counted(values, bounds=bounds, has_moments=has_moments, count=count):
-                    counts, nan_count = count(values, bounds, [] if has_moments else None)
-                    return counts.tolist(), nan_count
+                def measured(groups, bounds=bounds, has_moments=has_moments, measure=measure):
+                    pieces = [(n, array) for n, group in enumerate(groups) for array in group]
+                    found = [Measured() for _ in groups]
+                    measure(pieces, bounds, found, has_moments=has_moments)
+                    return found
 
-                expected = expected or counted(values)
-                assert counted(values) == expected, "the counts differ"
-                here = median(counted, rounds, values)
+                counts = [as_lists(each.totals()) for each in measured(groups)]
+                expected = expected or counts
+                assert counts == expected, "the counts differ"
+                here = median(measured, its_rounds, groups)
                 yield (
                     f"| {what} | {into} | {way} | {milliseconds(here)} | {gigabytes / here:,.1f} | "
                     f"{bandwidth:,.1f} | {gigabytes / here / bandwidth:.1%} | {host} |"
@@ -205,16 +212,22 @@ def on_host(framework, values, bounds):
     """What the CPU core counts, and how long that and the copy to the host take."""
     from gangplank._native import cpu
     from gangplank._native.host_memory import host_view
+    from gangplank._native.measured import Measured
 
-    def counted(values):
-        counts, nan_count = cpu.count([host_view(each) for each in values], bounds, None)
-        return counts.tolist(), nan_count
+    def measured(values):
+        found = Measured()
+        cpu.measure(((0, host_view(each)) for each in values), bounds, [found])
+        return [as_lists(found.totals())]
 
-    counted([framework.not_on_host(values[0])])  # which compiles what it needs
+    measured([framework.not_on_host(values[0])])  # which compiles what it needs
     there = [framework.not_on_host(each) for each in values]
     start = time.perf_counter()
-    result = counted(there)
+    result = measured(there)
     return result, milliseconds(time.perf_counter() - start)
+
+
+def as_lists(totals):
+    return [each.tolist() for each in totals]
 
 
 def programs(framework):

@@ -6,15 +6,22 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gangplank._native import cpu, cuda_ops
 from gangplank._native.cuda_arrays import Located
 
 COMPILER = shutil.which("g++")
+
+needs_compiler = pytest.mark.skipif(not COMPILER, reason="there is no compiler of C++")
+
+
+def normal(size, dtype=np.float32):
+    return np.random.default_rng(size).normal(0.1, 0.5, size).astype(dtype)
 
 
 class Processor:
@@ -44,10 +51,13 @@ class Processor:
         assert values.flags.c_contiguous
         ctypes.memmove(address, values.ctypes.data, values.nbytes)
 
+    def clear(self, address, size):
+        ctypes.memset(address, 0, size)
+
     def read(self, address, size):
         return np.frombuffer(ctypes.string_at(address, size), np.uint8)
 
-    def kernel(self, source, *, KIND, HAS_MOMENTS):  # noqa: N803
+    def kernel(self, source, *, KIND, HAS_MOMENTS, **_):  # noqa: N803
         return Kernel(source, KIND, HAS_MOMENTS == "true")
 
 
@@ -87,9 +97,17 @@ processor = Processor()
 
 
 # What the kernel does not count is left to the other one for host memory.
-count = partial(
-    cuda_ops.count,
-    locate=located,
-    device=lambda _: processor,
-    operations_of=lambda _: cpu.count,
-)
+ON_PROCESSOR = {
+    "locate": located,
+    "device": lambda _: processor,
+    "operations_of": lambda _: cpu.count,
+}
+
+
+def measure(pieces, bounds, groups, *, has_moments=False, **functions):
+    functions = ON_PROCESSOR | functions
+    cuda_ops.measure(pieces, bounds, groups, has_moments=has_moments, **functions)
+
+
+def count(arrays, bounds, moments=None, **functions):
+    return cuda_ops.count(arrays, bounds, moments, **ON_PROCESSOR | functions)

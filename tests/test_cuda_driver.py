@@ -6,12 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gangplank._native import cuda_driver, cuda_ops
+from gangplank._native import cuda_driver, cuda_groups
 from gangplank._native.cuda_driver import CudaError
+from gangplank._native.cuda_groups import SOURCE
 
 needs_nvrtc = pytest.mark.skipif(
     not cuda_driver.compilers(), reason="there is no compiler of NVIDIA's"
 )
+
+OF_TABLE = "-DSHIFT=3", "-DFIRST_STEP=2"
 
 
 @needs_nvrtc
@@ -19,20 +22,20 @@ needs_nvrtc = pytest.mark.skipif(
 def test_what_the_compiler_makes(architecture):
     """It takes no GPU, so that what it refuses is seen without one."""
     compiler = cuda_driver.compilers()[0]
-    kinds = [(kind, "true") for kind in cuda_ops.KINDS.values()]
-    kinds += [(kind, "false") for kind in cuda_ops._OF_WIDTH.values()]
+    kinds = [(kind, "true") for kind in cuda_groups.KINDS.values()]
+    kinds += [(kind, "false") for kind in cuda_groups.OF_WIDTH.values()]
     for kind, has_moments in kinds:
-        options = f"-DKIND={kind}", f"-DHAS_MOMENTS={has_moments}"
+        options = f"-DKIND={kind}", f"-DHAS_MOMENTS={has_moments}", *OF_TABLE
         architecture_option = f"--gpu-architecture={architecture}"
-        image = cuda_driver.compiled(compiler, cuda_ops.SOURCE, architecture_option, *options)
+        image = cuda_driver.compiled(compiler, SOURCE, architecture_option, *options)
         assert image.startswith(b"\x7fELF"), kind
 
 
 @needs_nvrtc
 def test_what_the_compiler_refuses():
-    options = "-DKIND=Nothing", "-DHAS_MOMENTS=true"
+    options = "-DKIND=Nothing", "-DHAS_MOMENTS=true", *OF_TABLE
     with pytest.raises(CudaError, match=r"NVRTC refuses cuda_kernel.cu: [^\0]*Nothing[^\0]*$"):
-        cuda_driver.compiled(cuda_driver.compilers()[0], cuda_ops.SOURCE, *options)
+        cuda_driver.compiled(cuda_driver.compilers()[0], SOURCE, *options)
 
 
 @needs_nvrtc
@@ -43,8 +46,8 @@ def test_the_compiler_leaves_a_thread_its_locale(kind):
     def encodings():
         before = locale.getencoding()
         with contextlib.suppress(CudaError):
-            options = f"-DKIND={kind}", "-DHAS_MOMENTS=true"
-            cuda_driver.compiled(cuda_driver.compilers()[0], cuda_ops.SOURCE, *options)
+            options = f"-DKIND={kind}", "-DHAS_MOMENTS=true", *OF_TABLE
+            cuda_driver.compiled(cuda_driver.compilers()[0], SOURCE, *options)
         return before, locale.getencoding()
 
     with ThreadPoolExecutor(1) as thread:
@@ -74,11 +77,11 @@ def test_an_image_that_the_driver_refuses(monkeypatch):
     for _ in range(3):
         message = r"^cuModuleLoadData: no kernel image is available \(209\)$"
         with pytest.raises(CudaError, match=message):
-            device.kernel(cuda_ops.SOURCE, KIND="Float32")
+            device.kernel(SOURCE, KIND="Float32")
     assert asked == ["newer", "older"]
     monkeypatch.setattr(cuda_driver, "compilers", list)
     with pytest.raises(CudaError, match="no libnvrtc here; pip install nvidia-cuda-nvrtc-cu12"):
-        device.kernel(cuda_ops.SOURCE, KIND="Int8")
+        device.kernel(SOURCE, KIND="Int8")
 
 
 def test_without_a_driver(monkeypatch):

@@ -10,7 +10,7 @@ from implementations import IMPLEMENTATIONS
 from native_buckets import near_bounds
 from subnormals import flushed
 
-from gangplank._native import cpu, cuda_ops, edges, reference
+from gangplank._native import cpu, cuda_table, edges, reference
 from gangplank._native.edges import Bounds
 from gangplank.weights.native_buckets import NativeBuckets, native_bounds
 
@@ -152,9 +152,9 @@ def without_negative_nan(bounds, dtype):
 def test_a_planted_fault_is_found(name, fault, monkeypatch):
     monkeypatch.setattr(edges, "edges_of", fault)
     bounds = BOUNDS["presets"]
-    for each in (cpu.count_by, cuda_ops.table_of):
+    for each in (cpu.count_by, cuda_table.table_of):
         each.cache_clear()
     with pytest.raises(AssertionError):
         assert_equals_reference(name, [hard_values(np.dtype(np.float32), bounds)], bounds)
-    for each in (cpu.count_by, cuda_ops.table_of):
+    for each in (cpu.count_by, cuda_table.table_of):
         each.cache_clear()

@@ -12,8 +12,9 @@
 - `gathered`: small arrays that one call is to serve;
 - `columns`: many columns of values, each with buckets of its own, which `columns_kernel` counts;
 - `vectors`: what the kernels of explicit vectors share;
-- `cuda_ops`: arrays of any framework on NVIDIA's GPUs, by the kernel in `cuda_kernel.cu`, which
-  `cuda_driver` has compiled and runs; `cuda_arrays` tells where their values lie;
+- `cuda_ops`: arrays of any framework on NVIDIA's GPUs; `cuda_arrays` tells where their values lie,
+  `cuda_table` makes what they are looked up in, and `cuda_groups` gives both to the kernel in
+  `cuda_kernel.cu`, which `cuda_driver` has compiled and runs;
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on other devices, by their own operations;
 - `devices`: which of these counts an array;
 - `host_memory`: arrays of each framework as NumPy sees them;
@@ -21,7 +22,8 @@
 - `arrays`: whose arrays they are, and of which dtype.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -35,8 +37,8 @@ from gangplank._native.devices import WHEN_JAX_TRAINS, placed, read_error, unrea
 from gangplank._native.edges import Bounds
 from gangplank._native.host_memory import blocks as dataset_blocks
 from gangplank._native.host_memory import host_view, host_views
-from gangplank._native.measured import Measured
-from gangplank._native.moments import Moments, Rows
+from gangplank._native.measured import Measured, measure_by
+from gangplank._native.moments import Moments
 from gangplank._native.stored_array import StoredArray
 
 __all__ = [
@@ -56,9 +58,6 @@ __all__ = [
     "measure",
     "unreadable",
 ]
-
-Count = Callable[[Iterable[Any], Bounds, list[Rows] | None], tuple[NDArray[np.int64], int]]
-
 
 # What the implementations for devices count with where only moments are wanted.
 _ANY_BOUNDS = Bounds.of([0.0])
@@ -96,29 +95,28 @@ def measure(
         RuntimeError: a framework cannot read an array, whose device may be gone.
     """
     measured: list[Measured] = []
-    on_device: dict[tuple[int, str], list[Any]] = {}
+    on_device: dict[str, list[tuple[int, Any]]] = {}
     in_host_memory = _in_host_memory(groups, measured, on_device)
     cpu.measure(host_views(in_host_memory), bounds, measured, has_moments=has_moments)
-    for (number, implementation), arrays in on_device.items():
-        count_here: Count = import_module(f"{__name__}.{implementation}").count
-        rows: list[Rows] | None = [] if has_moments else None
+    for implementation, pieces in on_device.items():
+        module = import_module(f"{__name__}.{implementation}")
+        measure_here = getattr(module, "measure", partial(measure_by, module.count))
         try:
-            counts, nan_count = count_here(arrays, bounds or _ANY_BOUNDS, rows)
+            measure_here(pieces, bounds or _ANY_BOUNDS, measured, has_moments=has_moments)
         # Each framework has errors of its own.
         except Exception as error:
-            raise read_error(arrays, error) from error
-        measured[number].add_counts(counts, nan_count, rows or [])
+            raise read_error([array for _, array in pieces], error) from error
     return measured
 
 
 def _in_host_memory(
     groups: Iterable[Iterable[Any]],
     measured: list[Measured],
-    on_device: dict[tuple[int, str], list[Any]],
+    on_device: dict[str, list[tuple[int, Any]]],
 ) -> Iterator[tuple[int, Any]]:
     """Those that lie there, with the numbers of their groups, each of which is begun.
 
-    The others go into `on_device`, by the group and what counts them.
+    The others go into `on_device`, by what counts them.
     """
     for number, arrays in enumerate(groups):
         measured.append(Measured())
@@ -130,4 +128,4 @@ def _in_host_memory(
             if implementation == "cpu":
                 yield number, there
             else:
-                on_device.setdefault((number, implementation), []).append(there)
+                on_device.setdefault(implementation, []).append((number, there))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges, Totals
 from gangplank._native.gathered import gathered
-from gangplank._native.measured import Measured
+from gangplank._native.measured import Measured, counted
 from gangplank._native.moments import BLOCK, EXPLICIT, CountAndSum, Rows, moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.pieces import Piece, batches, flat, joined, shares_of
@@ -117,13 +117,7 @@ def count(
     threads: int | None = None,
 ) -> tuple[NDArray[np.int64], int]:
     """The counts a bucket and the number of NaN; the moments are added to `moments`, if given."""
-    measured = Measured()
-    pieces = ((0, array) for array in arrays)
-    has_moments = moments is not None
-    measure(pieces, bounds, [measured], has_moments=has_moments, kernel=kernel, threads=threads)
-    if moments is not None:
-        moments += measured.rows
-    return measured.counts(bounds)
+    return counted(measure, arrays, bounds, moments, kernel=kernel, threads=threads)
 
 
 def _ways(

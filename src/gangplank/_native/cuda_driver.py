@@ -9,7 +9,7 @@ import ctypes
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from ctypes import byref, c_char_p, c_int, c_size_t, c_ubyte, c_uint, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -108,6 +108,10 @@ class Device:
         source = c_void_p(values.ctypes.data)
         _call("cuMemcpyHtoD_v2", c_uint64(address), source, c_size_t(values.nbytes))
 
+    def clear(self, address: int, size: int) -> None:
+        """Has so many bytes there be 0."""
+        _call("cuMemsetD8_v2", c_uint64(address), c_ubyte(0), c_size_t(size))
+
     def read(self, address: int, size: int) -> NDArray[np.uint8]:
         """A copy of the bytes there, when all that was begun before is done."""
         values = np.empty(size, np.uint8)
@@ -152,15 +156,21 @@ class Kernel:
         self._function = c_void_p()
         _call("cuModuleLoadData", byref(module), c_char_p(image))
         _call("cuModuleGetFunction", byref(self._function), module, b"kernel")
+        self._resident: dict[tuple[int, int], int] = {}
+        self._most_shared = 0
 
     def resident(self, threads: int, shared_memory: int) -> int:
         """How many blocks of that size a multiprocessor has at the same time."""
-        blocks = c_int()
-        _call("cuFuncSetAttribute", self._function, _SHARED_MEMORY, shared_memory)
-        size = c_size_t(shared_memory)
-        count = "cuOccupancyMaxActiveBlocksPerMultiprocessor"
-        _call(count, byref(blocks), self._function, threads, size)
-        return blocks.value
+        known = self._resident.get((threads, shared_memory))
+        if known is None:
+            # What it may have at most, also where it was asked for less since.
+            self._most_shared = max(self._most_shared, shared_memory)
+            _call("cuFuncSetAttribute", self._function, _SHARED_MEMORY, self._most_shared)
+            blocks = c_int()
+            count = "cuOccupancyMaxActiveBlocksPerMultiprocessor"
+            _call(count, byref(blocks), self._function, threads, c_size_t(shared_memory))
+            known = self._resident[threads, shared_memory] = blocks.value
+        return known
 
     def launch(
         self, blocks: int, threads: int, shared_memory: int, argument: ctypes.Structure

@@ -1,12 +1,15 @@
-// Counts the values of arrays into slots and sums them up, in one pass over their memory.
+// Counts the values of groups of arrays into slots and sums them up, in one pass over their memory.
 //
-// A value is taken for a signed integer of its bits, and compared with edges among such integers.
-// Its first bits name a cell of a table. Where no cell has more than one edge, an entry is slot and
-// edge in one number, made such that to add the other bits carries into the slot exactly where the
-// value exceeds the edge. Else it is the slot of what is below the cell, and a search among the
-// edges finds the rest. Table, edges and what a block counts are in its shared memory.
+// A value is taken for an unsigned integer of its bits, and compared with edges among such integers.
+// Its first bits name a cell of a table. Of a cell with one edge or none the entry is slot and edge
+// in one number, made such that to add the other bits carries into the slot exactly where the value
+// exceeds the edge. Of others it is a limit and the slot of what is below the cell, from which a
+// search among the edges finds the rest. Table, edges and what a block counts are in its shared
+// memory. A block counts for one group.
 //
-// NVIDIA's runtime compiler makes a kernel of it for each KIND of values, with HAS_MOMENTS or not.
+// NVIDIA's runtime compiler makes a kernel of it for each KIND of values, with HAS_MOMENTS or not,
+// and for each SHIFT and FIRST_STEP of a table: known to it, they take fewer instructions, of which
+// 2 bytes have no more than a few for themselves at the speed of the memory.
 
 // Tests run it elsewhere, by blocks of one thread.
 #ifndef WARP
@@ -16,99 +19,114 @@
 
 #define INFINITE __int_as_float(0x7f800000)
 
-typedef signed char int8;
+typedef unsigned char uint8;
+typedef unsigned short uint16;
+typedef unsigned int uint32;
 typedef unsigned long long uint64;
 
-const int CHUNK = 1 << 14;  // so many values of an array a block takes at once
+const int CHUNK = 1 << 14;  // so many values of an array that blocks do not share
 const int FIELDS = 8;       // of a row, in the order of gangplank._native.moments.Moments
 
 // All that a kernel is given; lengths in values.
 struct Work {
-  const uint64 *arrays, *sizes;  // where each array is, and how long
+  const uint64 *arrays, *sizes;  // where each array is, and how long; those of a group together
   const uint64* ends;            // how many chunks it has, with those of the arrays before
-  uint64 chunks;                 // of all arrays
-  const void* edges;             // ascending
-  int edge_count, padded_count;  // and with what no value exceeds, up to where a search may look
+  const uint64* starts;          // at which chunk each block begins, and where the last one ends
+  const uint64 *firsts, *groups; // in which array that is, of which group
+  const double* origins;         // of each group, from which distances are summed
+  const uint64* table;           // entries, edges and, where a search may look, what is no less
+  int table_size;                // in 8 bytes
+  int cell_count, edge_count;
+  int shift;                     // by so many bits a value is shifted to name its cell
   int first_step;                // of a search, a power of 2; 0 where there is none
-  const void* cells;             // the entries
-  int cell_count, shift;         // and by how many bits a value is shifted to name its cell
-  double origin;                 // from which distances are summed
-  uint64* counts;                // of each slot, added to
+  uint64 limit;                  // from which on an entry leads to a search
+  uint64* counts;                // of each slot, for each group, added to
   double* rows;                  // of each block
 };
 
-// What the upper bits of `bits` are as a float of so many bits of fraction, whose exponents are
-// smaller than those of float32: `power` makes up for that, and subnormals come right as well.
-template <int fraction>
-__device__ float widened(short bits, float power) {
-  float magnitude = __int_as_float((bits & 0x7fff) << (23 - fraction)) * power;
-  return bits < 0 ? -magnitude : magnitude;
+// What the upper 16 bits of a float are whose exponents are smaller than those of float32, with so
+// many bits of fraction. `power` makes up for its exponents; subnormals come right as well.
+template <int fraction, uint32 least_nonfinite>
+__device__ float widened(uint32 bits, float power) {
+  uint32 magnitude = bits & 0x7fff;
+  uint32 pattern = (bits & 0x8000) << 16 | magnitude << (23 - fraction);
+  if (magnitude >= least_nonfinite) pattern |= 0x7f800000;
+  return __int_as_float(pattern) * power;
 }
 
+// Numbers that have the bits of a value, an entry of a table and either.
 struct Bits8 {
-  typedef int8 Bits;
-  typedef unsigned short Entry;
+  typedef uint8 Bits;
+  typedef uint16 Entry;
+  typedef uint32 Word;
 };
 struct Bits16 {
-  typedef short Bits;
-  typedef unsigned short Entry;
+  typedef uint16 Bits;
+  typedef uint16 Entry;
+  typedef uint32 Word;
 };
 struct Bits32 {
-  typedef int Bits;
-  typedef unsigned int Entry;
+  typedef uint32 Bits, Entry, Word;
 };
 struct Bits64 {
-  typedef long long Bits;
-  typedef uint64 Entry;
+  typedef uint64 Bits, Entry, Word;
 };
 
 struct Float32 : Bits32 {
-  static __device__ float value(int bits) { return __int_as_float(bits); }
+  static __device__ float value(uint32 bits) { return __int_as_float(bits); }
 };
 struct BFloat16 : Bits16 {
-  static __device__ float value(short bits) { return __int_as_float(bits << 16); }
+  static __device__ float value(uint32 bits) { return __int_as_float(bits << 16); }
 };
 struct Float16 : Bits16 {
-  static __device__ float value(short bits) {
-    bool is_finite = (bits & 0x7c00) != 0x7c00;
-    return is_finite ? widened<10>(bits, 0x1p112f) : __int_as_float(0x7f800000 | (bits & 0x3ff));
-  }
+  static __device__ float value(uint32 bits) { return widened<10, 0x7c00>(bits, 0x1p112f); }
 };
 struct Float8E5M2 : Bits8 {
-  static __device__ float value(int8 bits) { return Float16::value(bits * 256); }
+  static __device__ float value(uint32 bits) { return Float16::value(bits << 8); }
 };
 struct Float8E4M3FN : Bits8 {
-  static __device__ float value(int8 bits) {
-    bool is_nan = (bits & 0x7f) == 0x7f;
-    return is_nan ? __int_as_float(0x7fffffff) : widened<11>(bits * 256, 0x1p120f);
-  }
+  static __device__ float value(uint32 bits) { return widened<11, 0x7f00>(bits << 8, 0x1p120f); }
 };
 struct Int8 : Bits8 {
-  static __device__ float value(int8 bits) { return bits; }
+  static __device__ float value(uint32 bits) { return (signed char)bits; }
 };
 struct UInt8 : Bits8 {
-  static __device__ float value(int8 bits) { return (unsigned char)bits; }
+  static __device__ float value(uint32 bits) { return bits; }
 };
 
 struct Moments {
-  unsigned int finite = 0, nan = 0, infinite = 0, zero = 0;
+  uint32 finite = 0, nan = 0, infinite = 0, zero = 0;
   double total = 0, squares = 0;
   float minimum = INFINITE, maximum = -INFINITE;
 
+  __device__ void add_finite(float value, double origin) {
+    double distance = value - origin;
+    finite += 1;
+    zero += value == 0;
+    total += distance;
+    squares += distance * distance;
+    minimum = fminf(minimum, value);
+    maximum = fmaxf(maximum, value);
+  }
+
   __device__ void add(float value, double origin) {
-    if (fabsf(value) < INFINITE) {
-      double distance = value - origin;
-      finite += 1;
-      zero += value == 0;
-      total += distance;
-      squares += distance * distance;
-      minimum = fminf(minimum, value);
-      maximum = fmaxf(maximum, value);
-    } else if (value == value) {
+    if (fabsf(value) < INFINITE)
+      add_finite(value, origin);
+    else if (value == value)
       infinite += 1;
-    } else {
+    else
       nan += 1;
-    }
+  }
+
+  // Seldom is one of several not finite.
+  template <int n>
+  __device__ void add(const float (&values)[n], double origin) {
+    bool are_finite = true;
+    for (float value : values) are_finite &= fabsf(value) < INFINITE;
+    if (are_finite)
+      for (float value : values) add_finite(value, origin);
+    else
+      for (float value : values) add(value, origin);
   }
 };
 
@@ -143,53 +161,77 @@ template <typename Kind, bool has_moments>
 __device__ void measure(const Work& work) {
   typedef typename Kind::Bits Bits;
   typedef typename Kind::Entry Entry;
-  Entry* cells = (Entry*)shared;
-  Bits* edges = (Bits*)(cells + work.cell_count);
-  unsigned int* slots = (unsigned int*)(edges + work.padded_count);
-  for (int i = threadIdx.x; i < work.cell_count; i += blockDim.x)
-    cells[i] = ((const Entry*)work.cells)[i];
-  for (int i = threadIdx.x; i < work.padded_count; i += blockDim.x)
-    edges[i] = ((const Bits*)work.edges)[i];
+  typedef typename Kind::Word Word;
+  const Entry* cells = (const Entry*)shared;
+  const Bits* edges = (const Bits*)(cells + work.cell_count);
+  uint32* slots = (uint32*)(shared + work.table_size);
+  for (int i = threadIdx.x; i < work.table_size; i += blockDim.x) shared[i] = work.table[i];
   for (int i = threadIdx.x; i <= work.edge_count; i += blockDim.x) slots[i] = 0;
   __syncthreads();
 
-  const Bits others = ((Bits)1 << work.shift) - 1;
-  Moments moments;
-  auto add = [&](Bits bits) {
-    Entry entry = cells[(int)(bits >> work.shift) + work.cell_count / 2];
-    int slot = entry;
-    if (!work.first_step) slot = (Entry)(entry + (Entry)(bits & others)) >> work.shift;
-    for (int step = work.first_step; step; step /= 2)
-      if (edges[slot + step - 1] < bits) slot += step;
-    atomicAdd(&slots[slot], 1u);
-    if constexpr (has_moments) moments.add(Kind::value(bits), work.origin);
-  };
-
-  int array = 0;
-  for (uint64 chunk = blockIdx.x; chunk < work.chunks; chunk += gridDim.x) {
-    while (chunk >= work.ends[array]) array++;
-    uint64 start = (chunk - (array ? work.ends[array - 1] : 0)) * CHUNK;
-    const Bits* values = (const Bits*)work.arrays[array] + start;
-    uint64 left = work.sizes[array] - start;
-    int size = left < CHUNK ? left : CHUNK;
-    const int width = sizeof(uint4) / sizeof(Bits);
-    int lines = (uint64)values % sizeof(uint4) ? 0 : size / width;
-    for (int i = threadIdx.x; i < lines; i += blockDim.x) {
-      uint4 line = ((const uint4*)values)[i];
-#pragma unroll
-      for (int j = 0; j < width; j++) add(((const Bits*)&line)[j]);
+  const uint64 group = work.groups[blockIdx.x];
+  const Word others = ((Word)1 << work.shift) - 1;
+  auto count = [&](Word bits) {
+    Word entry = cells[bits >> work.shift];
+    int slot;
+    if (work.first_step && entry >= (Word)work.limit) {
+      slot = entry - (Word)work.limit;
+      for (int step = work.first_step; step; step /= 2)
+        if (edges[slot + step - 1] < bits) slot += step;
+    } else {
+      slot = (entry + (bits & others)) >> work.shift;
     }
-    for (int i = lines * width + threadIdx.x; i < size; i += blockDim.x) add(values[i]);
+    atomicAdd(&slots[slot], 1u);
+  };
+  Moments moments;
+  double origin = has_moments ? work.origins[group] : 0;
+
+  const uint64 last = work.starts[blockIdx.x + 1];
+  uint64 chunk = work.starts[blockIdx.x];
+  for (uint64 array = work.firsts[blockIdx.x]; chunk < last; array++) {
+    uint64 before = array ? work.ends[array - 1] : 0;
+    uint64 start = (chunk - before) * CHUNK;
+    chunk = work.ends[array] < last ? work.ends[array] : last;
+    uint64 stop = (chunk - before) * CHUNK;
+    uint64 size = (stop < work.sizes[array] ? stop : work.sizes[array]) - start;
+    const Bits* values = (const Bits*)work.arrays[array] + start;
+
+    const int width = sizeof(uint4) / sizeof(Bits), of_word = sizeof(Word) / sizeof(Bits);
+    const int together = width < 4 ? width : 4;
+    uint64 lines = (uint64)values % sizeof(uint4) ? 0 : size / width;
+    for (uint64 i = threadIdx.x; i < lines; i += blockDim.x) {
+      const uint4 line = ((const uint4*)values)[i];
+      const Word* words = (const Word*)&line;
+#pragma unroll
+      for (int first = 0; first < width; first += together) {
+        float some[together];
+#pragma unroll
+        for (int j = 0; j < together; j++) {
+          int at = first + j;
+          Bits bits = words[at / of_word] >> (at % of_word * 8 * sizeof(Bits));
+          count(bits);
+          if constexpr (has_moments) some[j] = Kind::value(bits);
+        }
+        if constexpr (has_moments) moments.add(some, origin);
+      }
+    }
+    for (uint64 i = lines * width + threadIdx.x; i < size; i += blockDim.x) {
+      count(values[i]);
+      if constexpr (has_moments) moments.add(Kind::value(values[i]), origin);
+    }
   }
 
   __syncthreads();
   for (int i = threadIdx.x; i <= work.edge_count; i += blockDim.x)
-    if (slots[i]) atomicAdd(&work.counts[i], (uint64)slots[i]);
+    if (slots[i]) atomicAdd(&work.counts[group * (work.edge_count + 1) + i], (uint64)slots[i]);
   if constexpr (has_moments) write_row(moments, work.rows + blockIdx.x * FIELDS);
 }
 
 #ifdef KIND
-extern "C" __global__ __launch_bounds__(1024) void kernel(Work work) {
+// Two blocks run on a multiprocessor at the same time, for which 32 registers a thread are left.
+extern "C" __global__ __launch_bounds__(1024, 2) void kernel(Work work) {
+  work.shift = SHIFT;
+  work.first_step = FIRST_STEP;
   measure<KIND, HAS_MOMENTS>(work);
 }
 #endif

@@ -1,12 +1,16 @@
 """What is known of some values: counts and moments of their parts, which add up."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native.edges import Bounds, Totals
 from gangplank._native.moments import Moments, Rows, added_up
+
+CountArrays = Callable[[Iterable[Any], Bounds, list[Rows] | None], tuple[NDArray[np.int64], int]]
+"""Gives the counts of all buckets and the number of NaN, and adds the moments to a list."""
 
 
 class Measured:
@@ -71,3 +75,37 @@ class Measured:
     def moments(self) -> Moments:
         """The moments of all values together."""
         return added_up(self.rows)
+
+
+def measure_by(
+    count: CountArrays,
+    pieces: Iterable[tuple[int, Any]],
+    bounds: Bounds,
+    groups: Sequence[Measured],
+    *,
+    has_moments: bool,
+) -> None:
+    """Adds to each of `groups` what `count` finds in its arrays, which come with its number."""
+    arrays: dict[int, list[Any]] = {}
+    for group, array in pieces:
+        arrays.setdefault(group, []).append(array)
+    for group, some in arrays.items():
+        rows: list[Rows] = []
+        counts, nan_count = count(some, bounds, rows if has_moments else None)
+        groups[group].add_counts(counts, nan_count, rows)
+
+
+def counted(
+    measure: Callable[..., None],
+    arrays: Iterable[Any],
+    bounds: Bounds,
+    moments: list[Rows] | None,
+    **options: Any,
+) -> tuple[NDArray[np.int64], int]:
+    """Counts arrays as a `CountArrays` does, by a `measure` that takes pieces of groups."""
+    measured = Measured()
+    pieces = ((0, array) for array in arrays)
+    measure(pieces, bounds, [measured], has_moments=moments is not None, **options)
+    if moments is not None:
+        moments += measured.rows
+    return measured.counts(bounds)
