@@ -4,7 +4,7 @@
 
 Takes each of TensorFlow, JAX and PyTorch that is installed and has an accelerator, each in a
 process of its own, by the kernel for CUDA where there is one and by the framework's operations,
-asserts that both count the same, and that into 13 bounds the CPU core does too, and writes
+asserts that both count the same, and that the CPU core does too into 13 bounds, and writes
 `results/device.md`. JAX shards the weights over all its devices. `--on-cpu` tries it on the CPU
 devices, and JAX on eight virtual ones as well, and says how many bytes of memory the programs move
 that XLA has made for the CPU.
@@ -180,6 +180,7 @@ def rows(framework, size, rounds):
         "float32, in 1,000 arrays": [thousand],
         "1,000 arrays of float32, a histogram each": [[array] for array in thousand],
     }
+    # Operations take seconds in all.
     ways = {"operations": (partial(measure_by, framework.operations), max(rounds // 5, 1))}
     if devices.placed(float32)[0] == "cuda_ops":
         ways = {"the kernel": (cuda_ops.measure, rounds)} | ways
@@ -192,16 +193,16 @@ def rows(framework, size, rounds):
             expected, host = on_host(framework, values, bounds) if is_first else (None, "")
             for way, (measure, its_rounds) in ways.items():
 
-                def measured(groups, bounds=bounds, has_moments=has_moments, measure=measure):
+                def found_in(groups, bounds=bounds, has_moments=has_moments, measure=measure):
                     pieces = [(n, array) for n, group in enumerate(groups) for array in group]
                     found = [Measured() for _ in groups]
                     measure(pieces, bounds, found, has_moments=has_moments)
                     return found
 
-                counts = [as_lists(each.totals()) for each in measured(groups)]
+                counts = [as_lists(each.totals()) for each in found_in(groups)]
                 expected = expected or counts
                 assert counts == expected, "the counts differ"
-                here = median(measured, its_rounds, groups)
+                here = median(found_in, its_rounds, groups)
                 yield (
                     f"| {what} | {into} | {way} | {milliseconds(here)} | {gigabytes / here:,.1f} | "
                     f"{bandwidth:,.1f} | {gigabytes / here / bandwidth:.1%} | {host} |"
@@ -214,15 +215,15 @@ def on_host(framework, values, bounds):
     from gangplank._native.host_memory import host_view
     from gangplank._native.measured import Measured
 
-    def measured(values):
+    def found_in(values):
         found = Measured()
         cpu.measure(((0, host_view(each)) for each in values), bounds, [found])
         return [as_lists(found.totals())]
 
-    measured([framework.not_on_host(values[0])])  # which compiles what it needs
+    found_in([framework.not_on_host(values[0])])  # which compiles what it needs
     there = [framework.not_on_host(each) for each in values]
     start = time.perf_counter()
-    result = measured(there)
+    result = found_in(there)
     return result, milliseconds(time.perf_counter() - start)
 
 

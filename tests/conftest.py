@@ -67,6 +67,7 @@ SLOW = (
 # memory: `make test-backends` leaves them out.
 ONCE = (
     *("buckets", "checkpoints", "columns", "command_line", "count_and_sum", "cpu", "cuda_driver"),
+    *("cuda_groups", "cuda_table"),
     *("documents", "edges"),
     *("drift_classes", "drift_comparison", "drift_features", "drift_monitor", "drift_reference"),
     *(

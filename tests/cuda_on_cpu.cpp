@@ -6,9 +6,7 @@
 #include <cstring>
 
 #define __device__
-#define __global__
 #define __shared__ static
-#define __launch_bounds__(threads)
 
 struct Index {
   unsigned int x;
@@ -40,7 +38,7 @@ static void atomicAdd(Number* sum, Number value) {
 
 typedef void (*Measure)(const Work&);
 
-// By the names that cuda_ops gives to the compiler.
+// By the names that cuda_groups gives to the compiler.
 static const struct {
   const char* kind;
   Measure measure;

@@ -14,6 +14,7 @@ import pytest
 
 from gangplank._native import cpu, cuda_ops
 from gangplank._native.cuda_arrays import Located
+from gangplank._native.measured import counted
 
 COMPILER = shutil.which("g++")
 
@@ -33,7 +34,6 @@ class Processor:
     def __init__(self):
         self.lock = threading.Lock()
         self._memory = np.empty(0, np.uint64)
-        self.synchronized = 0
 
     @contextlib.contextmanager
     def current(self):
@@ -41,7 +41,7 @@ class Processor:
         yield
 
     def synchronize(self):
-        self.synchronized += 1
+        pass
 
     def memory(self, size):
         self._memory = np.full(size // 8 + 2, 0xDEADBEEF, np.uint64)
@@ -57,19 +57,21 @@ class Processor:
     def read(self, address, size):
         return np.frombuffer(ctypes.string_at(address, size), np.uint8)
 
-    def kernel(self, source, *, KIND, HAS_MOMENTS, **_):  # noqa: N803
-        return Kernel(source, KIND, HAS_MOMENTS == "true")
+    def kernel(self, source, *, KIND, HAS_MOMENTS, SHIFT, FIRST_STEP):  # noqa: N803
+        return Kernel(source, KIND, HAS_MOMENTS == "true", (int(SHIFT), int(FIRST_STEP)))
 
 
 class Kernel:
-    def __init__(self, source, kind, has_moments):
+    def __init__(self, source, kind, has_moments, defined):
         self._launch = compiled(source).launch
-        self._kind, self._has_moments = kind.encode(), has_moments
+        self._kind, self._has_moments, self._defined = kind.encode(), has_moments, defined
 
     def resident(self, threads, shared_memory):
         return 3
 
     def launch(self, blocks, threads, shared_memory, argument):
+        # A GPU has these two by their definitions alone.
+        assert (argument.shift, argument.first_step) == self._defined
         work = ctypes.byref(argument)
         assert self._launch(self._kind, self._has_moments, blocks, work) == 0
 
@@ -110,4 +112,4 @@ def measure(pieces, bounds, groups, *, has_moments=False, **functions):
 
 
 def count(arrays, bounds, moments=None, **functions):
-    return cuda_ops.count(arrays, bounds, moments, **ON_PROCESSOR | functions)
+    return counted(measure, arrays, bounds, moments, **functions)

@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gangplank._native import cuda_ops, jax_ops
+from gangplank._native.measured import counted
 
 IS_ON_CUDA = jax.devices()[0].platform == "gpu"
 
@@ -37,7 +38,7 @@ def sharded(arrays, bounds, moments=None):
 
 
 def cuda(arrays, bounds, moments=None):
-    return cuda_ops.count(list(map(jax_array, arrays)), bounds, moments)
+    return counted(cuda_ops.measure, list(map(jax_array, arrays)), bounds, moments)
 
 
 def jax_array(array):

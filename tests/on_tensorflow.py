@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from gangplank._native import cuda_ops, tensorflow_ops
+from gangplank._native.measured import counted
 
 IS_ON_CUDA = bool(tf.config.list_physical_devices("GPU"))
 
@@ -30,4 +31,4 @@ def _by(run):
 operations = _by(tensorflow_ops.without_xla)
 eager = _by(_eager)
 xla = _by(tensorflow_ops.by_xla)
-cuda = partial(_count, count=cuda_ops.count)
+cuda = partial(_count, count=partial(counted, cuda_ops.measure))

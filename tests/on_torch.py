@@ -7,6 +7,7 @@ import torch
 import torch._dynamo.config
 
 from gangplank._native import cuda_ops, torch_ops
+from gangplank._native.measured import counted
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -28,7 +29,7 @@ def compiled(arrays, bounds, moments=None):
 
 
 def cuda(arrays, bounds, moments=None):
-    return cuda_ops.count(map(tensor, arrays), bounds, moments)
+    return counted(cuda_ops.measure, map(tensor, arrays), bounds, moments)
 
 
 def tensor(array):

@@ -11,14 +11,12 @@ import pytest
 from corpus import FLOATS, hard_values
 from cuda_on_cpu import needs_compiler, normal
 
-from gangplank import NativeBuckets
+from gangplank import NativeBuckets, _native
 from gangplank._native import (
     cuda_arrays,
     cuda_groups,
     cuda_ops,
-    cuda_table,
     devices,
-    edges,
     reference,
 )
 from gangplank._native.cuda_driver import CudaError
@@ -27,11 +25,11 @@ from gangplank.weights.native_buckets import native_bounds
 
 BOUNDS = Bounds.of(np.linspace(-1, 1, 13))
 CHUNK = cuda_groups.CHUNK
-FLOAT32 = np.dtype(np.float32)
 
 
 def assert_exact(arrays, bounds=BOUNDS):
-    counts, nan_count = cuda_on_cpu.count(arrays, bounds)
+    """By the kernel, which leaves nothing to others."""
+    counts, nan_count = cuda_on_cpu.count(arrays, bounds, operations_of=None)
     expected_counts, expected_nan_count = reference.count(arrays, bounds)
     assert counts.tolist() == expected_counts.tolist()
     assert nan_count == expected_nan_count
@@ -52,38 +50,6 @@ def test_many_arrays():
     assert_exact([normal(size, dtype) for size in sizes for dtype in (np.float32, np.int8)])
 
 
-def slots_of(patterns, values, dtype, cell_bits):
-    """How many unsigned `values` lie in each slot, by the kernel."""
-    table = cuda_table.table_with(edges.Edges(patterns, np.arange(patterns.size + 1)), cell_bits)
-    groups = [[cuda_on_cpu.located(values.view(dtype))]]
-    (slots,), _ = cuda_groups.measure(cuda_on_cpu.processor, groups, table, False)
-    return table, slots
-
-
-@needs_compiler
-@pytest.mark.parametrize("cell_bits", [8, 12, 13])
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-def test_an_edge_in_each_cell(dtype, cell_bits):
-    """At one place in each cell after the other, or also at its highest value."""
-    unsigned = np.dtype(f"u{np.dtype(dtype).itemsize}")
-    shift = 8 * unsigned.itemsize - cell_bits
-    lowest = np.arange(1 << cell_bits, dtype=unsigned) << unsigned.type(shift)
-    within = lowest + np.random.default_rng(0).integers(0, (1 << shift) - 1, lowest.size, unsigned)
-    highest = (lowest + unsigned.type((1 << shift) - 1))[:-1]
-    for patterns, first_step in (
-        (within[:-2], 0),
-        (within[:-1], 1),  # one slot more than an entry has room for
-        (np.sort(np.concatenate([within, highest])), 1),
-        (np.sort(np.concatenate([within[::3], within[:99:3] + 1, lowest[:9:3]])), 2),
-        (np.sort(np.concatenate([within[1::2], highest[:9]])), 0),
-    ):
-        values = np.concatenate([patterns, patterns - 1, patterns + 1, lowest, highest])
-        table, slots = slots_of(patterns, values, dtype, cell_bits)
-        places = np.searchsorted(patterns, values)
-        assert slots.tolist() == np.bincount(places, minlength=patterns.size + 1).tolist()
-        assert table.first_step == first_step
-
-
 @needs_compiler
 @pytest.mark.parametrize("bound_count", [1, 300, 12_000])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
@@ -92,22 +58,15 @@ def test_many_bounds(dtype, bound_count):
     assert_exact([normal(5000, dtype), hard_values(dtype, bounds.values[:100])], bounds)
 
 
-def test_a_table_of_one_look_up():
-    def first_step(bounds, name):
-        return cuda_table.table_of(Bounds.of(bounds), name, 227 << 10).first_step
-
-    assert first_step(BOUNDS.values, "float32") == 0
-    assert first_step([0.1, 0.1 + 1e-6, 0.1 + 2e-6], "float32") == 2
-    # Neighbours in bfloat16 share a cell, but of bytes each has its own.
-    assert first_step(np.arange(64, 80, 0.5), "bfloat16") == 4
-    assert first_step(np.arange(64, 80, 0.5), "int8") == 0
-
-
-def test_a_table_takes_the_room_that_there_is():
-    native = native_bounds(NativeBuckets())
-    sizes = [cuda_table.table_of(native, "float32", kib << 10).cell_count for kib in (227, 64, 48)]
-    assert sizes == [1 << 13, 1 << 12, 1 << 11]
-    assert cuda_table.table_of(native, "float32", 32 << 10) is None
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "int32"])
+def test_bounds_at_the_highest_values_of_cells(dtype):
+    """None of which is exceeded in its cell, so that a search has nothing to find."""
+    limits = np.iinfo(dtype)
+    step = 1 << limits.bits - 8
+    highest = np.arange(limits.min + step, limits.max + 1, step, dtype=np.int64) - 1
+    values = np.concatenate([highest - 1, highest, highest + 1]).astype(dtype)
+    assert_exact([values], Bounds.of(highest))
 
 
 @needs_compiler
@@ -173,6 +132,25 @@ def test_a_device_waits_for_what_the_framework_has_begun(monkeypatch):
         )
     assert_exact([normal(10)])
     assert calls == ["synchronize", "launch"]
+
+
+@needs_compiler
+def test_groups_come_to_the_kernel(monkeypatch):
+    """All of them by one call of it."""
+    launched = []
+    launch = cuda_on_cpu.Kernel.launch
+    monkeypatch.setattr(
+        cuda_on_cpu.Kernel, "launch", lambda *arguments: launched.append(1) or launch(*arguments)
+    )
+    monkeypatch.setattr(_native, "placed", lambda array: ("cuda_ops", array))
+    on_processor = partial(cuda_ops.measure, **cuda_on_cpu.ON_PROCESSOR)
+    monkeypatch.setattr(cuda_ops, "measure", on_processor)
+    groups = [[normal(100)], [], [normal(50), normal(CHUNK)]]
+    measured = _native.measure(groups, BOUNDS, has_moments=True)
+    for each, group in zip(measured, groups, strict=True):
+        assert each.counts(BOUNDS)[0].tolist() == reference.count(group, BOUNDS)[0].tolist()
+        assert each.moments().size == sum(array.size for array in group)
+    assert len(launched) == 1
 
 
 def of_keras(values):

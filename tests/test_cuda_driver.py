@@ -84,6 +84,43 @@ def test_an_image_that_the_driver_refuses(monkeypatch):
         device.kernel(SOURCE, KIND="Int8")
 
 
+class Occupied(Driver):
+    """NVIDIA's driver, of a device that has room for so many blocks."""
+
+    def __init__(self, blocks):
+        self.blocks, self.given, self.asked = blocks, [], []
+
+    def cuModuleLoadData(self, *_):  # noqa: N802
+        return 0
+
+    def cuFuncSetAttribute(self, function, which, value):  # noqa: N802
+        self.given.append(value)
+        return 0
+
+    def cuOccupancyMaxActiveBlocksPerMultiprocessor(self, blocks, *_):  # noqa: N802
+        self.asked.append(1)
+        blocks._obj.value = self.blocks
+        return 0
+
+
+def test_a_kernel_is_never_given_less_shared_memory_than_before(monkeypatch):
+    driver = Occupied(blocks=2)
+    monkeypatch.setattr(cuda_driver, "driver", lambda: driver)
+    kernel = cuda_driver.Kernel(b"")
+    assert [kernel.resident(1024, size) for size in (60_000, 50_000, 60_000)] == [2, 2, 2]
+    assert driver.given == [60_000, 60_000]
+    assert len(driver.asked) == 2
+
+
+def test_a_block_that_has_no_room(monkeypatch):
+    driver = Occupied(blocks=0)
+    monkeypatch.setattr(cuda_driver, "driver", lambda: driver)
+    kernel = cuda_driver.Kernel(b"")
+    for _ in range(2):
+        with pytest.raises(CudaError, match="no room for 60,000 bytes of a block"):
+            kernel.resident(1024, 60_000)
+
+
 def test_without_a_driver(monkeypatch):
     monkeypatch.setattr(cuda_driver, "driver", lambda: None)
     for call in (cuda_driver.device_of, cuda_driver.Device):

@@ -60,7 +60,8 @@ def test_moments_of_groups():
     """Also where the mean of some is so far from zero that a further pass is wanted."""
     near = [normal(3 * CHUNK), normal(20)]
     far = [array + np.float32(1e3) for array in near]
-    groups = [near, far, [NOT_FINITE, normal(9)], [-array for array in far], near[1:]]
+    nan = np.full(7, np.nan, np.float32)
+    groups = [near, far, [nan], [NOT_FINITE, normal(9)], [-array for array in far], near[1:]]
     for each, group in zip(measured(groups, has_moments=True), groups, strict=True):
         found = each.moments()
         expected = moments.added_up([moments.moments_of(array) for array in group])
@@ -91,6 +92,11 @@ def test_a_device_that_fails_between_calls(monkeypatch):
     monkeypatch.setattr(cuda_on_cpu.Kernel, "launch", failing)
     assert_exact(measured(groups, operations_of=operations_of), groups)
     assert left == [1, 3]
+
+
+def test_counters_of_a_block_are_never_full():
+    starts = cuda_groups.divided(np.array([1 << 40]), [1], 6).starts
+    assert np.diff(starts).max() * CHUNK < 1 << 32
 
 
 @pytest.mark.parametrize("at_once", [1, 6, 264])

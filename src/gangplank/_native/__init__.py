@@ -6,8 +6,7 @@
 - `measured`: what is known of some values, and adds up;
 - `edges`: bounds as edges among bit patterns, so that all else compares integers;
 - `cpu`: arrays in host memory; it chooses among the kernels `numpy_kernel` (until it pays to load
-  numba), `lane_kernel` (few bounds), `compare_kernel` (the same with AVX-512) and `table_kernel`
-  (many), which `jit` compiles;
+  numba), `lane_kernel` (few bounds) and `table_kernel` (many), which `jit` compiles;
 - `pieces`: how arrays in host memory are cut, joined and shared among threads for it;
 - `gathered`: small arrays that one call is to serve;
 - `columns`: many columns of values, each with buckets of its own, which `columns_kernel` counts;
@@ -100,7 +99,8 @@ def measure(
     cpu.measure(host_views(in_host_memory), bounds, measured, has_moments=has_moments)
     for implementation, pieces in on_device.items():
         module = import_module(f"{__name__}.{implementation}")
-        measure_here = getattr(module, "measure", partial(measure_by, module.count))
+        has_groups = hasattr(module, "measure")
+        measure_here = module.measure if has_groups else partial(measure_by, module.count)
         try:
             measure_here(pieces, bounds or _ANY_BOUNDS, measured, has_moments=has_moments)
         # Each framework has errors of its own.

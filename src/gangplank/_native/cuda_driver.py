@@ -94,7 +94,7 @@ class Device:
         _call("cuCtxSynchronize")
 
     def memory(self, size: int) -> int:
-        """The address of so many bytes, which are kept until more are wanted."""
+        """The address of so many bytes, of twice as many that are kept until more are wanted."""
         if size > self._size:
             if self._size:
                 self._size = 0
@@ -160,16 +160,19 @@ class Kernel:
         self._most_shared = 0
 
     def resident(self, threads: int, shared_memory: int) -> int:
-        """How many blocks of that size a multiprocessor has at the same time."""
+        """How many blocks of that size a multiprocessor has at the same time, at least one."""
         known = self._resident.get((threads, shared_memory))
         if known is None:
             # What it may have at most, also where it was asked for less since.
-            self._most_shared = max(self._most_shared, shared_memory)
-            _call("cuFuncSetAttribute", self._function, _SHARED_MEMORY, self._most_shared)
+            most = max(self._most_shared, shared_memory)
+            _call("cuFuncSetAttribute", self._function, _SHARED_MEMORY, most)
+            self._most_shared = most
             blocks = c_int()
             count = "cuOccupancyMaxActiveBlocksPerMultiprocessor"
             _call(count, byref(blocks), self._function, threads, c_size_t(shared_memory))
             known = self._resident[threads, shared_memory] = blocks.value
+        if not known:
+            raise CudaError(f"a multiprocessor has no room for {shared_memory:,} bytes of a block")
         return known
 
     def launch(

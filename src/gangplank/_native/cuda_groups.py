@@ -26,6 +26,9 @@ THREADS = 1024
 CHUNK = 1 << 14
 FIELDS = len(Moments._fields)
 
+# What the counters of a block hold, of 32 bits.
+MOST_CHUNKS = (1 << 32) // CHUNK - 1
+
 # What the source calls the types whose values it knows.
 KINDS = {
     "float32": "Float32",
@@ -68,7 +71,7 @@ class Division(NamedTuple):
 
 
 def divided(sizes: NDArray[np.int64], array_counts: Sequence[int], at_once: int) -> Division:
-    """Shares of the chunks for `at_once` blocks, and more where the groups have ends of their own.
+    """Shares of the chunks for `at_once` blocks, or more: each is of one group, and not too large.
 
     Arguments:
         sizes: of the arrays, none of which is 0.
@@ -77,7 +80,7 @@ def divided(sizes: NDArray[np.int64], array_counts: Sequence[int], at_once: int)
     """
     ends = (-(-sizes // CHUNK)).cumsum()
     group_ends = ends[np.cumsum(array_counts) - 1]
-    share = -(-int(ends[-1]) // at_once)
+    share = min(-(-int(ends[-1]) // at_once), MOST_CHUNKS)
     starts = np.concatenate([np.arange(0, ends[-1], share), group_ends])
     starts.sort()
     starts = starts[np.append(True, starts[1:] > starts[:-1])]

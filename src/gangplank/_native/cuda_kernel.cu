@@ -4,12 +4,13 @@
 // Its first bits name a cell of a table. Of a cell with one edge or none the entry is slot and edge
 // in one number, made such that to add the other bits carries into the slot exactly where the value
 // exceeds the edge. Of others it is a limit and the slot of what is below the cell, from which a
-// search among the edges finds the rest. Table, edges and what a block counts are in its shared
-// memory. A block counts for one group.
+// search among the edges finds the rest. Where a limit has no room in an entry, it is 0, and all
+// cells are searched. Table, edges and what a block counts are in its shared memory. A block counts
+// for one group.
 //
 // NVIDIA's runtime compiler makes a kernel of it for each KIND of values, with HAS_MOMENTS or not,
-// and for each SHIFT and FIRST_STEP of a table: known to it, they take fewer instructions, of which
-// 2 bytes have no more than a few for themselves at the speed of the memory.
+// and for each SHIFT and FIRST_STEP of a table. A shift known to it takes fewer instructions, and at
+// the speed of the memory there is time only for a few for a value of 2 bytes.
 
 // Tests run it elsewhere, by blocks of one thread.
 #ifndef WARP
@@ -24,7 +25,7 @@ typedef unsigned short uint16;
 typedef unsigned int uint32;
 typedef unsigned long long uint64;
 
-const int CHUNK = 1 << 14;  // so many values of an array that blocks do not share
+const int CHUNK = 1 << 14;  // so many values of an array go to the same block
 const int FIELDS = 8;       // of a row, in the order of gangplank._native.moments.Moments
 
 // All that a kernel is given; lengths in values.
@@ -35,10 +36,10 @@ struct Work {
   const uint64 *firsts, *groups; // in which array that is, of which group
   const double* origins;         // of each group, from which distances are summed
   const uint64* table;           // entries, edges and, where a search may look, what is no less
-  int table_size;                // in 8 bytes
+  int table_size;                // how many units of 8 bytes it has
   int cell_count, edge_count;
-  int shift;                     // by so many bits a value is shifted to name its cell
-  int first_step;                // of a search, a power of 2; 0 where there is none
+  int shift;                     // by so many bits a value is shifted to name its cell, and
+  int first_step;                // of a search, a power of 2, 0 where there is none: as defined
   uint64 limit;                  // from which on an entry leads to a search
   uint64* counts;                // of each slot, for each group, added to
   double* rows;                  // of each block
@@ -46,6 +47,7 @@ struct Work {
 
 // What the upper 16 bits of a float are whose exponents are smaller than those of float32, with so
 // many bits of fraction. `power` makes up for its exponents; subnormals come right as well.
+// Magnitudes from `least_nonfinite` on are infinite or NaN.
 template <int fraction, uint32 least_nonfinite>
 __device__ float widened(uint32 bits, float power) {
   uint32 magnitude = bits & 0x7fff;
@@ -228,7 +230,8 @@ __device__ void measure(const Work& work) {
 }
 
 #ifdef KIND
-// Two blocks run on a multiprocessor at the same time, for which 32 registers a thread are left.
+// Two blocks run at the same time on a multiprocessor of 2,048 threads, which leaves 32 registers a
+// thread: with 40, statistics took 1.30 instead of 0.99 ms on an H200. Elsewhere the 2 is ignored.
 extern "C" __global__ __launch_bounds__(1024, 2) void kernel(Work work) {
   work.shift = SHIFT;
   work.first_step = FIRST_STEP;

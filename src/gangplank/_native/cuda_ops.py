@@ -11,9 +11,6 @@ from importlib import import_module
 from itertools import chain, islice
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gangplank._native import cuda_driver, cuda_groups
 from gangplank._native.arrays import framework
 from gangplank._native.cuda_arrays import Located, is_gone, located
@@ -21,10 +18,9 @@ from gangplank._native.cuda_driver import CudaError, Device
 from gangplank._native.cuda_table import Table, table_of
 from gangplank._native.devices import WHEN_JAX_TRAINS
 from gangplank._native.edges import Bounds
-from gangplank._native.measured import Measured, counted, measure_by
-from gangplank._native.moments import Rows
+from gangplank._native.measured import Measured, measure_by
 
-# So many counts at most leave a device at a time, of 8 bytes each.
+# So many counts at most leave a device at a time, of 8 bytes each, as long as a group has fewer.
 TOGETHER = 1 << 20
 
 # Why the kernel was not used, of which the log has told.
@@ -50,7 +46,14 @@ def measure(
 ) -> None:
     """Adds to each of `groups` what it has: counts and, if they are wanted, moments.
 
-    The functions are `located`, `device` and `operations_of`.
+    Arguments:
+        pieces: arrays, with the numbers of their groups.
+        bounds: the upper bounds of the buckets.
+        groups: what is known of each.
+        has_moments: whether moments are wanted.
+        locate: tells where an array lies.
+        device: gives that of a number.
+        operations_of: gives the `count` of a framework.
     """
     here: dict[tuple[int, str], dict[int, list[Located]]] = {}
     left: list[tuple[int, Any]] = []
@@ -98,13 +101,6 @@ def _measure_here(
         for group, counts, row in zip(some, slots, rows, strict=True):
             groups[group].add(table.edges.totals(counts), row)
             del by_group[group]
-
-
-def count(
-    arrays: Iterable[Any], bounds: Bounds, moments: list[Rows] | None = None, **functions: Any
-) -> tuple[NDArray[np.int64], int]:
-    """As `gangplank._native.count`; the functions are those of `measure`."""
-    return counted(measure, arrays, bounds, moments, **functions)
 
 
 def _tell(error: Exception) -> None:

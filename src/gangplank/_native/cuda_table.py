@@ -26,7 +26,8 @@ class Table(NamedTuple):
         packed: an entry for each cell, the patterns of the edges, and behind them what no value
             exceeds, one behind the other; uint64.
         cell_count: how many cells there are.
-        limit: what entries exceed by the slot that a search begins at, where there is one.
+        limit: entries from this on lead to a search, from the slot that they exceed it by. It is 0
+            if all do, and means nothing if none does.
         shift: by so many bits a value is shifted to name its cell.
         first_step: of a search, a power of 2; 0 if there is none in any cell.
     """
@@ -48,15 +49,14 @@ class Table(NamedTuple):
 def table_of(bounds: Bounds, name: str, shared_memory: int) -> Table | None:
     """The table of the edges of `bounds` in a dtype; None if so much memory has no room for it."""
     edges = bounds_in_dtype.edges_of(bounds, np.dtype(name))
-    best = None
+    largest = None
     for cell_bits in range(LEAST_CELL_BITS, MOST_CELL_BITS + 1):
         table = table_with(edges, cell_bits)
-        if table.shared_memory + OWN_MEMORY > shared_memory:
-            break
-        best = table
-        if not table.first_step:
-            break
-    return best
+        if table.shared_memory + OWN_MEMORY <= shared_memory:
+            largest = table
+            if not table.first_step:
+                break
+    return largest
 
 
 def table_with(edges: Edges, cell_bits: int) -> Table:
@@ -78,7 +78,8 @@ def table_with(edges: Edges, cell_bits: int) -> Table:
     entries = slots << np.uint64(shift)
     entries[has_edge] += highest[has_edge] - patterns[first[has_edge]]
     entries[is_searched] = limit + slots[is_searched]
-    first_step = 1 << (int(within.max()).bit_length() - 1) if is_searched.any() else 0
+    most_bits = max(int(within.max()).bit_length(), 1)
+    first_step = 1 << (most_bits - 1) if is_searched.any() else 0
     # What follows in a block's memory begins at a multiple of 8 bytes.
     padding = np.full(first_step + -(patterns.size + first_step) % 8, most, patterns.dtype)
     cells = entries.astype(f"u{entry_bits // 8}")
