@@ -4,6 +4,8 @@ With NUMBA_CPU_NAME=haswell or NUMBA_CPU_NAME=nehalem, and NUMBA_CPU_FEATURES em
 the code for AVX2 and SSE4.2.
 """
 
+from functools import partial
+
 import numba
 import numpy as np
 import pytest
@@ -11,7 +13,6 @@ from implementations import IMPLEMENTATIONS
 from weights import normal
 
 from gangplank._native import cpu, edges, reference
-from gangplank._native.compare_kernel import compare_kernel
 from gangplank._native.edges import Bounds
 from gangplank._native.lane_kernel import lane_kernel
 from gangplank._native.measured import Measured
@@ -46,8 +47,8 @@ def scalar_loop(parts):
 MOMENTS = {"compiled": compiled_moments_of, "numpy": moments_of}
 
 KERNELS = {
-    "compare": compare_kernel,
-    "lane": lane_kernel,
+    "lane": partial(lane_kernel, for_both_signs=False),
+    "lane, both signs": partial(lane_kernel, for_both_signs=True),
     "table": table_kernel,
     "scalar loop": scalar_loop,
     "numpy": numpy_kernel,
@@ -62,7 +63,7 @@ def test_kernel(benchmark, dtype, name, bound_count):
     bounds = Bounds.of(np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count)))
     parts = edges.edges_of(bounds, weights.dtype)
     benchmark.group = f"{bound_count} bounds, 1e6 {weights.dtype}, one thread"
-    benchmark.extra_info.update(kernel=name, edges=parts.mirrored().doubled.size)
+    benchmark.extra_info.update(kernel=name, edges=lane_kernel(parts).ends.size)
     bits = weights.view(f"u{weights.itemsize}")
     totals = benchmark.pedantic(KERNELS[name](parts), args=(bits,), rounds=10, warmup_rounds=1)
     counts = np.zeros(bound_count + 1, np.int64)

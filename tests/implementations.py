@@ -6,7 +6,6 @@ import cuda_on_cpu
 import keras
 
 from gangplank._native import cpu, reference
-from gangplank._native.compare_kernel import compare_kernel
 from gangplank._native.lane_kernel import lane_kernel
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.table_kernel import table_kernel
@@ -14,8 +13,8 @@ from gangplank._native.table_kernel import table_kernel
 IMPLEMENTATIONS = {
     "reference": reference.count,
     "cpu": cpu.count,
-    "cpu-compare": partial(cpu.count, kernel=compare_kernel),
-    "cpu-lane": partial(cpu.count, kernel=lane_kernel),
+    "cpu-lane": partial(cpu.count, kernel=partial(lane_kernel, for_both_signs=False)),
+    "cpu-lane-both-signs": partial(cpu.count, kernel=partial(lane_kernel, for_both_signs=True)),
     "cpu-table": partial(cpu.count, kernel=table_kernel),
     "cpu-numpy": partial(cpu.count, kernel=numpy_kernel),
     "cpu-three-threads": partial(cpu.count, kernel=cpu.fastest_compiled, threads=3),

@@ -1,17 +1,21 @@
 """Kernels that count and sum in one pass: to the last count, and the last bit, as one for each."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from corpus import BOUNDS, hard_values
 
 from gangplank._native import cpu, reference
-from gangplank._native.compare_kernel import compare_kernel
 from gangplank._native.edges import Bounds, edges_of
 from gangplank._native.lane_kernel import lane_kernel
 from gangplank._native.moments import BLOCK, moments_of
 from gangplank._native.moments_kernel import summed
 
-KERNELS = {"compare": compare_kernel, "lane": lane_kernel}
+KERNELS = {
+    "one sign": partial(lane_kernel, for_both_signs=False),
+    "both signs": partial(lane_kernel, for_both_signs=True),
+}
 PRESET = Bounds.of(BOUNDS["presets"])
 FEW, MANY = Bounds.of(BOUNDS["presets"][4:9]), Bounds.of(BOUNDS["many"])
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -44,12 +48,16 @@ def test_every_size(name, dtype):
     assert_measured(KERNELS[name], values[3:], PRESET)
 
 
+@pytest.mark.parametrize("name", KERNELS)
+def test_more_values_in_one_bucket_than_half_a_counter_holds(name):
+    assert_measured(KERNELS[name], np.full(2_500_000, -0.25, np.float32), FEW)
+
+
 @pytest.mark.parametrize("dtype", [*DTYPES, np.dtype(np.float16)], ids=str)
 @pytest.mark.parametrize("bounds", [FEW, MANY], ids=["few", "many"])
 def test_one_pass_is_chosen_where_it_is_faster(bounds, dtype, monkeypatch):
     sizes = []
-    for module in ("compare_kernel", "lane_kernel"):
-        monkeypatch.setattr(f"gangplank._native.{module}.summed", noting(sizes))
+    monkeypatch.setattr("gangplank._native.lane_kernel.summed", noting(sizes))
     cpu.count_by.cache_clear()
     monkeypatch.setattr(cpu, "MOST", 2 * BLOCK)
     values = np.random.default_rng(0).normal(0, 0.2, 5 * BLOCK).astype(dtype)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numba
 import numpy as np
@@ -13,7 +14,6 @@ import pytest
 from corpus import FLOATS, INTEGERS
 
 from gangplank._native import (
-    compare_kernel,
     cpu,
     edges,
     jit,
@@ -27,8 +27,8 @@ from gangplank._native.measured import Measured
 
 BLOCK_BYTES = vectors.BLOCK_BYTES
 KERNELS = {
-    "compare": compare_kernel.compare_kernel,
-    "lane": lane_kernel.lane_kernel,
+    "lane": partial(lane_kernel.lane_kernel, for_both_signs=False),
+    "lane, both signs": partial(lane_kernel.lane_kernel, for_both_signs=True),
     "table": table_kernel.table_kernel,
 }
 BOUNDS = Bounds.of(np.arange(-6, 7) / 20)
@@ -115,8 +115,7 @@ def test_rows_of_counts_add_up(dtype):
 @pytest.mark.parametrize(
     ("module", "compiled", "size"),
     [
-        (compare_kernel, "_compare", VALUES.size),
-        (lane_kernel, "_count_lanes", VALUES.size),
+        (lane_kernel, "_count", VALUES.size),
         (table_kernel, "_count", VALUES.size),
         (table_kernel, "_count_each", 5),
     ],
@@ -144,23 +143,25 @@ def test_read_only_and_writable_arrays_share_one_compiled_kernel(
     assert all(flags == given[0] for flags in given)
 
 
-@pytest.mark.parametrize("dtype", ["f2", "i1"])
+@pytest.mark.parametrize("dtype", ["f4", "f2", "i1"])
 @pytest.mark.parametrize("value", [-1, 0, 1])
-def test_more_values_in_one_bucket_than_a_counter_of_their_width_holds(dtype, value):
+@pytest.mark.parametrize("name", KERNELS)
+def test_more_values_in_one_bucket_than_a_counter_of_their_width_holds(name, dtype, value):
     values = np.full(2_500_000, value, dtype)
     bounds = Bounds.of([-0.5, 0.5])
-    assert counted(lane_kernel.lane_kernel, values, bounds) == expected(values, bounds)
+    assert counted(KERNELS[name], values, bounds) == expected(values, bounds)
 
 
 @pytest.mark.parametrize(
     ("bound_count", "dtype", "avx512", "chosen"),
     [
-        (13, "f4", True, "compare_kernel"),
-        (23, "f4", True, "compare_kernel"),
-        (24, "f4", True, "table_kernel"),
-        (47, "f2", True, "compare_kernel"),
-        (48, "f2", True, "table_kernel"),
-        (12, "f8", True, "table_kernel"),
+        (34, "f4", True, "lane_kernel"),
+        (35, "f4", True, "table_kernel"),
+        (70, "f2", True, "lane_kernel"),
+        (71, "f2", True, "table_kernel"),
+        (16, "f8", True, "lane_kernel"),
+        (17, "f8", True, "table_kernel"),
+        (101, "i1", True, "lane_kernel"),
         (13, "f4", False, "lane_kernel"),
         (23, "f4", False, "lane_kernel"),
         (24, "f4", False, "table_kernel"),
@@ -170,10 +171,10 @@ def test_more_values_in_one_bucket_than_a_counter_of_their_width_holds(dtype, va
         (11, "f8", False, "table_kernel"),
     ],
 )
-def test_the_fastest_kernel_is_chosen_by_the_bytes_of_the_edges(
+def test_the_fastest_kernel_is_chosen_by_the_bytes_of_the_ends(
     bound_count, dtype, avx512, chosen, monkeypatch
 ):
-    monkeypatch.setattr(jit, "has_avx512", lambda: avx512)
+    monkeypatch.setattr(lane_kernel, "has_avx512", lambda: avx512)
     bounds = Bounds.of(np.linspace(0.1, 0.4, bound_count))
     count = cpu.fastest_compiled(edges.edges_of(bounds, np.dtype(dtype)))
     assert count.__module__ == f"gangplank._native.{chosen}"
@@ -188,18 +189,18 @@ def test_no_folder_for_the_compiled_code(monkeypatch):
         return compiled(*functions, **options)  # numba's own, too, when it loads more of itself
 
     monkeypatch.setattr(numba, "njit", njit)
-    kernel = jit.compiled(compare_kernel._compare.__wrapped__)
-    monkeypatch.setattr(compare_kernel, "_compare", kernel)
-    assert counted(compare_kernel.compare_kernel, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
+    kernel = jit.compiled(lane_kernel._count.__wrapped__)
+    monkeypatch.setattr(lane_kernel, "_count", kernel)
+    assert counted(lane_kernel.lane_kernel, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
 
 
 @pytest.mark.parametrize("kept", [0, 100])
 def test_half_a_file_where_the_compiled_code_is_kept(kept, tmp_path, monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     for spoil in (False, True):
-        kernel = jit.compiled(compare_kernel._compare.__wrapped__)
-        monkeypatch.setattr(compare_kernel, "_compare", kernel)
-        assert counted(compare_kernel.compare_kernel, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
+        kernel = jit.compiled(lane_kernel._count.__wrapped__)
+        monkeypatch.setattr(lane_kernel, "_count", kernel)
+        assert counted(lane_kernel.lane_kernel, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
         files = [file for file in tmp_path.rglob("*.nb*") if not spoil]
         assert files or spoil
         for file in files:
@@ -239,9 +240,9 @@ def test_a_full_disk_where_the_compiled_code_is_kept(monkeypatch):
         return (lambda _: full) if options.get("cache") else compiled(*functions, **options)
 
     monkeypatch.setattr(numba, "njit", njit)
-    kernel = jit.compiled(compare_kernel._compare.__wrapped__)
-    monkeypatch.setattr(compare_kernel, "_compare", kernel)
-    assert counted(compare_kernel.compare_kernel, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
+    kernel = jit.compiled(lane_kernel._count.__wrapped__)
+    monkeypatch.setattr(lane_kernel, "_count", kernel)
+    assert counted(lane_kernel.lane_kernel, VALUES, BOUNDS) == expected(VALUES, BOUNDS)
 
 
 def test_without_just_in_time_compilation():

@@ -54,10 +54,9 @@ VALUES_A_THREAD = 2_000_000
 # NumPy counts so many values in 0.02 s. Whoever counts more is likely to go on counting.
 LOAD_NUMBA_AFTER = 5_000_000
 
-# Comparing is faster up to some 25 edges of 4 bytes, of both signs or of one, 50 of 2 and so on,
-# above that looking up (benchmarks/test_kernels.py).
-MIRRORED_UP_TO_BYTES = 96
-EDGES_UP_TO_BYTES = 104
+# Comparing is faster up to so many bytes of ends, 36 of 4 bytes or 72 of 2 where they serve both
+# signs (unsigned), above that looking up (benchmarks/test_kernels.py).
+COMPARE_UP_TO_BYTES = {"u": 144, "i": 104}
 
 # So many values at a time are read twice, to be counted and then summed, or are converted first: of
 # float32 they stay in a cache meanwhile, and are few beside what a user's arrays have.
@@ -203,16 +202,12 @@ def choose_for(size: int) -> tuple[Kernel, int]:
 
 def fastest_compiled(edges: Edges) -> Count:
     """The numba kernel that is faster for `edges`."""
-    from gangplank._native.compare_kernel import compare_kernel
-    from gangplank._native.jit import has_avx512
     from gangplank._native.lane_kernel import lane_kernel
     from gangplank._native.table_kernel import table_kernel
 
-    if has_avx512():
-        few = edges.mirrored().doubled.nbytes <= MIRRORED_UP_TO_BYTES
-        return compare_kernel(edges) if few else table_kernel(edges)
-    few = edges.patterns.nbytes <= EDGES_UP_TO_BYTES
-    return lane_kernel(edges) if few else table_kernel(edges)
+    lanes = lane_kernel(edges)
+    is_few = lanes.ends.nbytes <= COMPARE_UP_TO_BYTES[lanes.ends.dtype.kind]
+    return lanes if is_few else table_kernel(edges)
 
 
 def _measured(

@@ -1,8 +1,9 @@
-"""A kernel for few bounds and processors without AVX-512: each lane of a vector counts for itself.
+"""A kernel for few bounds: it compares each value with each edge, and a lane counts for itself.
 
-Every value is compared with every edge. Where the outcomes are vectors, as wide as the values, to
-subtract them from a vector of counters is all that there is to do: at 16 edges 1.6 times as fast as
-to make masks of them and count the bits, and twice as fast for float64 (benchmarks/README.md).
+A block of values stays in registers meanwhile. With AVX-512 an edge serves both signs where it can,
+as those of symmetric bounds can, so that there are half as many. A counter then has two halves: how
+many positive values are at most the edge, and how many negative ones. To make masks of the outcomes
+and count their bits takes 1.2 times as long (benchmarks/README.md).
 """
 
 from typing import Any
@@ -14,99 +15,156 @@ from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 from gangplank._native.edges import Edges, Totals
-from gangplank._native.jit import compiled, read_only
+from gangplank._native.jit import compiled, has_avx512, read_only
 from gangplank._native.moments import CountAndSum, Rows
 from gangplank._native.moments_kernel import sum_blocks, summed
-from gangplank._native.vectors import BLOCK_BYTES, I64, fetch_block, loaded, splat
+from gangplank._native.vectors import BLOCK_BYTES, I64, constant, fetch_block, loaded, splat
 
-# Those of AVX2; LLVM makes two of each where they are half as wide.
-VECTOR_BYTES = 32
+VECTOR_BYTES = 64 if has_avx512() else 32
 VECTORS = BLOCK_BYTES // VECTOR_BYTES
 
 
-def lane_kernel(edges: Edges) -> CountAndSum:
-    """A function that counts bit patterns into the buckets of `edges`."""
-    return _Lanes(edges)
+def lane_kernel(edges: Edges, *, for_both_signs: bool | None = None) -> "Lanes":
+    """A function that counts bit patterns into the buckets of `edges`.
+
+    Arguments:
+        edges: of any dtype.
+        for_both_signs: whether an edge is to serve both signs, which takes a dtype of 2 bytes or
+            more; chosen by what is faster if not given.
+    """
+    mirrored, signed = edges.mirrored(), edges.signed()
+    if for_both_signs is None:
+        # AVX2 has too few registers for it, and half a counter of 8 bits is full after 3 blocks.
+        can_serve_both = has_avx512() and edges.patterns.itemsize > 1
+        for_both_signs = can_serve_both and mirrored.doubled.size < signed.patterns.size
+    if not for_both_signs:
+        return Lanes(signed, signed.patterns)
+    # The last end tells how many values are negative.
+    last = edges.patterns.dtype.type(np.iinfo(edges.patterns.dtype).max)
+    return Lanes(mirrored, np.append(mirrored.doubled, last))
 
 
-class _Lanes(CountAndSum):
-    def __init__(self, edges: Edges) -> None:
-        self._edges = edges.signed()
-        self._patterns = read_only(self._edges.patterns)
-        # A counter of as many bits as a value counts a value of each vector of a block.
-        self._most_blocks = min(np.iinfo(self._patterns.dtype).max // VECTORS, 1 << 32)
+class Lanes(CountAndSum):
+    """Counts into the buckets of edges, by comparing values with `ends`.
+
+    Arguments:
+        edges: `Edges.signed`, or those that are `Mirrored`.
+        ends: what values are compared with, as signed integers; or, if these are unsigned, what
+            values are compared with that are doubled.
+
+    Attributes:
+        ends: the same.
+    """
+
+    def __init__(self, edges: Edges, ends: NDArray[Any]) -> None:
+        self._edges, self.ends = edges, read_only(ends)
+        bits = 8 * ends.itemsize
+        # By so many bits a counter of positive values is above that of negative ones.
+        shift = bits // 2 if ends.dtype.kind == "u" else 0
+        self._most_blocks = min((1 << (shift or bits)) - 1, 1 << 30) // VECTORS
+        greatest = (1 << (bits - 1)) - 1  # which exceeds every end but that of all values
+        padding = np.full(8 * BLOCK_BYTES // bits, greatest, f"u{ends.itemsize}")
+        self._given = self.ends, shift, read_only(padding)
 
     def __call__(self, bits: NDArray[Any]) -> Totals:
-        return self._totals(self._at_most(bits), bits.size)
+        at_most = _count(read_only(bits), self._most_blocks, *self._given)
+        return self._totals(at_most, bits.size)
 
     def with_moments(self, values: NDArray[Any]) -> tuple[Totals, Rows]:
-        rows, lanes = summed(values, lambda *blocks: _count_lanes_and_sum(*blocks, self._patterns))
-        rest = values.size % (BLOCK_BYTES // values.itemsize)
-        at_most = self._at_most(values[values.size - rest :])
-        at_most[:-1] += lanes.sum(axis=1, dtype=np.int64)
+        rows, at_most = summed(values, lambda *parts: _count_and_sum(*parts, *self._given))
         return self._totals(at_most, values.size), rows
 
-    def _at_most(self, bits: NDArray[Any]) -> NDArray[np.int64]:
-        values = read_only(bits.view(self._patterns.dtype))
-        at_most: NDArray[np.int64] = _count_lanes(values, self._patterns, self._most_blocks)
-        return at_most
-
     def _totals(self, at_most: NDArray[np.int64], size: int) -> Totals:
-        at_most[-1] = size
+        at_most[-1, 0] = size - at_most[-1, 1]
         at_most[1:] -= at_most[:-1].copy()
-        return self._edges.totals(at_most)
+        return self._edges.totals(at_most.T.ravel()[: self._edges.buckets.size])
 
 
 @compiled
-def _count_lanes(
-    values: NDArray[Any], patterns: NDArray[Any], most_blocks: int
+def _count(
+    bits: NDArray[Any], most_blocks: int, ends: NDArray[Any], shift: int, padding: NDArray[Any]
 ) -> NDArray[np.int64]:
-    """How many values are at most each of the `patterns`, and 0."""
-    at_most = np.zeros(patterns.size + 1, np.int64)
-    block_size = BLOCK_BYTES // values.itemsize
-    whole = values.size - values.size % block_size
-    lanes = np.zeros((patterns.size, VECTOR_BYTES // values.itemsize), values.dtype)
-    for first in range(0, whole, most_blocks * block_size):
-        lanes[:] = 0
-        for start in range(first, min(first + most_blocks * block_size, whole), block_size):
-            fetch_block(values, start)
-            _count_block(values, start, patterns, lanes)
-        for i in range(patterns.size):
-            for lane in lanes[i]:
-                at_most[i] += lane
-    for i in range(patterns.size):
-        for value in values[whole:]:
-            at_most[i] += value <= patterns[i]
-    return at_most
+    """How many values are at most each of the `ends`: positive or all, and negative ones."""
+    counting = _zeros(bits, ends, shift)
+    whole = bits.size - bits.size % padding.size
+    step = most_blocks * padding.size
+    for first in range(0, whole, step):
+        for start in range(first, min(first + step, whole), padding.size):
+            fetch_block(bits, start)
+            _count_block(bits, start, counting)
+        _move(counting)
+    _count_rest(bits, whole, padding, counting)
+    return counting[1]  # type: ignore[no-any-return]
 
 
 @compiled
-def _count_lanes_and_sum(
+def _count_and_sum(
     rows: Rows,
-    ends: NDArray[np.int64],
+    parts: NDArray[np.int64],
     values: NDArray[Any],
     bits: NDArray[Any],
     magnitude: int,
-    patterns: NDArray[Any],
-) -> NDArray[Any]:
-    """The same of the whole blocks, lane by lane, and the moments of all values."""
-    lanes = np.zeros((patterns.size, VECTOR_BYTES // values.itemsize), patterns.dtype)
-    sum_blocks(rows, ends, values, bits, magnitude, _count_block, (patterns, lanes))
-    return lanes
+    ends: NDArray[Any],
+    shift: int,
+    padding: NDArray[Any],
+) -> NDArray[np.int64]:
+    """The same, and the moments of all values."""
+    counting = _zeros(bits, ends, shift)
+    sum_blocks(rows, parts, values, bits, magnitude, _count_block, _move, counting)
+    _count_rest(bits, bits.size - bits.size % padding.size, padding, counting)
+    return counting[1]  # type: ignore[no-any-return]
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _zeros(bits: NDArray[Any], ends: NDArray[Any], shift: int) -> Any:
+    lanes = np.zeros((ends.size, VECTOR_BYTES // bits.itemsize), bits.dtype)
+    # With an end of both signs, the last one is that of all values.
+    at_most = np.zeros((ends.size + (shift == 0), 2), np.int64)
+    return ends, at_most, lanes, shift
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _count_rest(bits: Any, whole: int, padding: NDArray[Any], counting: Any) -> None:
+    """Counts the values that fill no block."""
+    if whole < bits.size:
+        block = padding.copy()
+        block[: bits.size - whole] = bits[whole:]
+        _count_block(block, 0, counting)
+        _move(counting)
 
 
 # It keeps no array, to which references would be counted.
 @register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
-def _count_block(values: Any, start: Any, patterns: Any, lanes: Any) -> None:
-    for i in range(patterns.size):
-        _add_at_most(values, start, patterns[i], lanes, i)
+def _count_block(bits: Any, start: Any, counting: Any) -> None:
+    ends, lanes = counting[0], counting[2]
+    for i in range(ends.size):
+        _add_at_most(bits, start, ends[i], lanes, i)
+
+
+@register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
+def _move(counting: Any) -> None:
+    """Adds the counters of the lanes to the counts, before one of them is full."""
+    _, at_most, lanes, shift = counting
+    for i in range(lanes.shape[0]):
+        upper = lower = 0
+        for lane in lanes[i]:
+            upper += np.int64(lane) >> shift
+            lower += np.int64(lane) & ((1 << shift) - 1)
+        at_most[i, 0] += upper
+        at_most[i, 1] += lower
+    lanes[:] = 0
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _add_at_most(typing: Any, values: Any, start: Any, pattern: Any, lanes: Any, i: Any) -> Any:
-    """Counts in the lanes of row `i` which values of the block at `start` are at most `pattern`."""
-    width = values.dtype.bitwidth
+def _add_at_most(typing: Any, bits: Any, start: Any, end: Any, lanes: Any, i: Any) -> Any:
+    """Counts in the lanes of row `i` which values of the block at `start` are at most `end`.
+
+    Where it is signed, they are compared as such. Else their doubles are, with one more for those
+    that are negative, which are counted by the lower half of a counter.
+    """
+    width = bits.dtype.bitwidth
     vector = ir.VectorType(ir.IntType(width), 8 * VECTOR_BYTES // width)
+    zero, one, upper = (constant(vector, value) for value in (0, 1, 1 << width // 2))
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, counters = (
@@ -119,10 +177,15 @@ def _add_at_most(typing: Any, values: Any, start: Any, pattern: Any, lanes: Any,
         counts = builder.load(row, align=width // 8)
         for k in range(VECTORS):
             part = loaded(builder, builder.gep(block, [I64(k)]), width)
-            # All bits of a lane are set, which is -1, where the value is at most the edge.
-            outcome = builder.sext(builder.icmp_signed("<=", part, edge), vector)
-            counts = builder.sub(counts, outcome)
+            if end.signed:
+                is_at_most, unit = builder.icmp_signed("<=", part, edge), one
+            else:
+                is_negative = builder.icmp_signed("<", part, zero)
+                double = builder.add(builder.add(part, part), builder.zext(is_negative, vector))
+                is_at_most = builder.icmp_unsigned("<=", double, edge)
+                unit = builder.select(is_negative, one, upper)
+            counts = builder.add(counts, builder.select(is_at_most, unit, zero))
         builder.store(counts, row, align=width // 8)
         return context.get_dummy_value()
 
-    return types.void(values, start, pattern, lanes, i), emit
+    return types.void(bits, start, end, lanes, i), emit

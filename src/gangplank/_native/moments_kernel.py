@@ -68,11 +68,16 @@ def summed(
 def _sum(
     rows: Rows, ends: NDArray[np.int64], values: NDArray[Any], bits: NDArray[Any], magnitude: int
 ) -> None:
-    sum_blocks(rows, ends, values, bits, magnitude, _count_nothing, ())
+    sum_blocks(rows, ends, values, bits, magnitude, _count_nothing, _move_nothing, ())
 
 
 @register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
-def _count_nothing(bits: Any, start: Any) -> None:
+def _count_nothing(bits: Any, start: Any, counting: Any) -> None:
+    pass
+
+
+@register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
+def _move_nothing(counting: Any) -> None:
     pass
 
 
@@ -84,13 +89,14 @@ def sum_blocks(
     bits: NDArray[Any],
     magnitude: int,
     count: Any,
+    move: Any,
     counting: tuple[Any, ...],
 ) -> None:
     """The moments of each part, the last value of which is before `ends`; they mean nothing where
     their total is not finite.
 
     `count` is given the `bits`, the start of each `BLOCK_BYTES` of them that are whole, and
-    `counting`. While it computes, memory is read.
+    `counting`. While it computes, memory is read. After each part `move` is given the same.
     """
     step = BLOCK_BYTES // values.itemsize
     is_narrow = values.itemsize == 4
@@ -106,10 +112,11 @@ def sum_blocks(
         zeros[:] = 0
         for start in range(first, last, step):
             fetch_block(values, start)
-            count(bits, start, *counting)
+            count(bits, start, counting)
             _add(values, start, lanes, squares)
             _add_extremes(values, start, least, greatest)
             _add_zeros(bits, start, bits.dtype.type(magnitude), zeros)
+        move(counting)
         for i in range(last, end):
             exact = np.float64(values[i])
             lanes[(i - last) % LANES] += exact
