@@ -155,12 +155,12 @@ def test_more_values_in_one_bucket_than_a_counter_of_their_width_holds(name, dty
 @pytest.mark.parametrize(
     ("bound_count", "dtype", "avx512", "chosen"),
     [
-        (34, "f4", True, "lane_kernel"),
-        (35, "f4", True, "table_kernel"),
-        (70, "f2", True, "lane_kernel"),
-        (71, "f2", True, "table_kernel"),
-        (16, "f8", True, "lane_kernel"),
-        (17, "f8", True, "table_kernel"),
+        (35, "f4", True, "lane_kernel"),
+        (36, "f4", True, "table_kernel"),
+        (71, "f2", True, "lane_kernel"),
+        (72, "f2", True, "table_kernel"),
+        (17, "f8", True, "lane_kernel"),
+        (18, "f8", True, "table_kernel"),
         (101, "i1", True, "lane_kernel"),
         (13, "f4", False, "lane_kernel"),
         (23, "f4", False, "lane_kernel"),

@@ -37,11 +37,9 @@ def lane_kernel(edges: Edges, *, for_both_signs: bool | None = None) -> "Lanes":
         # AVX2 has too few registers for it, and half a counter of 8 bits is full after 3 blocks.
         can_serve_both = has_avx512() and edges.patterns.itemsize > 1
         for_both_signs = can_serve_both and mirrored.doubled.size < signed.patterns.size
-    if not for_both_signs:
-        return Lanes(signed, signed.patterns)
-    # The last end tells how many values are negative.
-    last = edges.patterns.dtype.type(np.iinfo(edges.patterns.dtype).max)
-    return Lanes(mirrored, np.append(mirrored.doubled, last))
+    if for_both_signs:
+        return Lanes(mirrored, mirrored.doubled)
+    return Lanes(signed, signed.patterns)
 
 
 class Lanes(CountAndSum):
@@ -62,7 +60,7 @@ class Lanes(CountAndSum):
         # By so many bits a counter of positive values is above that of negative ones.
         shift = bits // 2 if ends.dtype.kind == "u" else 0
         self._most_blocks = min((1 << (shift or bits)) - 1, 1 << 30) // VECTORS
-        greatest = (1 << (bits - 1)) - 1  # which exceeds every end but that of all values
+        greatest = (1 << (bits - 1)) - 1  # which exceeds every end
         padding = np.full(8 * BLOCK_BYTES // bits, greatest, f"u{ends.itemsize}")
         self._given = self.ends, shift, read_only(padding)
 
@@ -84,7 +82,7 @@ class Lanes(CountAndSum):
 def _count(
     bits: NDArray[Any], most_blocks: int, ends: NDArray[Any], shift: int, padding: NDArray[Any]
 ) -> NDArray[np.int64]:
-    """How many values are at most each of the `ends`: positive or all, and negative ones."""
+    """How many values are at most each of the `ends`, and how many negative ones in all."""
     counting = _zeros(bits, ends, shift)
     whole = bits.size - bits.size % padding.size
     step = most_blocks * padding.size
@@ -117,9 +115,8 @@ def _count_and_sum(
 
 @register_jitable  # type: ignore[untyped-decorator]
 def _zeros(bits: NDArray[Any], ends: NDArray[Any], shift: int) -> Any:
-    lanes = np.zeros((ends.size, VECTOR_BYTES // bits.itemsize), bits.dtype)
-    # With an end of both signs, the last one is that of all values.
-    at_most = np.zeros((ends.size + (shift == 0), 2), np.int64)
+    lanes = np.zeros((ends.size + 1, VECTOR_BYTES // bits.itemsize), bits.dtype)
+    at_most = np.zeros((ends.size + 1, 2), np.int64)
     return ends, at_most, lanes, shift
 
 
@@ -136,9 +133,12 @@ def _count_rest(bits: Any, whole: int, padding: NDArray[Any], counting: Any) -> 
 # It keeps no array, to which references would be counted.
 @register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
 def _count_block(bits: Any, start: Any, counting: Any) -> None:
-    ends, lanes = counting[0], counting[2]
+    ends, _, lanes, shift = counting
     for i in range(ends.size):
         _add_at_most(bits, start, ends[i], lanes, i)
+    if shift:
+        every_value = ends.dtype.type(-1)  # whose doubles are at most that
+        _add_at_most(bits, start, every_value, lanes, ends.size)
 
 
 @register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
