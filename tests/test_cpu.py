@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,6 +34,50 @@ def test_many_python_threads_at_once(expected):
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: cpu.count([VALUES], BOUNDS)[0].tolist(), range(16)))
     assert results == [expected] * 16
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "atexit.register(count)",  # when no thread is begun any more
+        "child = os.fork(); count(); child and os.waitpid(child, 0)",  # in which there is none
+    ],
+)
+def test_threads_that_are_gone(last):
+    script = f"""
+import atexit, os, warnings
+import numpy as np
+from gangplank._native import cpu
+from gangplank._native.edges import Bounds
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+
+def count():
+    values = np.zeros(2 * cpu.VALUES_A_THREAD, np.float32)
+    print(cpu.count([values], Bounds.of([0.5]), threads=2)[0].tolist(), flush=True)
+
+count()
+{last}
+"""
+    command = [sys.executable, "-c", script]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert output.stdout == f"[{2 * cpu.VALUES_A_THREAD}, 0]\n" * (3 if "fork" in last else 2)
+    assert not output.stderr
+
+
+def test_no_thread_reads_on_when_a_count_is_interrupted(monkeypatch):
+    measured, done = cpu._measured, []
+
+    def interrupted(*arguments):
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        time.sleep(0.2)
+        done.append(measured(*arguments))
+        return done[-1]
+
+    monkeypatch.setattr(cpu, "_measured", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cpu.count([VALUES], BOUNDS, threads=3)
+    assert len(done) == 2
 
 
 @pytest.mark.parametrize("layout", [VALUES, VALUES.reshape(2000, -1).T], ids=["C", "Fortran"])

@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +33,9 @@ MeasurementApart = Callable[
 ]
 """The same of each part of values: these end, one after the other, before the places given."""
 
+Found = tuple[int, Totals | None, Rows | None]
+"""The number of a group, and totals and moments of some of its values."""
+
 
 class Way(NamedTuple):
     """How values of a dtype are measured."""
@@ -46,8 +49,7 @@ class Way(NamedTuple):
 
 CORES = os.cpu_count() or 1
 
-# Two threads are faster from 2 to 4 million values on: to start them takes about as long as to
-# count one million (benchmarks/test_kernels.py). None is kept: a fork finds no pool half alive.
+# Two threads are faster from 2 to 4 million values on (benchmarks/test_kernels.py).
 VALUES_A_THREAD = 2_000_000
 
 # To load numba takes from 0.2 s on, and 0.9 s if nothing is compiled (benchmarks/test_promises.py);
@@ -90,21 +92,21 @@ def measure(
 
     `kernel` and `threads` are chosen by size if not given.
     """
-    pool_size = threads or CORES
-    # Its threads start when they are first used.
-    with ThreadPoolExecutor(pool_size) as pool:
-        for batch in batches(joined(flat(pieces)), pool_size * VALUES_A_THREAD):
-            size = sum(values.size for _, values in batch)
-            chosen, most_threads = choose_for(size) if kernel is None else (kernel, 1)
-            parts = threads or min(most_threads, size // VALUES_A_THREAD)
-            shares = shares_of(batch, parts, BLOCK if has_moments else 1)
-            ways = _ways(batch, chosen, bounds, has_moments)
-            others = [pool.submit(_measured, share, ways) for share in shares[1:]]
+    for batch in batches(joined(flat(pieces)), (threads or CORES) * VALUES_A_THREAD):
+        size = sum(values.size for _, values in batch)
+        chosen, most_threads = choose_for(size) if kernel is None else (kernel, 1)
+        parts = threads or min(most_threads, size // VALUES_A_THREAD)
+        shares = shares_of(batch, parts, BLOCK if has_moments else 1)
+        ways = _ways(batch, chosen, bounds, has_moments)
+        others = [_begun(share, ways) for share in shares[1:]]
+        try:
             own = _measured(shares[0], ways)
-            for group, totals, rows in chain(own, *(other.result() for other in others)):
-                groups[group].add(totals, rows)
-            batch.clear()
-            shares.clear()
+        finally:  # so that no thread reads on when this ends
+            rest = [other() for other in others]
+        for group, totals, rows in chain(own, *rest):
+            groups[group].add(totals, rows)
+        batch.clear()
+        shares.clear()
 
 
 def count(
@@ -117,6 +119,24 @@ def count(
 ) -> tuple[NDArray[np.int64], int]:
     """The counts a bucket and the number of NaN; the moments are added to `moments`, if given."""
     return counted(measure, arrays, bounds, moments, kernel=kernel, threads=threads)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that are kept: to start one takes a tenth of the time that 5e7 values do."""
+    return ThreadPoolExecutor(CORES, "gangplank-count")
+
+
+if sys.platform != "win32":  # they are no more in a child
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def _begun(share: list[Piece], ways: dict[np.dtype[Any], Way]) -> Callable[[], list[Found]]:
+    """What gives `_measured` of a share, on which a thread is at work meanwhile."""
+    try:
+        return _pool().submit(_measured, share, ways).result
+    except RuntimeError:  # the interpreter ends, and begins nothing in threads
+        return partial(_measured, share, ways)
 
 
 def _ways(
@@ -210,11 +230,9 @@ def fastest_compiled(edges: Edges) -> Count:
     return lanes if is_few else table_kernel(edges)
 
 
-def _measured(
-    share: list[Piece], ways: dict[np.dtype[Any], Way]
-) -> list[tuple[int, Totals | None, Rows | None]]:
-    """The number of its group, the totals and the moments of each piece, or part of a piece."""
-    found: list[tuple[int, Totals | None, Rows | None]] = []
+def _measured(share: list[Piece], ways: dict[np.dtype[Any], Way]) -> list[Found]:
+    """What is found in each piece, or part of a piece."""
+    found: list[Found] = []
     for dtype, pieces in gathered(
         share,
         lambda piece: piece[1].dtype,

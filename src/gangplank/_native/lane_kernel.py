@@ -124,8 +124,9 @@ def _zeros(bits: NDArray[Any], ends: NDArray[Any], shift: int) -> Any:
 def _count_rest(bits: Any, whole: int, padding: NDArray[Any], counting: Any) -> None:
     """Counts the values that fill no block."""
     if whole < bits.size:
-        block = padding.copy()
-        block[: bits.size - whole] = bits[whole:]
+        block = np.empty_like(padding)
+        for i in range(padding.size):
+            block[i] = bits[whole + i] if whole + i < bits.size else padding[i]
         _count_block(block, 0, counting)
         _move(counting)
 
@@ -147,12 +148,14 @@ def _move(counting: Any) -> None:
     _, at_most, lanes, shift = counting
     for i in range(lanes.shape[0]):
         upper = lower = 0
-        for lane in lanes[i]:
-            upper += np.int64(lane) >> shift
-            lower += np.int64(lane) & ((1 << shift) - 1)
+        for k in range(lanes.shape[1]):
+            count = np.int64(lanes[i, k])
+            upper += count >> shift
+            lower += count & ((1 << shift) - 1)
         at_most[i, 0] += upper
         at_most[i, 1] += lower
-    lanes[:] = 0
+        for k in range(lanes.shape[1]):
+            lanes[i, k] = 0
 
 
 @intrinsic  # type: ignore[untyped-decorator]
