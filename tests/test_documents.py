@@ -409,12 +409,13 @@ def test_times_of_devices_are_measured_ones():
     told = re.findall(r"^\| .*, (JAX|PyTorch) [\d.]+ \|(.*) \|$", on_gpu, re.M)
     jax, torch = (results / "device.md").read_text().split("\ntorch ")
     kinds = ["float32", "bfloat16", "float32, in 1,000 arrays"]
+    kinds.append("1,000 arrays of float32, a histogram each")
     for number, (framework, times) in enumerate(told):
         table = jax if framework == "JAX" else torch
         for into, time in zip(INTO, times.split("|"), strict=True):
             row = f"| {kinds[number // 2]} | {into} | the kernel | {time.strip()} |"
             assert row in table
-    assert len(told) == 6
+    assert len(told) == 8
 
 
 INTO = ["13 bounds", "13 bounds and statistics", "1,024 bounds", "native, schema 3"]
