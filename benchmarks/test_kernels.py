@@ -63,7 +63,7 @@ def test_kernel(benchmark, dtype, name, bound_count):
     bounds = Bounds.of(np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count)))
     parts = edges.edges_of(bounds, weights.dtype)
     benchmark.group = f"{bound_count} bounds, 1e6 {weights.dtype}, one thread"
-    benchmark.extra_info.update(kernel=name, edges=lane_kernel(parts).ends.size)
+    benchmark.extra_info.update(kernel=name)
     bits = weights.view(f"u{weights.itemsize}")
     totals = benchmark.pedantic(KERNELS[name](parts), args=(bits,), rounds=10, warmup_rounds=1)
     counts = np.zeros(bound_count + 1, np.int64)

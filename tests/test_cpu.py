@@ -1,5 +1,6 @@
 """Counting in host memory: threads, copies, and when numba is loaded."""
 
+import gc
 import subprocess
 import sys
 import threading
@@ -64,20 +65,45 @@ count()
     assert not output.stderr
 
 
-def test_no_thread_reads_on_when_a_count_is_interrupted(monkeypatch):
-    measured, done = cpu._measured, []
+@pytest.mark.parametrize("fails", ["own share", "another share", "while waiting"])
+def test_no_thread_reads_on_when_a_count_fails(fails, monkeypatch):
+    measured, reading = cpu._measured, set()
 
-    def interrupted(*arguments):
-        if threading.current_thread() is threading.main_thread():
+    def failing(*arguments):
+        is_own = threading.current_thread() is threading.main_thread()
+        if is_own and fails == "own share":
             raise KeyboardInterrupt
-        time.sleep(0.2)
-        done.append(measured(*arguments))
-        return done[-1]
+        if not is_own and fails == "another share" and reading:
+            raise KeyboardInterrupt
+        if not is_own:
+            reading.add(threading.get_ident())
+            time.sleep(0.3)
+            reading.discard(threading.get_ident())
+        return measured(*arguments)
 
-    monkeypatch.setattr(cpu, "_measured", interrupted)
+    def result(future, *_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cpu, "_measured", failing)
+    if fails == "while waiting":
+        monkeypatch.setattr(cpu.Future, "result", result)
     with pytest.raises(KeyboardInterrupt):
-        cpu.count([VALUES], BOUNDS, threads=3)
-    assert len(done) == 2
+        cpu.count([VALUES], BOUNDS, threads=4)
+    assert not reading
+
+
+def test_where_no_thread_can_be_started(monkeypatch, expected):
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    cpu._pool.cache_clear()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    values = VALUES.copy()
+    before = sys.getrefcount(values)
+    for _ in range(3):
+        assert cpu.count([values], BOUNDS, threads=3)[0].tolist() == expected
+    gc.collect()
+    assert sys.getrefcount(values) == before
 
 
 @pytest.mark.parametrize("layout", [VALUES, VALUES.reshape(2000, -1).T], ids=["C", "Fortran"])

@@ -161,7 +161,6 @@ def test_more_values_in_one_bucket_than_a_counter_of_their_width_holds(name, dty
         (72, "f2", True, "table_kernel"),
         (17, "f8", True, "lane_kernel"),
         (18, "f8", True, "table_kernel"),
-        (101, "i1", True, "lane_kernel"),
         (13, "f4", False, "lane_kernel"),
         (23, "f4", False, "lane_kernel"),
         (24, "f4", False, "table_kernel"),
@@ -178,6 +177,15 @@ def test_the_fastest_kernel_is_chosen_by_the_bytes_of_the_ends(
     bounds = Bounds.of(np.linspace(0.1, 0.4, bound_count))
     count = cpu.fastest_compiled(edges.edges_of(bounds, np.dtype(dtype)))
     assert count.__module__ == f"gangplank._native.{chosen}"
+
+
+@pytest.mark.parametrize("avx512", [True, False])
+def test_bytes_have_an_end_for_each_sign(avx512, monkeypatch):
+    monkeypatch.setattr(lane_kernel, "has_avx512", lambda: avx512)
+    for bound_count, chosen in ((104, "lane_kernel"), (105, "table_kernel")):
+        bounds = Bounds.of(np.arange(bound_count) - 50.0)
+        count = cpu.fastest_compiled(edges.edges_of(bounds, np.dtype("i1")))
+        assert count.__module__ == f"gangplank._native.{chosen}"
 
 
 def test_no_folder_for_the_compiled_code(monkeypatch):

@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache, partial
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache, lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,10 +49,10 @@ class Way(NamedTuple):
 
 CORES = os.cpu_count() or 1
 
-# Two threads are faster from 2 to 4 million values on (benchmarks/test_kernels.py).
+# With as many for each of them, two threads are faster (benchmarks/test_kernels.py).
 VALUES_A_THREAD = 2_000_000
 
-# To load numba takes from 0.2 s on, and 0.9 s if nothing is compiled (benchmarks/test_promises.py);
+# To load numba takes from 0.2 s on, and 1.5 s if nothing is compiled (benchmarks/test_promises.py);
 # NumPy counts so many values in 0.02 s. Whoever counts more is likely to go on counting.
 LOAD_NUMBA_AFTER = 5_000_000
 
@@ -64,8 +64,7 @@ COMPARE_UP_TO_BYTES = {"u": 144, "i": 104}
 # float32 they stay in a cache meanwhile, and are few beside what a user's arrays have.
 TWICE = 1 << 19
 
-# So many are read once at a time: a counter of 4 bytes in `lane_kernel` is full after sixteen times
-# as many.
+# So many are given to a kernel at a time, between which Python notices Ctrl-C.
 MOST = 1 << 30
 
 # Pieces of at most so many values, where a batch has so many of them, are measured by one call for
@@ -97,13 +96,7 @@ def measure(
         chosen, most_threads = choose_for(size) if kernel is None else (kernel, 1)
         parts = threads or min(most_threads, size // VALUES_A_THREAD)
         shares = shares_of(batch, parts, BLOCK if has_moments else 1)
-        ways = _ways(batch, chosen, bounds, has_moments)
-        others = [_begun(share, ways) for share in shares[1:]]
-        try:
-            own = _measured(shares[0], ways)
-        finally:  # so that no thread reads on when this ends
-            rest = [other() for other in others]
-        for group, totals, rows in chain(own, *rest):
+        for group, totals, rows in _by_threads(shares, _ways(batch, chosen, bounds, has_moments)):
             groups[group].add(totals, rows)
         batch.clear()
         shares.clear()
@@ -131,12 +124,33 @@ if sys.platform != "win32":  # they are no more in a child
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _begun(share: list[Piece], ways: dict[np.dtype[Any], Way]) -> Callable[[], list[Found]]:
-    """What gives `_measured` of a share, on which a thread is at work meanwhile."""
+def _by_threads(shares: list[list[Piece]], ways: dict[np.dtype[Any], Way]) -> Iterable[Found]:
+    """What is found in `shares`, each of which is taken by this thread or by one of others."""
+    waiting = deque(enumerate(shares))
+    found: list[list[Found]] = [[] for _ in shares]
+
+    def take() -> None:
+        while True:
+            try:
+                number, share = waiting.popleft()
+            except IndexError:
+                return
+            found[number] = _measured(share, ways)
+
+    others: list[Future[None]] = []
     try:
-        return _pool().submit(_measured, share, ways).result
-    except RuntimeError:  # the interpreter ends, and begins nothing in threads
-        return partial(_measured, share, ways)
+        for _ in shares[1:]:
+            try:
+                others.append(_pool().submit(take))
+            except RuntimeError:  # no thread can be started, or none any more before the end
+                _pool.cache_clear()
+        take()
+        for other in others:
+            other.result()
+    finally:  # no thread is to read on
+        waiting.clear()
+        wait(others)
+    return chain(*found)
 
 
 def _ways(

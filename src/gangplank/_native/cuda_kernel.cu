@@ -231,7 +231,7 @@ __device__ void measure(const Work& work) {
 
 #ifdef KIND
 // Two blocks run at the same time on a multiprocessor of 2,048 threads, which leaves 32 registers a
-// thread: with 40, statistics took 1.30 instead of 0.99 ms on an H200. Elsewhere the 2 is ignored.
+// thread: with 40, this took 1.3 times as long with moments on an H200. Elsewhere the 2 is ignored.
 extern "C" __global__ __launch_bounds__(1024, 2) void kernel(Work work) {
   work.shift = SHIFT;
   work.first_step = FIRST_STEP;

@@ -82,7 +82,11 @@ class Lanes(CountAndSum):
 def _count(
     bits: NDArray[Any], most_blocks: int, ends: NDArray[Any], shift: int, padding: NDArray[Any]
 ) -> NDArray[np.int64]:
-    """How many values are at most each of the `ends`, and how many negative ones in all."""
+    """How many values are at most each of the `ends`, shape (E + 1, 2).
+
+    Positive and negative ones, and in the last row all negative ones; or all together and 0, if the
+    ends are signed, and nothing in the last row.
+    """
     counting = _zeros(bits, ends, shift)
     whole = bits.size - bits.size % padding.size
     step = most_blocks * padding.size
@@ -179,7 +183,7 @@ def _add_at_most(typing: Any, bits: Any, start: Any, end: Any, lanes: Any, i: An
         edge = splat(builder, arguments[2], vector)
         counts = builder.load(row, align=width // 8)
         for k in range(VECTORS):
-            part = loaded(builder, builder.gep(block, [I64(k)]), width)
+            part = loaded(builder, builder.gep(block, [I64(k)]), bits)
             if end.signed:
                 is_at_most, unit = builder.icmp_signed("<=", part, edge), one
             else:

@@ -96,7 +96,7 @@ def sum_blocks(
     their total is not finite.
 
     `count` is given the `bits`, the start of each `BLOCK_BYTES` of them that are whole, and
-    `counting`. While it computes, memory is read. After each part `move` is given the same.
+    `counting`. While it computes, memory is read. After each part `move` is given `counting`.
     """
     step = BLOCK_BYTES // values.itemsize
     is_narrow = values.itemsize == 4
@@ -198,7 +198,7 @@ def _exact(context: Any, builder: Any, signature: Any, arguments: Any) -> Iterat
     part = ir.VectorType(block.type.pointee, LANES)
     block = builder.bitcast(builder.gep(block, [arguments[1]]), part.as_pointer())
     for k in range(8 * BLOCK_BYTES // width // LANES):
-        values = loaded(builder, builder.gep(block, [I64(k)]), width)
+        values = loaded(builder, builder.gep(block, [I64(k)]), signature.args[0])
         yield builder.fpext(values, SUMS) if width == 32 else values
 
 
@@ -219,7 +219,7 @@ def _add_extremes(typing: Any, values: Any, start: Any, least: Any, greatest: An
             places = [builder.gep(row, [I64(turn)]) for turn in range(TURNS)]
             extremes = [builder.load(place, align=width // 8) for place in places]
             for k in range(BLOCK_BYTES // VECTOR_BYTES):
-                part = loaded(builder, builder.gep(block, [I64(k)]), width)
+                part = loaded(builder, builder.gep(block, [I64(k)]), values)
                 known = extremes[k % TURNS]
                 is_new = builder.fcmp_ordered(order, part, known)
                 extremes[k % TURNS] = builder.select(is_new, part, known)
@@ -248,7 +248,7 @@ def _add_zeros(typing: Any, bits: Any, start: Any, magnitude: Any, zeros: Any) -
             builder.load(builder.gep(row, [I64(turn)]), align=width // 8) for turn in range(TURNS)
         ]
         for k in range(BLOCK_BYTES // VECTOR_BYTES):
-            part = loaded(builder, builder.gep(block, [I64(k)]), width)
+            part = loaded(builder, builder.gep(block, [I64(k)]), bits)
             is_zero = builder.icmp_unsigned("==", builder.and_(part, mask), constant(vector, 0))
             counts[k % TURNS] = builder.sub(counts[k % TURNS], builder.sext(is_zero, vector))
         for turn, count in enumerate(counts):

@@ -43,13 +43,14 @@ def fetch_block(typing: Any, bits: Any, start: Any) -> Any:
     return types.void(bits, start), emit
 
 
-def loaded(builder: Any, address: Any, width: int) -> Any:
-    """The vector at `address`, of which nobody changes a value meanwhile.
+def loaded(builder: Any, address: Any, array: Any) -> Any:
+    """The vector at `address` in an array of that type.
 
-    So LLVM may load it once for all edges.
+    Of one that is read-only nobody changes a value meanwhile: LLVM may load it once for all edges.
     """
-    vector = builder.load(address, align=width // 8)
-    vector.set_metadata("invariant.load", builder.module.add_metadata([]))
+    vector = builder.load(address, align=array.dtype.bitwidth // 8)
+    if not array.mutable:
+        vector.set_metadata("invariant.load", builder.module.add_metadata([]))
     return vector
 
 
