@@ -11,6 +11,7 @@ OUTSIDE = (
     "benchmarks/results/race.svg",
     "benchmarks/results/device-on-cpu.md",
     "benchmarks/results/device.md",
+    "benchmarks/results/device-h100.md",
     "benchmarks/results/faults.md",
     "examples/README.md",
     "examples/train.py",
