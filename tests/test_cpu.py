@@ -1,6 +1,7 @@
 """Counting in host memory: threads, copies, and when numba is loaded."""
 
 import gc
+import itertools
 import subprocess
 import sys
 import threading
@@ -67,21 +68,25 @@ count()
 
 @pytest.mark.parametrize("fails", ["own share", "another share", "while waiting"])
 def test_no_thread_reads_on_when_a_count_fails(fails, monkeypatch):
-    measured, reading = cpu._measured, set()
+    measured, reading, turns, begun = cpu._measured, set(), itertools.count(), threading.Event()
 
     def failing(*arguments):
-        is_own = threading.current_thread() is threading.main_thread()
-        if is_own and fails == "own share":
+        if threading.current_thread() is threading.main_thread():
+            assert begun.wait(30)  # so that not all shares are this thread's
+            if fails == "own share":
+                raise KeyboardInterrupt
+        elif (turn := next(turns)) == 1 and fails == "another share":
+            begun.set()
             raise KeyboardInterrupt
-        if not is_own and fails == "another share" and reading:
-            raise KeyboardInterrupt
-        if not is_own:
-            reading.add(threading.get_ident())
+        else:
+            reading.add(turn)
+            if fails != "another share":
+                begun.set()
             time.sleep(0.3)
-            reading.discard(threading.get_ident())
+            reading.discard(turn)
         return measured(*arguments)
 
-    def result(future, *_):
+    def result(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cpu, "_measured", failing)
