@@ -29,7 +29,7 @@ from gangplank.monitoring import rules_yaml
 
 GATEWAY = "127.0.0.1:9091"
 
-PYTHON, SHELL = blocks("README.md", ["python", "sh"])
+PYTHON, SHELL, _ = blocks("README.md", ["python", "sh", "promql"])
 SCRIPT, EMBEDDED, SUMMARY = PYTHON
 DEMO, INSTALL, CURL, TEST = SHELL
 (HISTOGRAM, COLLECTOR, NATIVE), _ = blocks("docs/weights.md", ["python", "promql"])

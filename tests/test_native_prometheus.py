@@ -102,6 +102,7 @@ def test_classic_and_native_buckets_at_once(real_gateway, model, data, tmp_path)
 
 
 def test_a_layer_that_is_nan_or_stands_still_is_seen(real_gateway, deep, tmp_path):
+    assert blocks("README.md", ["python", "sh", "promql"])[2] == [SICK]
     deep.get_layer("still").trainable = False
     deep.compile("sgd", "mse")
     exporter = TrainTestExporter(
