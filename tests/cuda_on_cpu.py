@@ -76,6 +76,16 @@ class Kernel:
         assert self._launch(self._kind, self._has_moments, blocks, work) == 0
 
 
+def noted_launches(monkeypatch):
+    """A list that has an item for each launch of a kernel from now on."""
+    launched = []
+    launch = Kernel.launch
+    monkeypatch.setattr(
+        Kernel, "launch", lambda *arguments: launched.append(1) or launch(*arguments)
+    )
+    return launched
+
+
 @cache
 def compiled(source):
     with tempfile.TemporaryDirectory() as folder:

@@ -137,11 +137,7 @@ def test_a_device_waits_for_what_the_framework_has_begun(monkeypatch):
 @needs_compiler
 def test_groups_come_to_the_kernel(monkeypatch):
     """All of them by one call of it."""
-    launched = []
-    launch = cuda_on_cpu.Kernel.launch
-    monkeypatch.setattr(
-        cuda_on_cpu.Kernel, "launch", lambda *arguments: launched.append(1) or launch(*arguments)
-    )
+    launched = cuda_on_cpu.noted_launches(monkeypatch)
     monkeypatch.setattr(_native, "placed", lambda array: ("cuda_ops", array))
     on_processor = partial(cuda_ops.measure, **cuda_on_cpu.ON_PROCESSOR)
     monkeypatch.setattr(cuda_ops, "measure", on_processor)

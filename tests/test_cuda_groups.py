@@ -45,11 +45,7 @@ def assert_exact(found, groups):
 @pytest.mark.parametrize(("together", "calls"), [(1 << 20, 3), (2 * 17, 4), (1, 6)])
 def test_groups_in_one_call(together, calls, monkeypatch):
     """Of a dtype, or in several where they would leave too many counts."""
-    launched = []
-    launch = cuda_on_cpu.Kernel.launch
-    monkeypatch.setattr(
-        cuda_on_cpu.Kernel, "launch", lambda *arguments: launched.append(1) or launch(*arguments)
-    )
+    launched = cuda_on_cpu.noted_launches(monkeypatch)
     monkeypatch.setattr(cuda_ops, "TOGETHER", together)
     assert_exact(measured(GROUPS), GROUPS)
     assert len(launched) == calls

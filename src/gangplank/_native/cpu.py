@@ -144,6 +144,7 @@ def _by_threads(shares: list[list[Piece]], ways: dict[np.dtype[Any], Way]) -> It
                 others.append(_pool().submit(take))
             except RuntimeError:  # no thread can be started, or none any more before the end
                 _pool.cache_clear()
+                break
         take()
         for other in others:
             other.result()
