@@ -128,7 +128,7 @@ class Predictions:
         self.metric(name, method=method, type=kind).inc()
 
     def collect(self) -> Iterator[Metric]:
-        for name, made in list(self._made.items()):
+        for name, made in self._made.copy().items():
             for family in made.collect():
                 if name == LATENCY:
                     self._add_native(family)
@@ -139,7 +139,7 @@ class Predictions:
             yield Metric(name, family.documentation, family.kind.__name__.lower())
 
     def _add_native(self, family: Metric) -> None:
-        for method, latency in list(self._native.items()):
+        for method, latency in self._native.copy().items():
             histogram = latency.histogram()
             labels = {**self._labels, "method": method}
             sample = native_sample(histogram)

@@ -83,7 +83,9 @@ class _Sources(Collector):
 
     def collect(self) -> Iterable[Metric]:
         merged: dict[str, Metric] = {}
-        for labels, parts in list(self._parts.items()):
+        # A copy of the dict, not a list of its items: those are new objects, for which Python may
+        # collect garbage, and meanwhile another thread adds a source.
+        for labels, parts in self._parts.copy().items():
             for family in chain.from_iterable(part.collect() for part in parts):
                 empty = Metric(family.name, family.documentation, family.type)
                 samples = merged.setdefault(family.name, empty).samples
