@@ -60,7 +60,7 @@ class Measured:
         order = buckets.argsort()
         buckets, counts = buckets[order], counts[order]
         is_further = buckets[1:] == buckets[:-1]
-        if not is_further.any():
+        if not np.count_nonzero(is_further):  # faster than any()
             return buckets, counts
         firsts = np.append(True, ~is_further).nonzero()[0]
         return buckets[firsts], np.add.reduceat(counts, firsts)
