@@ -9,12 +9,14 @@ from corpus import BOUNDS, hard_values
 from gangplank._native import cpu, reference
 from gangplank._native.edges import Bounds, edges_of
 from gangplank._native.lane_kernel import lane_kernel
-from gangplank._native.moments import BLOCK, moments_of
+from gangplank._native.moments import BLOCK, TWICE, moments_of
 from gangplank._native.moments_kernel import summed
+from gangplank._native.table_kernel import table_kernel
 
 KERNELS = {
     "one sign": partial(lane_kernel, for_both_signs=False),
     "both signs": partial(lane_kernel, for_both_signs=True),
+    "table": table_kernel,
 }
 PRESET = Bounds.of(BOUNDS["presets"])
 FEW, MANY = Bounds.of(BOUNDS["presets"][4:9]), Bounds.of(BOUNDS["many"])
@@ -46,6 +48,13 @@ def test_every_size(name, dtype):
     for size in (*range(140), BLOCK - 1, BLOCK, BLOCK + 1, values.size):
         assert_measured(KERNELS[name], values[:size], PRESET)
     assert_measured(KERNELS[name], values[3:], PRESET)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("size", [TWICE, TWICE + 1, 2 * TWICE + BLOCK + 3])
+def test_more_values_than_are_read_twice_at_a_time(size, dtype):
+    values = np.resize(hard_values(dtype, BOUNDS["many"]), size)
+    assert_measured(table_kernel, values, MANY)
 
 
 @pytest.mark.parametrize("name", KERNELS)

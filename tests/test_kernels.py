@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from corpus import FLOATS, INTEGERS
 
+from gangplank import NativeBuckets
 from gangplank._native import (
     cpu,
     edges,
@@ -153,39 +154,46 @@ def test_more_values_in_one_bucket_than_a_counter_of_their_width_holds(name, dty
 
 
 @pytest.mark.parametrize(
-    ("bound_count", "dtype", "avx512", "chosen"),
+    ("most", "most_of_searches", "dtype", "avx512"),
     [
-        (35, "f4", True, "lane_kernel"),
-        (36, "f4", True, "table_kernel"),
-        (71, "f2", True, "lane_kernel"),
-        (72, "f2", True, "table_kernel"),
-        (17, "f8", True, "lane_kernel"),
-        (18, "f8", True, "table_kernel"),
-        (13, "f4", False, "lane_kernel"),
-        (23, "f4", False, "lane_kernel"),
-        (24, "f4", False, "table_kernel"),
-        (49, "f2", False, "lane_kernel"),
-        (50, "f2", False, "table_kernel"),
-        (10, "f8", False, "lane_kernel"),
-        (11, "f8", False, "table_kernel"),
+        (25, 35, "f4", True),
+        (51, None, "f2", True),
+        (12, 17, "f8", True),
+        (16, 23, "f4", False),
+        (35, None, "f2", False),
+        (6, 10, "f8", False),
     ],
 )
 def test_the_fastest_kernel_is_chosen_by_the_bytes_of_the_ends(
-    bound_count, dtype, avx512, chosen, monkeypatch
+    most, most_of_searches, dtype, avx512, monkeypatch
 ):
     monkeypatch.setattr(lane_kernel, "has_avx512", lambda: avx512)
-    bounds = Bounds.of(np.linspace(0.1, 0.4, bound_count))
-    count = cpu.fastest_compiled(edges.edges_of(bounds, np.dtype(dtype)))
-    assert count.__module__ == f"gangplank._native.{chosen}"
+    assert chosen_for(np.linspace(0.1, 0.4, most), dtype) == "lane_kernel"
+    assert chosen_for(np.linspace(0.1, 0.4, most + 1), dtype) == "table_kernel"
+    if most_of_searches is not None:
+        near = 0.5, 0.500001  # in one cell of a table
+        few = np.linspace(0.1, 0.4, most_of_searches - 2)
+        many = np.linspace(0.1, 0.4, most_of_searches - 1)
+        assert chosen_for([*few, *near], dtype) == "lane_kernel"
+        assert chosen_for([*many, *near], dtype) == "table_kernel"
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2", "f8"])
+def test_native_buckets_need_no_search(dtype):
+    bounds = Bounds.of_magnitudes(NativeBuckets().magnitudes)
+    assert not table_kernel.table_kernel(edges.edges_of(bounds, np.dtype(dtype))).searches
 
 
 @pytest.mark.parametrize("avx512", [True, False])
 def test_bytes_have_an_end_for_each_sign(avx512, monkeypatch):
     monkeypatch.setattr(lane_kernel, "has_avx512", lambda: avx512)
-    for bound_count, chosen in ((104, "lane_kernel"), (105, "table_kernel")):
-        bounds = Bounds.of(np.arange(bound_count) - 50.0)
-        count = cpu.fastest_compiled(edges.edges_of(bounds, np.dtype("i1")))
-        assert count.__module__ == f"gangplank._native.{chosen}"
+    assert chosen_for(np.arange(76) - 50.0, "i1") == "lane_kernel"
+    assert chosen_for(np.arange(77) - 50.0, "i1") == "table_kernel"
+
+
+def chosen_for(bounds, dtype):
+    count = cpu.fastest_compiled(edges.edges_of(Bounds.of(bounds), np.dtype(dtype)))
+    return count.__module__.rpartition(".")[2]
 
 
 def test_no_folder_for_the_compiled_code(monkeypatch):

@@ -16,7 +16,14 @@ from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges, Totals
 from gangplank._native.gathered import gathered
 from gangplank._native.measured import Measured, counted
-from gangplank._native.moments import BLOCK, EXPLICIT, CountAndSum, Rows, moments_of
+from gangplank._native.moments import (
+    BLOCK,
+    EXPLICIT,
+    TWICE,
+    CountAndSum,
+    Rows,
+    moments_of,
+)
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.pieces import Piece, batches, flat, joined, shares_of
 
@@ -56,13 +63,9 @@ VALUES_A_THREAD = 2_000_000
 # NumPy counts so many values in 0.02 s. Whoever counts more is likely to go on counting.
 LOAD_NUMBA_AFTER = 5_000_000
 
-# Comparing is faster up to so many bytes of ends, 36 of 4 bytes or 72 of 2 where they serve both
-# signs (unsigned), above that looking up (benchmarks/test_kernels.py).
-COMPARE_UP_TO_BYTES = {"u": 144, "i": 104}
-
-# So many values at a time are read twice, to be counted and then summed, or are converted first: of
-# float32 they stay in a cache meanwhile, and are few beside what a user's arrays have.
-TWICE = 1 << 19
+# Comparing is faster up to so many bytes of ends than looking up, and than looking up with searches
+# in between (benchmarks/test_kernels.py): of 4 bytes up to 26, and 36, where they serve both signs.
+COMPARE_UP_TO_BYTES = {"u": (104, 144), "i": (76, 104)}
 
 # So many are given to a kernel at a time, between which Python notices Ctrl-C.
 MOST = 1 << 30
@@ -241,8 +244,11 @@ def fastest_compiled(edges: Edges) -> Count:
     from gangplank._native.table_kernel import table_kernel
 
     lanes = lane_kernel(edges)
-    is_few = lanes.ends.nbytes <= COMPARE_UP_TO_BYTES[lanes.ends.dtype.kind]
-    return lanes if is_few else table_kernel(edges)
+    most, most_of_searches = COMPARE_UP_TO_BYTES[lanes.ends.dtype.kind]
+    if lanes.ends.nbytes <= most:
+        return lanes
+    table = table_kernel(edges)
+    return lanes if table.searches and lanes.ends.nbytes <= most_of_searches else table
 
 
 def _measured(share: list[Piece], ways: dict[np.dtype[Any], Way]) -> list[Found]:

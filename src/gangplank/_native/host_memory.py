@@ -120,7 +120,7 @@ def _is_variable(array: Any) -> bool:
 
 def _bytes_to_read_with_others(array: Any) -> int | None:
     """How many it has, if it is a variable that `_read_together` reads."""
-    if not _is_variable(array) or (itemsize := _itemsize(array.dtype.name)) is None:
+    if not _is_variable(array) or (itemsize := _itemsize(array.dtype)) is None:
         return None
     try:
         size: int = math.prod(array.shape.as_list())
@@ -130,11 +130,11 @@ def _bytes_to_read_with_others(array: Any) -> int | None:
 
 
 @cache
-def _itemsize(name: str) -> int | None:
+def _itemsize(dtype: Any) -> int | None:
     """The bytes of a value, of a dtype that TensorFlow and NumPy have; None of one of ml_dtypes."""
-    if name in _OF_ML_DTYPES:
+    if dtype.name in _OF_ML_DTYPES:
         return None
-    itemsize: int = np.dtype(name).itemsize
+    itemsize: int = np.dtype(dtype.name).itemsize
     return itemsize
 
 

@@ -35,6 +35,10 @@ MOST_OF_MEAN = 7 / 8
 # So many float64 values stay in a second cache of 512 KiB.
 BLOCK = 1 << 15
 
+# So many values at a time are read twice, to be counted and then summed, or are converted first: of
+# float32 they stay in a cache meanwhile, and are few beside what a user's arrays have.
+TWICE = 1 << 19
+
 # The sums of a block are those of each value that follows so many others, added up in this order:
 # what `moments_kernel` makes of vectors.
 LANES = 16

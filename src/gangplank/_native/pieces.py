@@ -46,20 +46,20 @@ def flat(pieces: Iterable[Piece]) -> Iterator[Piece]:
 def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """The pieces, small ones of a group and a dtype that follow one another as one copy."""
     small: list[NDArray[Any]] = []
-    values = of_group = 0
+    values, of_small = 0, (0, np.dtype(np.uint8))
     for group, array in pieces:
-        is_alike = bool(small) and (group, array.dtype) == (of_group, small[0].dtype)
-        if small and (not is_alike or values >= TOGETHER):
-            yield of_group, np.concatenate(small)
+        kind = group, array.dtype
+        if small and (kind != of_small or values >= TOGETHER):
+            yield of_small[0], np.concatenate(small)
             small, values = [], 0
         if array.size >= SMALL:
             yield group, array
         else:
-            of_group = group
+            of_small = kind
             small.append(array)
             values += array.size
     if small:
-        yield of_group, np.concatenate(small)
+        yield of_small[0], np.concatenate(small)
 
 
 def _is_plain(array: NDArray[Any]) -> bool:

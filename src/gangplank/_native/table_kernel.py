@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from gangplank._native.edges import Edges, Totals
 from gangplank._native.jit import compiled, read_only
+from gangplank._native.moments import TWICE, CountAndSum, Rows
+from gangplank._native.moments_kernel import compiled_moments_of
 from gangplank._native.vectors import fetch_block
 
 # At most one more bit than these for each doubling of the edges, so that the cells of most weights
@@ -24,7 +26,10 @@ from gangplank._native.vectors import fetch_block
 MORE_CELL_BITS = {1: 8, 2: 8, 4: 8, 8: 11}
 MOST_CELL_BITS = 22
 
-# Up to so many of the edges may be in a cell with others, which has to be searched.
+# With that many, every cell has an edge at most, if possible, and none has to be searched.
+PLAIN_CELL_BITS = 18
+
+# Else so many of the edges may be in a cell with others.
 CROWDED = 1 / 32
 
 # Neighbouring weights often lie in the same slot, and to count one waits for the one before: so
@@ -41,8 +46,12 @@ def table_kernel(edges: Edges) -> "Table":
     return Table(edges)
 
 
-class Table:
-    """A `Count` by look-ups, which counts small parts apart as well."""
+class Table(CountAndSum):
+    """Counts by look-ups, small parts apart as well.
+
+    Attributes:
+        searches: whether there are cells with several edges.
+    """
 
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
@@ -60,101 +69,124 @@ class Table:
         entries <<= shift
         low_bits = dtype.type((1 << int(shift)) - 1)
         entries[parted[edges_in == 1]] += ~patterns[first_edges[edges_in == 1]] & low_bits
-        step = np.uint64((1 << int(edges_in.max(initial=0)).bit_length()) >> 1)
-        # Above the last edge more of them, so that a step never leads out.
-        padded = np.append(patterns, np.full(2 * int(step) + 1, np.iinfo(dtype).max, dtype))
-        searched = np.uint64(mark), read_only(padded), step
-        self._table = read_only(entries), shift, low_bits, *searched
+        search = None
+        self.searches = bool(edges_in.max(initial=0) > 1)
+        if self.searches:
+            step = np.uint64((1 << int(edges_in.max()).bit_length()) >> 1)
+            # Above the last edge more of them, so that a step never leads out.
+            padded = np.append(patterns, np.full(2 * int(step) + 1, np.iinfo(dtype).max, dtype))
+            search = np.uint64(mark), read_only(padded), step
+        self._table = read_only(entries), shift, low_bits, search
 
     def __call__(self, bits: NDArray[Any]) -> Totals:
-        slot_count = self._edges.buckets.size
-        if bits.size < slot_count:
+        if bits.size < self._edges.buckets.size:
             return self.each(bits, np.array([bits.size]))[0]
-        slots = _count(read_only(bits), *self._table).sum(axis=0)
-        return self._edges.totals(slots[:slot_count])
+        slots = self._zeros()
+        _count(read_only(bits), slots, *self._table)
+        return self._totals(slots)
+
+    def with_moments(self, values: NDArray[Any]) -> tuple[Totals, Rows]:
+        bits = values.view(f"u{values.itemsize}")
+        if values.size <= TWICE:
+            return self(bits), compiled_moments_of(values)
+        slots, rows = self._zeros(), []
+        for start in range(0, values.size, TWICE):
+            _count(read_only(bits[start : start + TWICE]), slots, *self._table)
+            rows.append(compiled_moments_of(values[start : start + TWICE]))
+        return self._totals(slots), np.concatenate(rows)
 
     def each(self, bits: NDArray[Any], ends: NDArray[np.int64]) -> list[Totals]:
         """The totals of each part of `bits`, which end, one after the other, before `ends`."""
-        places, counts, stops = _count_each(read_only(bits), ends, *self._table)
+        slots = np.zeros(self._edges.buckets.size, np.int64)
+        places, counts, stops = _count_each(read_only(bits), ends, slots, *self._table)
         buckets = self._edges.buckets[places]
         return [
             (buckets[start:stop], counts[start:stop])
             for start, stop in pairwise([0, *stops.tolist()])
         ]
 
+    def _zeros(self) -> NDArray[np.int64]:
+        # Not a multiple of 4096 bytes apart, where a processor mistakes one row for the other.
+        return np.zeros((ROWS, self._edges.buckets.size // 16 * 16 + 24), np.int64)
+
+    def _totals(self, slots: NDArray[np.int64]) -> Totals:
+        return self._edges.totals(slots.sum(axis=0)[: self._edges.buckets.size])
+
 
 def _cell_bits(patterns: NDArray[Any]) -> int:
-    """How many leading bits leave few of the `patterns` in one cell."""
+    """How many leading bits leave no two of the `patterns` in a cell, or few if that takes many."""
     width = 8 * patterns.itemsize
     bits = patterns.size.bit_length()
     # Twice as many cells as slots, so that there are numbers for marked ones.
     least = min(bits + 2, width)
     most = max(least, min(bits + MORE_CELL_BITS[patterns.itemsize], MOST_CELL_BITS, width))
-    for cell_bits in range(least, most):
-        cells = patterns >> patterns.dtype.type(width - cell_bits)
-        if np.count_nonzero(cells[1:] == cells[:-1]) <= CROWDED * patterns.size:
-            return cell_bits
+    for crowded, up_to in (0, min(PLAIN_CELL_BITS, width)), (CROWDED * patterns.size, most):
+        for cell_bits in range(least, up_to + 1):
+            cells = patterns >> patterns.dtype.type(width - cell_bits)
+            if np.count_nonzero(cells[1:] == cells[:-1]) <= crowded:
+                return cell_bits
     return most
 
 
-# It keeps no array: to count references to them would take ten times as long as all the rest.
+# It keeps no array: to count references to them would take ten times as long as all the rest. Where
+# `search` is None, numba leaves out what asks for it, which takes a quarter of the time.
 @register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
-def _slot(
-    value: Any, entries: Any, shift: Any, low_bits: Any, mark: Any, edges: Any, first_step: Any
-) -> Any:
-    """The slot of `value`, which is searched from `first_step` on where its cell is marked."""
+def _slot(value: Any, entries: Any, shift: Any, low_bits: Any, search: Any) -> Any:
+    """The slot of `value`, which is searched where its cell is marked."""
     slot = np.uint64((entries[value >> shift] + (value & low_bits)) >> shift)
-    if slot >= mark:
-        slot -= mark
-        step = first_step
-        while step > 0:
-            if edges[slot + step - np.uint64(1)] < value:
-                slot += step
-            step >>= np.uint64(1)
-        slot += np.uint64(edges[slot] < value)
+    if search is not None:
+        mark, edges, first_step = search
+        if slot >= mark:
+            slot -= mark
+            step = first_step
+            while step > 0:
+                if edges[slot + step - np.uint64(1)] < value:
+                    slot += step
+                step >>= np.uint64(1)
+            slot += np.uint64(edges[slot] < value)
     return slot
 
 
 @compiled
 def _count(
-    bits: NDArray[Any], entries: Any, shift: Any, low_bits: Any, mark: Any, edges: Any, step: Any
-) -> NDArray[np.int64]:
-    """How many values lie in each slot: some of them in each row."""
-    # Not a multiple of 4096 bytes apart, where a processor mistakes one row for the other.
-    slots = np.zeros((ROWS, edges.size // 16 * 16 + 24), np.int64)
+    bits: NDArray[Any],
+    slots: NDArray[np.int64],
+    entries: Any,
+    shift: Any,
+    low_bits: Any,
+    search: Any,
+) -> None:
+    """Adds to `slots` how many values lie in each, some of them in each row."""
     whole = bits.size - bits.size % BLOCK
     for start in range(0, whole, BLOCK):
         fetch_block(bits, start)
         for i in range(start, start + BLOCK, ROWS):
             for row in range(ROWS):
-                slots[row, _slot(bits[i + row], entries, shift, low_bits, mark, edges, step)] += 1
+                slots[row, _slot(bits[i + row], entries, shift, low_bits, search)] += 1
     for value in bits[whole:]:
-        slots[0, _slot(value, entries, shift, low_bits, mark, edges, step)] += 1
-    return slots
+        slots[0, _slot(value, entries, shift, low_bits, search)] += 1
 
 
 @compiled
 def _count_each(
     bits: NDArray[Any],
     ends: NDArray[np.int64],
+    slots: NDArray[np.int64],
     entries: Any,
     shift: Any,
     low_bits: Any,
-    mark: Any,
-    edges: Any,
-    step: Any,
+    search: Any,
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
     """Which slots have values of each part, in the order in which these come, and how many; and
-    where those of each part stop.
+    where those of each part stop. In `slots`, which are 0, it counts meanwhile.
     """
-    slots = np.zeros(edges.size, np.int64)
     places, counts = np.empty(bits.size, np.uint64), np.empty(bits.size, np.int64)
     stops = np.empty(ends.size, np.int64)
     begin = found = 0
     for part in range(ends.size):
         first = found
         for value in bits[begin : ends[part]]:
-            slot = _slot(value, entries, shift, low_bits, mark, edges, step)
+            slot = _slot(value, entries, shift, low_bits, search)
             places[found] = slot
             found += slots[slot] == 0
             slots[slot] += 1

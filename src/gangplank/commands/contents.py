@@ -76,7 +76,7 @@ def contents_of(
                 f"{file}: it has no weights that can be counted: {name!r} cannot, since {reason}."
             )
         with reading(file, sum(array.nbytes for _, array in entries)) as advance:
-            arrays = {place.path: _watched(array, advance) for place, array in entries}
+            arrays = {path: _watched(array, advance) for (path, _), array in entries}
             found = Parts(arrays, "all", per, [counting(buckets)], has_moments=has_statistics)
         names = part_names([place for place, _ in entries], per)
         dtypes = grouped(names, (array.dtype.name for _, array in entries))

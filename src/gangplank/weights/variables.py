@@ -4,7 +4,7 @@ import math
 import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from gangplank import _native
 from gangplank.weights.advice import is_refused, what_to_pass_for
@@ -13,20 +13,13 @@ from gangplank.weights.advice import is_refused, what_to_pass_for
 SEED_STATE = "seed_generator_state"
 
 
-class Place(NamedTuple):
-    """Where in a model an array stands.
+Place = tuple[str, int | None]
+"""Where in a model an array stands: by its path, and in which layer.
 
-    Attributes:
-        path: of a variable, what Keras calls it; of an array in mappings their keys, with slashes
-            between them; of one in an iterable its place there.
-        layer: what tells the layer that it is of from all others, where that is known.
-    """
-
-    path: str
-    layer: int | None = None
-
-
-UNNAMED = Place("")
+The path of a variable is what Keras calls it; that of an array in mappings are their keys, with
+slashes between them; that of one in an iterable is its place there. The layer is a number that
+tells the layer from all others, where it is known.
+"""
 
 
 def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
@@ -43,13 +36,13 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
         RuntimeError: an array cannot be read, or not by this process.
     """
     keras_variable = _of_keras("Variable")
-    for place, name, variable in _variables(model, weights):
+    for (path, layer), name, variable in _variables(model, weights):
         array = variable
         if isinstance(variable, keras_variable):
             if not _is_weight(variable):
                 continue
             path = variable.path
-            place, name = Place(path, place.layer), f"the variable {path!r}"
+            name = f"the variable {path!r}"
             array = _value(variable, name)
         if not _native.is_array(array):
             raise _no_array(array, name)
@@ -61,7 +54,7 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
             )
         if reason := _native.unreadable(array):
             raise RuntimeError(f"{name} cannot be counted: {reason}")
-        yield place, array
+        yield (path, layer), array
 
 
 def checked_weights(weights: Any) -> Literal["trainable", "all"]:
@@ -89,7 +82,7 @@ def _variables(model: Any, weights: str) -> Iterator[tuple[Place, str, Any]]:
             for variable in _variables_of_layer(part, weights):
                 if id(variable) not in met:
                     met[id(variable)] = variable
-                    yield Place(path, owners.get(id(variable))), name, variable
+                    yield (path, owners.get(id(variable))), name, variable
         elif isinstance(part, Mapping):
             # The file that Keras saves weights to has the state of the optimizer beside them.
             left_out = ("optimizer",) if "layers" in part and "optimizer" in part else ()
@@ -98,14 +91,14 @@ def _variables(model: Any, weights: str) -> Iterator[tuple[Place, str, Any]]:
                     below = f"{path}/{key}" if path else str(key)
                     yield from inside(value, below, f"{name}[{key!r}]")
         else:
-            yield Place(path or "0"), name, part
+            yield (path or "0", None), name, part
 
     if isinstance(model, (layer, Mapping, keras_variable)) or _native.is_array(model):
         yield from inside(model, "", "model")
     elif isinstance(model, Iterable) and not is_refused(model):
         for i, part in enumerate(model):
             if isinstance(part, keras_variable):  # as most are, and without more ado
-                yield UNNAMED, "", part
+                yield ("", None), "", part
             else:
                 yield from inside(part, str(i), f"element {i}")
     else:
