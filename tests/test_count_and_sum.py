@@ -1,4 +1,4 @@
-"""Kernels that count and sum in one pass: to the last count, and the last bit, as one for each."""
+"""Kernels that count and sum at once: to the last count, and the last bit, as one for each."""
 
 from functools import partial
 
@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from corpus import BOUNDS, hard_values
 
+from gangplank import NativeBuckets
 from gangplank._native import cpu, reference
 from gangplank._native.edges import Bounds, edges_of
 from gangplank._native.lane_kernel import lane_kernel
 from gangplank._native.moments import BLOCK, TWICE, moments_of
 from gangplank._native.moments_kernel import summed
-from gangplank._native.table_kernel import table_kernel
+from gangplank._native.table_kernel import needs_search, table_kernel
 
 KERNELS = {
     "one sign": partial(lane_kernel, for_both_signs=False),
@@ -20,6 +21,7 @@ KERNELS = {
 }
 PRESET = Bounds.of(BOUNDS["presets"])
 FEW, MANY = Bounds.of(BOUNDS["presets"][4:9]), Bounds.of(BOUNDS["many"])
+NEAR = Bounds.of((*BOUNDS["many"], 2.0, 2.000001))  # in one cell of a table
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 
 
@@ -52,9 +54,16 @@ def test_every_size(name, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("size", [TWICE, TWICE + 1, 2 * TWICE + BLOCK + 3])
-def test_more_values_than_are_read_twice_at_a_time(size, dtype):
-    values = np.resize(hard_values(dtype, BOUNDS["many"]), size)
-    assert_measured(table_kernel, values, MANY)
+@pytest.mark.parametrize("bounds", [MANY, NEAR], ids=["many", "near"])
+def test_more_values_than_are_read_twice_at_a_time(bounds, size, dtype):
+    assert needs_search(edges_of(bounds, dtype)) == (bounds is NEAR)
+    values = np.resize(hard_values(dtype, bounds.values), size)
+    assert_measured(table_kernel, values, bounds)
+
+
+def test_fewer_values_than_buckets_but_more_than_are_read_twice_at_a_time():
+    values = np.random.default_rng(0).normal(size=TWICE + 3)
+    assert_measured(table_kernel, values, Bounds.of_magnitudes(NativeBuckets(8).magnitudes))
 
 
 @pytest.mark.parametrize("name", KERNELS)

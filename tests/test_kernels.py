@@ -33,6 +33,7 @@ KERNELS = {
     "table": table_kernel.table_kernel,
 }
 BOUNDS = Bounds.of(np.arange(-6, 7) / 20)
+SEARCHED = Bounds.of([-0.1, 0.1, 0.2, 0.2000001])  # two in one cell of a table
 VALUES = np.random.default_rng(0).normal(0, 0.2, 100_000).astype(np.float32)
 
 
@@ -114,23 +115,23 @@ def test_rows_of_counts_add_up(dtype):
 
 
 @pytest.mark.parametrize(
-    ("module", "compiled", "size"),
+    ("module", "compiled", "bounds", "size"),
     [
-        (lane_kernel, "_count", VALUES.size),
-        (table_kernel, "_count", VALUES.size),
-        (table_kernel, "_count_each", 5),
+        (lane_kernel, "_count", BOUNDS, VALUES.size),
+        (table_kernel, "_count", BOUNDS, VALUES.size),
+        (table_kernel, "_count", SEARCHED, VALUES.size),
+        (table_kernel, "_count_each", BOUNDS, 5),
+        (table_kernel, "_count_each", SEARCHED, 3),
     ],
 )
 def test_read_only_and_writable_arrays_share_one_compiled_kernel(
-    module, compiled, size, monkeypatch
+    module, compiled, bounds, size, monkeypatch
 ):
     given = []
     kernel = getattr(module, compiled)
 
     def noting(*arguments):
-        given.append(
-            [array.flags.writeable for array in arguments if isinstance(array, np.ndarray)]
-        )
+        given.append(writable_among(arguments))
         return kernel(*arguments)
 
     monkeypatch.setattr(module, compiled, noting)
@@ -139,9 +140,20 @@ def test_read_only_and_writable_arrays_share_one_compiled_kernel(
     read_only.flags.writeable = False
     for values in (read_only, writable):
         name = module.__name__.rpartition(".")[2]
-        assert counted(getattr(module, name), values, BOUNDS) == expected(values, BOUNDS)
+        assert counted(getattr(module, name), values, bounds) == expected(values, bounds)
     assert given
     assert all(flags == given[0] for flags in given)
+
+
+def writable_among(arguments):
+    """Which arrays are, also of those in tuples."""
+    flags = []
+    for each in arguments:
+        if isinstance(each, tuple):
+            flags += writable_among(each)
+        elif isinstance(each, np.ndarray):
+            flags.append(each.flags.writeable)
+    return flags
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f2", "i1"])
@@ -179,9 +191,14 @@ def test_the_fastest_kernel_is_chosen_by_the_bytes_of_the_ends(
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f2", "f8"])
-def test_native_buckets_need_no_search(dtype):
-    bounds = Bounds.of_magnitudes(NativeBuckets().magnitudes)
-    assert not table_kernel.table_kernel(edges.edges_of(bounds, np.dtype(dtype))).searches
+def test_native_buckets_need_no_search_above_the_threshold_that_they_have(dtype):
+    assert not needs_search(NativeBuckets(), dtype)
+    assert needs_search(NativeBuckets(zero_threshold=0.0), dtype) == (dtype != "f2")
+
+
+def needs_search(buckets, dtype):
+    bounds = Bounds.of_magnitudes(buckets.magnitudes)
+    return table_kernel.needs_search(edges.edges_of(bounds, np.dtype(dtype)))
 
 
 @pytest.mark.parametrize("avx512", [True, False])

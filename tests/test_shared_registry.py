@@ -4,23 +4,40 @@ import gc
 import itertools
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 
 from gangplank.metrics.shared_registry import SharedRegistry
 
 
+class Source:
+    def collect(self):
+        return [GaugeMetricFamily("served", "What is served.", 1)]
+
+    describe = collect
+
+
 def test_sources_are_added_while_python_collects_garbage_in_a_scrape():
     registry, shared = CollectorRegistry(), SharedRegistry("")
-    numbers = itertools.count()
+    versions = itertools.count()
 
-    def add(phase="start", info=None):
-        if phase == "start":
-            shared.register([], registry, {"version": str(next(numbers))})
+    def add():
+        shared.register([Source()], registry, {"version": str(next(versions))})
 
     for _ in range(3000):  # more than the free pairs that Python keeps, which need no collection
         add()
-    gc.callbacks.append(add)
+    added = []
+
+    def add_some(phase, info):
+        if phase == "start" and len(added) < 500:
+            added.append(add())
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(add_some)
+    gc.set_threshold(1)
     try:
-        for _ in range(10):
-            generate_latest(registry)
+        shown = generate_latest(registry).decode()
     finally:
-        gc.callbacks.remove(add)
+        gc.callbacks.remove(add_some)
+        gc.set_threshold(*thresholds)
+    assert added
+    assert 3000 <= shown.count("\nserved{") <= 3500

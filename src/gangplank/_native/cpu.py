@@ -241,14 +241,13 @@ def choose_for(size: int) -> tuple[Kernel, int]:
 def fastest_compiled(edges: Edges) -> Count:
     """The numba kernel that is faster for `edges`."""
     from gangplank._native.lane_kernel import lane_kernel
-    from gangplank._native.table_kernel import table_kernel
+    from gangplank._native.table_kernel import needs_search, table_kernel
 
     lanes = lane_kernel(edges)
     most, most_of_searches = COMPARE_UP_TO_BYTES[lanes.ends.dtype.kind]
-    if lanes.ends.nbytes <= most:
-        return lanes
-    table = table_kernel(edges)
-    return lanes if table.searches and lanes.ends.nbytes <= most_of_searches else table
+    if most < lanes.ends.nbytes <= most_of_searches:
+        return lanes if needs_search(edges) else table_kernel(edges)
+    return lanes if lanes.ends.nbytes <= most else table_kernel(edges)
 
 
 def _measured(share: list[Piece], ways: dict[np.dtype[Any], Way]) -> list[Found]:

@@ -66,7 +66,7 @@ class Moments(NamedTuple):
 
 
 class CountAndSum(ABC):
-    """A `Count` that can also make the moments in the same pass over the values."""
+    """A `Count` that can also make the moments, of values that it has at hand anyway."""
 
     @abstractmethod
     def __call__(self, bits: NDArray[Any]) -> Totals:

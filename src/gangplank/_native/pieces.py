@@ -46,9 +46,9 @@ def flat(pieces: Iterable[Piece]) -> Iterator[Piece]:
 def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """The pieces, small ones of a group and a dtype that follow one another as one copy."""
     small: list[NDArray[Any]] = []
-    values, of_small = 0, (0, np.dtype(np.uint8))
+    values, of_small = 0, (0, None)
     for group, array in pieces:
-        kind = group, array.dtype
+        kind: tuple[int, Any] = group, array.dtype
         if small and (kind != of_small or values >= TOGETHER):
             yield of_small[0], np.concatenate(small)
             small, values = [], 0

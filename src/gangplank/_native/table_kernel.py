@@ -26,7 +26,7 @@ from gangplank._native.vectors import fetch_block
 MORE_CELL_BITS = {1: 8, 2: 8, 4: 8, 8: 11}
 MOST_CELL_BITS = 22
 
-# With that many, every cell has an edge at most, if possible, and none has to be searched.
+# Up to so many are taken if they leave no two edges in a cell, so that none has to be searched.
 PLAIN_CELL_BITS = 18
 
 # Else so many of the edges may be in a cell with others.
@@ -46,12 +46,13 @@ def table_kernel(edges: Edges) -> "Table":
     return Table(edges)
 
 
-class Table(CountAndSum):
-    """Counts by look-ups, small parts apart as well.
+def needs_search(edges: Edges) -> bool:
+    """Whether a table of `edges` has cells with several of them."""
+    return _crowded(edges.patterns, _cell_bits(edges.patterns)) > 0
 
-    Attributes:
-        searches: whether there are cells with several edges.
-    """
+
+class Table(CountAndSum):
+    """Counts by look-ups, small parts apart as well."""
 
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
@@ -70,8 +71,7 @@ class Table(CountAndSum):
         low_bits = dtype.type((1 << int(shift)) - 1)
         entries[parted[edges_in == 1]] += ~patterns[first_edges[edges_in == 1]] & low_bits
         search = None
-        self.searches = bool(edges_in.max(initial=0) > 1)
-        if self.searches:
+        if edges_in.max(initial=0) > 1:
             step = np.uint64((1 << int(edges_in.max()).bit_length()) >> 1)
             # Above the last edge more of them, so that a step never leads out.
             padded = np.append(patterns, np.full(2 * int(step) + 1, np.iinfo(dtype).max, dtype))
@@ -87,7 +87,7 @@ class Table(CountAndSum):
 
     def with_moments(self, values: NDArray[Any]) -> tuple[Totals, Rows]:
         bits = values.view(f"u{values.itemsize}")
-        if values.size <= TWICE:
+        if values.size <= max(TWICE, self._edges.buckets.size):
             return self(bits), compiled_moments_of(values)
         slots, rows = self._zeros(), []
         for start in range(0, values.size, TWICE):
@@ -122,14 +122,19 @@ def _cell_bits(patterns: NDArray[Any]) -> int:
     most = max(least, min(bits + MORE_CELL_BITS[patterns.itemsize], MOST_CELL_BITS, width))
     for crowded, up_to in (0, min(PLAIN_CELL_BITS, width)), (CROWDED * patterns.size, most):
         for cell_bits in range(least, up_to + 1):
-            cells = patterns >> patterns.dtype.type(width - cell_bits)
-            if np.count_nonzero(cells[1:] == cells[:-1]) <= crowded:
+            if _crowded(patterns, cell_bits) <= crowded:
                 return cell_bits
     return most
 
 
+def _crowded(patterns: NDArray[Any], cell_bits: int) -> int:
+    """How many of the `patterns` are in the cell of the one before."""
+    cells = patterns >> patterns.dtype.type(8 * patterns.itemsize - cell_bits)
+    return int(np.count_nonzero(cells[1:] == cells[:-1]))
+
+
 # It keeps no array: to count references to them would take ten times as long as all the rest. Where
-# `search` is None, numba leaves out what asks for it, which takes a quarter of the time.
+# `search` is None, numba leaves out the question, which took a quarter of the time.
 @register_jitable(_nrt=False)  # type: ignore[untyped-decorator]
 def _slot(value: Any, entries: Any, shift: Any, low_bits: Any, search: Any) -> Any:
     """The slot of `value`, which is searched where its cell is marked."""

@@ -102,7 +102,7 @@ class LeftBehind:
             )
 
     def _read(self, timeout: float) -> None:
-        unread = tuple(self._unread)
+        unread = tuple(self._unread.copy())  # which another thread may change
         try:
             families = self._gateway.families(timeout)
         except PushError as error:

@@ -40,7 +40,7 @@ class RunRegistry(Collector):
         """The metrics, and how pushing fares when they have arrived."""
         # Whoever reads this knows that this push has succeeded.
         current = {family.name: family for family in self.pushes.families(time.time())}
-        absent = tuple(self._absent)
+        absent = tuple(self._absent.copy())  # which another thread may change
         others = [
             family
             for family in self._registry.collect()

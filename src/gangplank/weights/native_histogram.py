@@ -240,7 +240,7 @@ def native_histogram(
 def _unchecked(**values: Any) -> NativeWeightsHistogram:
     """A histogram of what is known to make one: to check thousands of buckets takes long."""
     histogram = object.__new__(NativeWeightsHistogram)
-    object.__setattr__(histogram, "__dict__", values)
+    object.__setattr__(histogram, "__dict__", values)  # no copy of it
     return histogram
 
 

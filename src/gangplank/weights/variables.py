@@ -12,7 +12,6 @@ from gangplank.weights.advice import is_refused, what_to_pass_for
 # The name that keras.random.SeedGenerator gives its one variable.
 SEED_STATE = "seed_generator_state"
 
-
 Place = tuple[str, int | None]
 """Where in a model an array stands: by its path, and in which layer.
 
