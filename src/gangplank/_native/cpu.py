@@ -16,14 +16,7 @@ from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges, Totals
 from gangplank._native.gathered import gathered
 from gangplank._native.measured import Measured, counted
-from gangplank._native.moments import (
-    BLOCK,
-    EXPLICIT,
-    TWICE,
-    CountAndSum,
-    Rows,
-    moments_of,
-)
+from gangplank._native.moments import BLOCK, EXPLICIT, TWICE, CountAndSum, Rows, moments_of
 from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.pieces import Piece, batches, flat, joined, shares_of
 
@@ -245,9 +238,9 @@ def fastest_compiled(edges: Edges) -> Count:
 
     lanes = lane_kernel(edges)
     most, most_of_searches = COMPARE_UP_TO_BYTES[lanes.ends.dtype.kind]
-    if most < lanes.ends.nbytes <= most_of_searches:
-        return lanes if needs_search(edges) else table_kernel(edges)
-    return lanes if lanes.ends.nbytes <= most else table_kernel(edges)
+    nbytes = lanes.ends.nbytes
+    is_few = nbytes <= most or (nbytes <= most_of_searches and needs_search(edges))
+    return lanes if is_few else table_kernel(edges)
 
 
 def _measured(share: list[Piece], ways: dict[np.dtype[Any], Way]) -> list[Found]:
