@@ -20,7 +20,7 @@ from gangplank.train_test_exporter import TrainTestExporter
 from gangplank.weights import HISTOGRAM_WEIGHT_BUCKETS_0_3, weights_histogram
 
 JOB = "digits"
-EPOCHS = 6
+EPOCHS = 4
 
 
 def run(gateway: str | None = None, *, serve: bool = False) -> None:
