@@ -62,6 +62,38 @@ class TestKeras:
             expected = weights_histogram(model, [0.0], weights="all")
             assert weights_histogram(checkpoint.arrays, [0.0]) == expected
 
+    @pytest.mark.parametrize("names", [("dense1", "dense2"), ("hidden", "out")])
+    @pytest.mark.parametrize("name", ["a.weights.h5", "a.keras"])
+    def test_no_state_of_an_optimizer_is_a_weight_of_a_model_of_any_class(
+        self, names, name, tmp_path
+    ):
+        """Whether "layers" stand beside the optimizer hangs on the names of the attributes."""
+
+        class Net(keras.Model):
+            def __init__(self):
+                super().__init__()
+                for each in names:
+                    setattr(self, each, keras.layers.Dense(3))
+                self.critic_optimizer = keras.optimizers.SGD(momentum=0.5)
+
+            def call(self, x):
+                for each in names:
+                    x = getattr(self, each)(x)
+                return x
+
+        model = Net()
+        model.compile("adam", "mse")
+        model(np.ones((1, 3), "float32"))
+        model.optimizer.build(model.trainable_variables)
+        model.critic_optimizer.build(model.trainable_variables)
+        path = tmp_path / name
+        model.save_weights(path) if name.endswith(".h5") else model.save(path)
+        with open_checkpoint(path) as checkpoint:
+            assert weights_histogram(checkpoint.arrays, [0.0]).count == 24
+        if name.endswith(".h5"):
+            with h5py.File(path) as opened:
+                assert weights_histogram(opened, [0.0]).count == 24
+
 
 def hdf5(path, fill):
     with h5py.File(path, "w") as file:
@@ -85,6 +117,26 @@ class TestHdf5:
         path = hdf5(tmp_path / "a.h5", fill)
         arrays = [values, values.astype("f4"), values.astype("f2"), values.astype("f4")]
         assert_counted(path, [*arrays, np.zeros(3), np.array([0.25])])
+
+    @pytest.mark.parametrize("chunks", [(1100, 1100), (300, 1100), (7, 1100), (1100, 5), (90, 80)])
+    def test_each_chunk_is_unpacked_once(self, chunks, tmp_path, monkeypatch):
+        values = np.random.default_rng(0).normal(0, 0.1, (1100, 1100)).astype("f4")
+        path = hdf5(
+            tmp_path / "a.h5",
+            lambda file: file.create_dataset("w", data=values, chunks=chunks, compression="gzip"),
+        )
+        read = []
+        get = h5py.Dataset.__getitem__
+        monkeypatch.setattr(
+            h5py.Dataset, "__getitem__", lambda self, place: read.append(place) or get(self, place)
+        )
+        monkeypatch.setattr("gangplank._native.host_memory.BLOCK", 1 << 16)
+        assert_counted(path, [values])
+        most = max(1 << 16, chunks[0] * chunks[1])
+        for place in read:
+            lengths = [min(each.stop, 1100) - each.start for each in place]
+            assert np.prod(lengths) * 1100 ** (2 - len(lengths)) <= most
+            assert all(each.start % size == 0 for each, size in zip(place, chunks, strict=False))
 
     def test_a_float_that_numpy_does_not_have(self, tmp_path):
         """HDF5 may keep fewer bits than the dtype has that h5py reads them as."""

@@ -95,6 +95,8 @@ def test_repr(histogram):
         ([1.0, 2, 3, 4], 0),
         ([[1, 2, 3, 4]], 0),
         ([1, 2, 3, 4], -1),
+        (np.array([2**63, 1, 0, 0], np.uint64), 0),
+        ([2**62, 2**62, 0, 0], 0),
     ],
 )
 def test_what_is_no_histogram(counts, nan_count):

@@ -154,3 +154,9 @@ def test_a_scrape_while_it_is_set_sees_one_whole_histogram(registry):
     finally:
         end.set()
         setter.join()
+
+
+@pytest.mark.parametrize("value", [None, {"a": WeightsHistogram((0.0,), [1, 2])}], ids=repr)
+def test_what_is_no_histogram(value):
+    with pytest.raises(TypeError, match="histogram must be one, such as"):
+        HistogramCollector("weights", "").set(value)

@@ -6,10 +6,12 @@ import os
 import pty
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from conftest import in_a_process
+from safetensors.numpy import save_file
 from samples import metrics_of
 from usage import usage_error
 from weights_files import ran
@@ -105,6 +107,19 @@ class TestJson:
         (entry,) = json.loads(output)["histograms"]
         assert entry["statistics"]["mean"] == "NaN"
 
+    def test_names_are_told_as_they_are(self, capsys, tmp_path):
+        names = ["encoder:key:kernel", "a:x:b", "", "0", "model"]
+        path = str(tmp_path / "lr:key:.safetensors")
+        save_file({name: np.ones(i + 1) for i, name in enumerate(names)}, path)
+        output, _ = ran(capsys, path, "--json", "--per", "variable", "--buckets", "0")
+        told = json.loads(output)
+        assert told["file"] == path
+        assert {each["name"]: each["count"] for each in told["histograms"]} == {
+            name: i + 1 for i, name in enumerate(names)
+        }
+        output, _ = ran(capsys, path, "--per", "variable")
+        assert "encoder:key:kernel" in output
+
     def test_several_files_are_a_line_each(self, file, other, capsys):
         output, _ = ran(capsys, "--json", file, other)
         assert [json.loads(line)["file"] for line in output.splitlines()] == [file, other]
@@ -169,6 +184,18 @@ class TestPlot:
         assert picture.count("<!-- model.safetensors: encoder.kernel") == 1
         assert picture.count("<!-- other.safetensors: tail") == 1
         assert picture.count("<!-- 60000 weights") == 2
+
+    @pytest.mark.parametrize("name", ["b\udcffd", "\x07", "日本"], ids=ascii)
+    def test_a_picture_of_what_has_a_name_that_no_font_has(self, name, arrays, tmp_path, capsys):
+        np.savez(tmp_path / f"{name}.npz", **{"encoder\x07": arrays["encoder.kernel"]})
+        ran(capsys, str(tmp_path / f"{name}.npz"), "--per", "layer", "--plot", f"{tmp_path}/a.svg")
+        assert ElementTree.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
+
+    def test_a_picture_of_nothing(self, capsys, tmp_path):
+        np.savez(tmp_path / "a.npz")
+        file, picture = str(tmp_path / "a.npz"), str(tmp_path / "a.svg")
+        _, errors = ran(capsys, file, "--per", "layer", "--plot", picture, status=1)
+        assert errors == "gangplank: --plot has nothing to show: there are no weights.\n"
 
     def test_a_picture_that_cannot_be_written(self, file, capsys, tmp_path):
         (tmp_path / "a.svg").mkdir()

@@ -177,6 +177,9 @@ def test_no_query_takes_the_rate_of_weights(panels):
 
 
 def test_promtool_finds_the_rules_right(tmp_path):
+    exact = rules_yaml(silent_after=1234567, dead_share=0.9999999)
+    assert "_seconds > 1234567\n" in exact
+    assert ":share >= 0.9999999\n" in exact
     rules = rules_yaml(silent_after=60, patience=3, dead_share=0.5, slow_after=2, failed_share=0.5)
     (tmp_path / "rules.yml").write_text(rules)
     assert "SUCCESS: 25 rules" in checked("promtool", "check", "rules", tmp_path / "rules.yml")

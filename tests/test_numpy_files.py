@@ -44,6 +44,19 @@ class TestNumPy:
         with open_checkpoint(tmp_path / "a.npz") as checkpoint:
             assert checkpoint.left_out == {"a": "its dtype is void16", "b": "its dtype is str32"}
 
+    @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    def test_what_cannot_be_unpacked_piece_by_piece_is_refused(self, method, tmp_path):
+        np.save(tmp_path / "a.npy", np.ones(3))
+        for name, member in (("a.npz", "a.npy"), ("a.keras", "model.weights.h5")):
+            with zipfile.ZipFile(tmp_path / name, "w", method) as packed:
+                packed.write(tmp_path / "a.npy", member)
+            problem = f"its member {member!r} is compressed by another method than Deflate."
+            assert refused(tmp_path / name) == problem
+
+    def test_every_array_counts_whatever_its_name(self, tmp_path):
+        np.savez(tmp_path / "a.npz", layers=np.ones(2), optimizer=np.ones(7))
+        assert_counted(tmp_path / "a.npz", [np.ones(9)])
+
     def test_no_pickle_is_loaded(self, tmp_path):
         class Trap:
             def __reduce__(self):

@@ -15,7 +15,7 @@ from gangplank._native.devices import read_error
 from gangplank._native.pieces import Piece
 from gangplank._native.stored_array import StoredArray
 
-# A dataset is read that many values at a time.
+# A dataset is read that many values at a time, or in the chunks of which it is made.
 BLOCK = 1 << 20
 
 # Variables of TensorFlow are read together, until they are so many or have so many bytes, not
@@ -83,22 +83,28 @@ def host_view(array: Any) -> NDArray[Any]:
 
 def blocks(dataset: Any) -> Iterator[NDArray[Any]]:
     """The values of a dataset of h5py, of which only so many are in memory at a time."""
-    for place in _places(dataset.shape):
+    if dataset.shape is None:  # which h5py.Empty has
+        return
+    for place in _places(dataset.shape, dataset.chunks or (1,) * len(dataset.shape), BLOCK):
         block = np.asarray(dataset[place])
         yield block.view(ml_dtypes.bfloat16) if dtype_name(dataset) == "bfloat16" else block
 
 
-def _places(shape: tuple[int, ...] | None) -> Iterator[tuple[int | slice, ...]]:
-    """Indices that cut an array of `shape` into blocks of at most `BLOCK` values."""
-    if shape is None:  # which h5py.Empty has
-        return
-    rows = BLOCK // max(math.prod(shape[1:]), 1)
-    if math.prod(shape) <= BLOCK:
+def _places(
+    shape: tuple[int, ...], chunks: tuple[int, ...], most: int
+) -> Iterator[tuple[slice, ...]]:
+    """Indices that cut an array of `shape` into blocks of at most `most` values, or of a chunk.
+
+    They part no chunk, which HDF5 would unpack again for each of its blocks.
+    """
+    if not shape or math.prod(shape) <= most:
         yield ()
-    elif rows:
-        yield from ((slice(start, start + rows),) for start in range(0, shape[0], rows))
-    else:
-        yield from ((i, *place) for i in range(shape[0]) for place in _places(shape[1:]))
+        return
+    rows = most // max(math.prod(shape[1:]), 1) // chunks[0] * chunks[0]
+    step = rows or chunks[0]
+    for start in range(0, shape[0], step):
+        inside = [()] if rows else _places(shape[1:], chunks[1:], most // step)
+        yield from ((slice(start, start + step), *place) for place in inside)
 
 
 def _tensorflow_view(array: Any) -> NDArray[Any]:

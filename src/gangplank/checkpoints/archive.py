@@ -1,4 +1,4 @@
-"""The members of a zip file: where they lie in it, or what they unpack to."""
+"""The members of a zip file: where they lie in it, and those that can be unpacked."""
 
 import zipfile
 import zlib
@@ -34,6 +34,20 @@ def opened_archive(file: StoredFile) -> Iterator[zipfile.ZipFile]:
         raise file.error(f"it is no zip file, or cut short: {error}") from error
     with archive:
         yield archive
+
+
+def checked_member(member: zipfile.ZipInfo, file: StoredFile) -> zipfile.ZipInfo:
+    """The member, if it lies in `file` as it is or can be unpacked some bytes at a time.
+
+    Raises:
+        CheckpointError: it is packed by bzip2, LZMA or the like, which NumPy and Keras never do.
+    """
+    # Of these, Python's zipfile unpacks all that a piece of the file holds, which may be anything.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise file.error(
+            f"its member {member.filename!r} is compressed by another method than Deflate."
+        )
+    return member
 
 
 def place_of(member: zipfile.ZipInfo, file: StoredFile) -> int | None:

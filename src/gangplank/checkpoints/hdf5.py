@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank import _native
-from gangplank.checkpoints.archive import UNREADABLE, opened_archive, place_of
+from gangplank.checkpoints.archive import UNREADABLE, checked_member, opened_archive, place_of
 from gangplank.checkpoints.checkpoint import Checkpoint, CheckpointError
 from gangplank.checkpoints.stored_file import StoredFile
 
@@ -50,7 +50,7 @@ def keras_file(path: Path) -> Iterator[Checkpoint]:
         file = stack.enter_context(StoredFile(path))
         archive = stack.enter_context(opened_archive(file))
         try:
-            member = archive.getinfo(WEIGHTS)
+            member = checked_member(archive.getinfo(WEIGHTS), file)
         except KeyError:
             raise file.error(f"it is no .keras with weights: it has no {WEIGHTS}.") from None
         begin = place_of(member, file)

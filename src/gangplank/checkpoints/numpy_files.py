@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from gangplank._native import StoredArray
-from gangplank.checkpoints.archive import UNREADABLE, opened_archive, place_of
+from gangplank.checkpoints.archive import UNREADABLE, checked_member, opened_archive, place_of
 from gangplank.checkpoints.checkpoint import Checkpoint, CheckpointError
 from gangplank.checkpoints.stored_file import StoredFile
 
@@ -54,7 +54,7 @@ def npz_file(path: Path) -> Iterator[Checkpoint]:
                 raise file.error(f"its member {name!r} is no .npy file.")
             if name in checkpoint.arrays or name in checkpoint.left_out:
                 raise file.error(f"it has {name!r} twice.")
-            checkpoint.add(name, _member(member, archive, file))
+            checkpoint.add(name, _member(checked_member(member, file), archive, file))
         yield checkpoint
 
 

@@ -90,7 +90,8 @@ def contents_of(
 
 def json_line(contents: Contents) -> str:
     """A file's histograms as one line of JSON. Numbers that JSON does not have are strings."""
-    parts = [_json_part(part) for part in contents.parts]
+    named = [("model" if contents.per == "model" else part.name, part) for part in contents.parts]
+    parts = [_json_part(name, part) for name, part in named]
     return json.dumps({"file": contents.file, "histograms": parts}, allow_nan=False)
 
 
@@ -103,10 +104,10 @@ def _watched(array: StoredArray, advance: Callable[[int], None]) -> StoredArray:
     return replace(array, read=read)
 
 
-def _json_part(part: Part) -> dict[str, Any]:
+def _json_part(name: str, part: Part) -> dict[str, Any]:
     histogram = part.histogram
     entry = {
-        "name": part.name or "model",
+        "name": name,
         "dtype": part.dtype,
         "count": histogram.count,
         "nan_count": histogram.nan_count,

@@ -52,7 +52,8 @@ def run(
         ModuleNotFoundError: a picture is wanted, and matplotlib is missing.
     """
     save_plot = None if plot is None else _plotter(plot)
-    console, errors = Console(), Console(stderr=True)
+    # Names may have colons, between which rich would see an emoji.
+    console, errors = Console(emoji=False), Console(stderr=True, emoji=False)
     found: list[Contents] = []
     failures: list[CheckpointError] = []
     for file in files:

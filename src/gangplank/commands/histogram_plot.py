@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from gangplank.commands.contents import Contents
+from gangplank.plots.axes import in_font
 
 # Of a picture of more the columns cannot be told apart, and it takes minutes.
 MOST_PLOTS = 200
@@ -18,9 +19,11 @@ def save_plot(files: Sequence[Contents], path: Path) -> None:
     Its format is that of the suffix of `path`.
 
     Raises:
-        ValueError: there are too many parts, or it cannot be written.
+        ValueError: there are too many parts, or none, or it cannot be written.
     """
     names = list(dict.fromkeys(part.name for contents in files for part in contents.parts))
+    if not names:
+        raise ValueError("--plot has nothing to show: there are no weights.")
     if len(names) * len(files) > MOST_PLOTS:
         raise ValueError(
             f"--plot can show {MOST_PLOTS} histograms at most, but there are "
@@ -35,7 +38,7 @@ def save_plot(files: Sequence[Contents], path: Path) -> None:
                 histograms[name].plot(ax)
                 title = f"{contents.file}: {name}" if name else contents.file
                 # Of a name that has a dollar sign matplotlib would make mathematics.
-                ax.set_title(f"{title}\n{ax.get_title()}", parse_math=False)
+                ax.set_title(f"{in_font(title)}\n{ax.get_title()}", parse_math=False)
             else:
                 ax.set_axis_off()
     try:

@@ -34,7 +34,7 @@ def progress_bar(file: str, size: int) -> Iterator[Callable[[int], None]]:
 
     It goes away when that is done.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,5 +1,6 @@
 """A Prometheus collector that is handed what it shows, and shows it as a whole."""
 
+import reprlib
 import time
 from collections.abc import Iterable
 
@@ -36,7 +37,16 @@ class HistogramCollector(Collector):
             registry.register(self)
 
     def set(self, histogram: BucketCounts | NativeWeightsHistogram) -> None:
-        """Shows `histogram` from now on, created now: its buckets may be lower than before."""
+        """Shows `histogram` from now on, created now: its buckets may be lower than before.
+
+        Raises:
+            TypeError: it is no histogram.
+        """
+        if not hasattr(histogram, "samples"):
+            raise TypeError(
+                "histogram must be one, such as gangplank.weights_histogram gives. "
+                f"Received {reprlib.repr(histogram)}."
+            )
         no_labels: dict[str, str] = {}
         self._metric = histogram_family(
             self.name, self.documentation, [(no_labels, [histogram])], time.time()

@@ -8,6 +8,11 @@ SERVED_MODEL = ("model", "version")
 _RUN = ("run", "instance", "process")
 
 
+def number(value: float) -> str:
+    """A number as a query has it, to the last digit: 0.1, 300."""
+    return repr(float(value)).removesuffix(".0")
+
+
 def record(name: str, query: str) -> dict[str, Any]:
     """A rule that records what a query answers as the series of `name`."""
     return {"record": name, "expr": query}

@@ -8,7 +8,7 @@ import yaml
 
 from gangplank.monitoring import queries
 from gangplank.monitoring.progress import progress_rules
-from gangplank.monitoring.rule import LAYER, alert, record
+from gangplank.monitoring.rule import LAYER, alert, number, record
 from gangplank.monitoring.serving_rules import serving_rules
 
 _HEADER = "# Written by `gangplank rules`. Change its options rather than this file.\n"
@@ -68,11 +68,11 @@ def _runs(silent_after: float) -> Iterator[dict[str, Any]]:
             f"{name}Silent",
             f'{metric}_status{{status="running"}} == 1\n'
             "and ignoring (status)\n"
-            f"time() - {metric}_last_push_success_timestamp_seconds > {silent_after:g}",
+            f"time() - {metric}_last_push_success_timestamp_seconds > {number(silent_after)}",
             severity="critical",
             summary=f"{name} is silent.",
-            description=f"Nothing was pushed for {silent_after:g} seconds although the run has not "
-            "ended: it hangs, was killed, or cannot reach the gateway.",
+            description=f"Nothing was pushed for {number(silent_after)} seconds although the run has "
+            "not ended: it hangs, was killed, or cannot reach the gateway.",
         )
         yield alert(
             f"{name}PushesFail",
@@ -109,7 +109,7 @@ def _weights(dead_share: float) -> Iterator[dict[str, Any]]:
     )
     yield alert(
         "TrainingLayerDead",
-        f"{_DEAD} >= {dead_share:g}",
+        f"{_DEAD} >= {number(dead_share)}",
         severity="warning",
         lasts="5m",  # some layers begin as zeros
         summary="Training has a dead layer.",

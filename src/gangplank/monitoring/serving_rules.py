@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gangplank.monitoring import queries
-from gangplank.monitoring.rule import SERVED_MODEL, alert
+from gangplank.monitoring.rule import SERVED_MODEL, alert, number
 
 _DRIFT = "gangplank_predict_drift_detected_total"
 
@@ -13,7 +13,7 @@ def serving_rules(slow_after: float, failed_share: float) -> Iterator[dict[str, 
     """Rules that alert of calls that fail, are rejected or take long, and of drift."""
     yield alert(
         "ServingFails",
-        f"{queries.share_of_calls('failed')} >= {failed_share:g}",
+        f"{queries.share_of_calls('failed')} >= {number(failed_share)}",
         severity="critical",
         summary="Serving fails.",
         of=SERVED_MODEL,
@@ -21,7 +21,7 @@ def serving_rules(slow_after: float, failed_share: float) -> Iterator[dict[str, 
     )
     yield alert(
         "ServingRejects",
-        f"{queries.share_of_calls('rejected')} >= {failed_share:g}",
+        f"{queries.share_of_calls('rejected')} >= {number(failed_share)}",
         severity="warning",
         summary="Serving rejects what it is given.",
         of=SERVED_MODEL,
@@ -30,7 +30,7 @@ def serving_rules(slow_after: float, failed_share: float) -> Iterator[dict[str, 
     )
     yield alert(
         "ServingSlow",
-        f"({queries.latency(0.95)}) > {slow_after:g}",
+        f"({queries.latency(0.95)}) > {number(slow_after)}",
         severity="warning",
         lasts="5m",  # those that a server begins with are slow
         summary="Serving is slow.",

@@ -118,8 +118,8 @@ def _set_axis(ax: Axes, bars: Sequence[Bar], scale: Scale) -> None:
     ax.set_xlim(left, right)
     letter = 0.6 * FontProperties(size=rcParams["xtick.labelsize"]).get_size_in_points()
     ticks = ticks_of(bars, scale, letter / _points(ax).width)
-    ax.set_xticks([tick.value for tick in ticks], [_in_font(tick.label) for tick in ticks])
-    ax.set_xlabel(_in_font("value (hatched: to ∞)") if _has_open(bars) else "value")
+    ax.set_xticks([tick.value for tick in ticks], [in_font(tick.label) for tick in ticks])
+    ax.set_xlabel(in_font("value (hatched: to ∞)") if _has_open(bars) else "value")
 
 
 def _points(ax: Axes) -> Bbox:
@@ -134,10 +134,10 @@ def _has_open(bars: Sequence[Bar]) -> bool:
 def _name(name: str, counted: Counted) -> str:
     if len(name) > _LONGEST_NAME:
         name = f"{name[: _LONGEST_NAME // 2]}…{name[-_LONGEST_NAME // 2 :]}"
-    return _in_font(f"{name} ({counted.nan_count:,} NaN)" if counted.nan_count else name)
+    return in_font(f"{name} ({counted.nan_count:,} NaN)" if counted.nan_count else name)
 
 
-def _in_font(text: str) -> str:
+def in_font(text: str) -> str:
     """The text with escapes for what no font has, of which matplotlib would warn."""
     fonts = [get_font(findfont(FontProperties(family=[f]))) for f in FontProperties().get_family()]
     return "".join(

@@ -42,6 +42,8 @@ class WeightsHistogram(Drawn):
             )
         if counts.min() < 0:
             raise ValueError(f"counts must be 0 or more. Received {counts.min()} among them.")
+        if sum(counts.tolist()) > np.iinfo(np.int64).max:
+            raise ValueError("The sum of counts must be below 2^63, which int64 holds.")
         counts = counts.astype(np.int64)
         counts.flags.writeable = False
         object.__setattr__(self, "bounds", bounds)

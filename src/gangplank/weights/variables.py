@@ -75,25 +75,23 @@ def _variables(model: Any, weights: str) -> Iterator[tuple[Place, str, Any]]:
     # Those of layers, which may share some, while Keras counts each once.
     met: dict[int, Any] = {}
 
-    def inside(part: Any, path: str, name: str) -> Iterator[tuple[Place, str, Any]]:
+    def inside(part: Any, path: str | None, name: str) -> Iterator[tuple[Place, str, Any]]:
         if isinstance(part, layer):
             owners = _layers_of_variables(part)
             for variable in _variables_of_layer(part, weights):
                 if id(variable) not in met:
                     met[id(variable)] = variable
-                    yield (path, owners.get(id(variable))), name, variable
+                    yield ("", owners.get(id(variable))), name, variable
         elif isinstance(part, Mapping):
-            # The file that Keras saves weights to has the state of the optimizer beside them.
-            left_out = ("optimizer",) if "layers" in part and "optimizer" in part else ()
             for key, value in part.items():
-                if key not in left_out and not str(key).endswith(SEED_STATE):
-                    below = f"{path}/{key}" if path else str(key)
+                if not _is_state(str(key), value):
+                    below = str(key) if path is None else f"{path}/{key}"
                     yield from inside(value, below, f"{name}[{key!r}]")
         else:
-            yield (path or "0", None), name, part
+            yield ("0" if path is None else path, None), name, part
 
     if isinstance(model, (layer, Mapping, keras_variable)) or _native.is_array(model):
-        yield from inside(model, "", "model")
+        yield from inside(model, None, "model")
     elif isinstance(model, Iterable) and not is_refused(model):
         for i, part in enumerate(model):
             if isinstance(part, keras_variable):  # as most are, and without more ado
@@ -122,6 +120,16 @@ def _layers_of_variables(layer: Any) -> dict[int, int]:
         for variable in (*part._trainable_variables, *part._non_trainable_variables):
             owners.setdefault(id(variable), id(part))
     return owners
+
+
+def _is_state(key: str, value: Any) -> bool:
+    """Whether it is none of a model's weights that Keras saves under a name, but what it trains by.
+
+    Of random seeds, or of an optimizer: of the model's own or of one that is an attribute of it.
+    """
+    if key.endswith("optimizer") and isinstance(value, Mapping):
+        return isinstance(value.get("vars"), Mapping)
+    return key.endswith(SEED_STATE)
 
 
 def _is_weight(variable: Any) -> bool:
