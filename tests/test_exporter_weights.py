@@ -50,6 +50,23 @@ def test_statistics_of_the_model(model, data):
     assert value("gangplank_train_model_weights_count") is None
 
 
+def test_the_weights_that_a_callback_before_it_restores(model, data):
+    """As the documents say; the best epoch is the first here."""
+    stop = keras.callbacks.EarlyStopping(
+        "loss", mode="max", patience=3, restore_best_weights=True, verbose=0
+    )
+    exporter = TrainTestExporter(None, "digits", histogram_buckets=BOUNDS)
+    model.optimizer.learning_rate = 0.5
+    model.fit(*data, epochs=6, callbacks=[stop, exporter], verbose=0)
+    shown = [
+        sample.value
+        for family in exporter.registry.collect()
+        for sample in family.samples
+        if sample.name == "gangplank_train_model_weights_bucket"
+    ]
+    assert shown == weights_histogram(model, BOUNDS).cumulative.tolist()
+
+
 def test_the_update_ratio(model, data):
     snapshots = [model.get_weights()]
     note = keras.callbacks.LambdaCallback(

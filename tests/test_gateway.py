@@ -1,6 +1,7 @@
 """The embedded gateway beside the real one: the same requests, the same answers."""
 
 import contextlib
+import gzip
 import random
 import socket
 import urllib.request
@@ -60,6 +61,8 @@ def test_delete_removes_one_group(gateway):
         ("/metrics/job@base64/w7_DvQ", {"job": "ÿý"}),
         ("/metrics/job/a/instance/i/run@base64/=", {"job": "a", "instance": "i", "run": ""}),
         ("/metrics/job/a/run/1/run/2", {"job": "a", "run": "2"}),
+        ("/metrics/job/a/job/b", {"job": "a"}),
+        ("/metrics/job/a/", {"job": "a"}),
     ],
 )
 def test_paths_are_grouping_keys(gateway, path, labels):
@@ -68,6 +71,41 @@ def test_paths_are_grouping_keys(gateway, path, labels):
     stamps = samples_in(fetched(f"http://{gateway}/metrics"))
     (stamp,) = [value for (name, _), value in stamps.items() if name == "push_time_seconds"]
     assert stamp > 1.7e9
+
+
+def test_bodies_that_are_compressed(gateway):
+    registry = CollectorRegistry()
+    Gauge("x", "", registry=registry).set(1)
+    push_to_gateway(gateway, "a", registry, compression="gzip")
+    assert shown(gateway) == sample("x", 1, job="a")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "problem"),
+    [
+        ("gzip", b"x 1\n", "the body is no gzip"),
+        ("gzip", gzip.compress(b"x 1\n")[:-4], "the body is no whole gzip"),
+        ("gzip", gzip.compress(b"x 1\n") + b"y", "the body is no whole gzip"),
+        ("gzip", gzip.compress(bytes(9 << 20)), "the body has more than 8388608 bytes when unp"),
+        ("br", b"x 1\n", "the Content-Encoding 'br' is not known here, but gzip is"),
+    ],
+    ids=["text", "cut short", "followed", "too large", "another"],
+)
+def test_what_cannot_be_unpacked_is_refused(encoding, body, problem):
+    with Gateway() as gateway:
+        headers = {"Content-Encoding": encoding}
+        url = f"http://{gateway.address}/metrics/job/a"
+        pushed = urllib.request.Request(url, body, headers, method="POST")
+        with pytest.raises(HTTPError, match="400") as caught:
+            urllib.request.urlopen(pushed, timeout=60)
+        assert problem in caught.value.read().decode()
+        assert shown(gateway.address) == {}
+
+
+@pytest.mark.parametrize("port", [-1, 1 << 16, "80"])
+def test_what_is_no_port(port):
+    with pytest.raises(ValueError, match=r"port must be from 0 to 65535\. Received "):
+        Gateway(port)
 
 
 def test_the_grouping_key_overrides_labels_of_samples(gateway):

@@ -322,6 +322,21 @@ def test_a_gateway_that_never_answers_gets_its_metrics_and_is_told_of_once(
     assert message.endswith("which does not let them be read or removed: timed out.")
 
 
+def test_what_could_not_be_read_is_told_of_after_a_run_of_few_pushes(
+    real_gateway, model, data, caplog
+):
+    fit(model, data, TrainTestExporter(real_gateway, "digits"), validation_split=0.2)
+    model.evaluate(*data, callbacks=[TrainTestExporter(real_gateway, "digits")], verbose=0)
+    with failing_first(real_gateway, *[answering("500 Internal Server Error")] * 100) as address:
+        fit(model, data, TrainTestExporter(address, "digits"), epochs=1)
+        exporter = TrainTestExporter(address, "digits")
+        for _ in range(3):
+            model.evaluate(*data, callbacks=[exporter], verbose=0)
+    assert "gangplank_train_val_loss" in metrics_of(real_gateway, "digits")
+    assert len(caplog.messages) == 2
+    assert all("may still stand on the Pushgateway at" in each for each in caplog.messages)
+
+
 def test_a_run_that_failed_while_the_gateway_was_away_and_a_test_right_after_it(
     real_gateway, model, data
 ):

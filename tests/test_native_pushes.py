@@ -7,6 +7,7 @@ from conftest import LATE, fetched, request
 from faulty import answering, serving
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import default_handler
+from runs import fit
 from samples import metrics_of
 from test_gateway_api import groups
 from test_retries import failing
@@ -95,6 +96,14 @@ def test_what_a_user_pushes_as_text(gateway, registry):
     assert 'weights_bucket{instance="",job="job",le="+Inf"} 3' in fetched(
         f"http://{gateway}/metrics"
     )
+
+
+def test_the_embedded_gateway_tells_the_same_here_as_there(model, data):
+    with Gateway() as gateway:
+        exporter = TrainTestExporter(gateway.address, "job", histogram_buckets=NativeBuckets())
+        fit(model, data, exporter)
+        assert "gangplank_train_model_weights_count" in gateway.metrics()
+        assert gateway.metrics() == fetched(f"http://{gateway.address}/metrics")
 
 
 def test_a_classic_histogram_in_the_place_of_a_native_one(gateway, registry):

@@ -53,6 +53,17 @@ def test_what_was_overtaken_is_not_pushed():
     assert pushed in ([1, 100], [1, 99, 100])
 
 
+def test_a_loss_that_was_raised_is_not_told_again_at_the_end_of_the_process(caplog):
+    with serving(saying_nothing) as address:
+        run = Run(address, timeout=0.5)
+        run.publish(1)
+        awaited(lambda: run.publisher.error)
+        run.publisher.fail(is_told=True)
+        process_end._have_last_words()
+        awaited(lambda: not pushing())
+    assert [each for each in caplog.messages if "It has nothing of this run" in each] == []
+
+
 def test_at_most_one_push_a_second(gateway):
     times = []
 

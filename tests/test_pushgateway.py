@@ -1,5 +1,7 @@
 """RunsPublisher to gateways that take it, that refuse it, and that are none."""
 
+import copy
+import pickle
 import socket
 import ssl
 import time
@@ -39,6 +41,19 @@ def refusal(gateway, registry, timeout=10):
     assert "\n" not in message
     assert error.value.__cause__ is not None
     return message
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+@pytest.mark.parametrize("speak", [answering("403 Forbidden"), resetting], ids=["403", "reset"])
+def test_an_error_travels_to_another_process(registry, speak, copied):
+    with serving(speak) as address, pytest.raises(PushError) as error:
+        Pushgateway(address, "job").push(registry, 10)
+    other = copied(error.value)
+    assert (type(other), str(other)) == (PushError, str(error.value))
+    assert (other.may_pass, other.retry_after) == (error.value.may_pass, error.value.retry_after)
+    # An answer itself cannot be copied.
+    kind = type(None) if isinstance(error.value.reason, HTTPError) else ConnectionResetError
+    assert type(other.reason) is kind
 
 
 @pytest.mark.parametrize("scheme", ["", "http://"])

@@ -19,7 +19,7 @@ def test_addresses(address):
     "address",
     [
         *("", " ", ":9091", "http://", "ftp://gateway", "gateway:port", "gateway:70000"),
-        *("gateway:0", "a b", "gateway\n", "gateway#x", 9091, b"gateway"),
+        *("gateway:0", "a b", "gateway\n", "gateway#x", "gateway#", "gateway:", 9091, b"gateway"),
         *("[::1", "http://a\u2100b"),
     ],
     ids=repr,

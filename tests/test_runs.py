@@ -11,7 +11,7 @@ import weakref
 
 import keras
 import pytest
-from conftest import awaited, pushing
+from conftest import LATE, awaited, pushing
 from prometheus_client import CollectorRegistry, generate_latest
 from runs import At, fit
 from samples import metrics_of, status_of
@@ -116,6 +116,83 @@ def test_two_threads_with_one_exporter_are_told_and_the_gateway_is_not_blamed(
     assert metrics_of(gateway, "threads")["gangplank_train_epochs_count"] == 3
     assert status_of(gateway, "threads") == "completed"
     assert pushing() == []
+
+
+def test_an_evaluation_on_another_thread_is_a_test_and_a_validation_meanwhile_is_none(
+    model, other_model, data
+):
+    exporter = TrainTestExporter(None, "threads")
+    trained, told, validated, evaluated = (threading.Event() for _ in range(4))
+    shown = []
+
+    class OfFit(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 7:  # the last one
+                trained.set()
+                told.wait(LATE)
+
+        def on_epoch_end(self, epoch, logs=None):
+            shown.append(exporter.registry.get_sample_value("gangplank_test_loss"))
+            validated.set()
+            evaluated.wait(LATE)
+
+    class Before(keras.callbacks.Callback):
+        def set_model(self, model):
+            trained.wait(LATE)
+
+    class Behind(keras.callbacks.Callback):
+        def set_model(self, model):
+            told.set()
+            validated.wait(LATE)
+
+    def evaluate():
+        callbacks = [Before(), exporter, Behind()]
+        loss.append(other_model.evaluate(*data, callbacks=callbacks, verbose=0))
+        evaluated.set()
+
+    loss = []
+    other = threading.Thread(target=evaluate)
+    other.start()
+    with pytest.warns(UserWarning, match="Runs of several threads share an exporter"):
+        fit(model, data, exporter, OfFit(), epochs=1, validation_split=0.2)
+    other.join()
+    assert shown == [None]
+    assert [exporter.registry.get_sample_value("gangplank_test_loss")] == loss
+
+
+def test_a_predict_inside_of_a_fit_leaves_its_validation_one(model, data):
+    exporter = TrainTestExporter(None, "predict")
+    predict = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda *_, **__: model.predict(data[0], callbacks=[exporter], verbose=0)
+    )
+    fit(model, data, exporter, predict, epochs=1, validation_split=0.2)
+    value = exporter.registry.get_sample_value
+    assert value("gangplank_train_val_loss") > 0
+    assert value("gangplank_test_status", {"status": "completed"}) is None
+
+
+@pytest.mark.parametrize("statistics", [None, "model"])
+def test_an_exporter_that_is_passed_twice_shows_the_run_and_says_so(model, data, statistics):
+    exporter = TrainTestExporter(
+        None,
+        "twice",
+        histogram_buckets=[0.0],
+        statistics=statistics,
+        update_ratio=statistics is not None,
+        update_freq=1,
+    )
+    with pytest.warns(UserWarning, match="is among the callbacks more than once"):
+        history = fit(model, data, exporter, exporter, epochs=2, validation_split=0.2)
+    model.evaluate(*data, callbacks=[exporter, exporter], verbose=0)  # it is told once
+    value = exporter.registry.get_sample_value
+    assert value("gangplank_train_epochs_count") == 2
+    assert value("gangplank_train_val_loss") == history.history["val_loss"][-1]
+    assert value("gangplank_train_model_weights_count") == 27
+    assert value("gangplank_train_epoch_time_seconds") > 0
+    assert value("gangplank_train_status", {"status": "completed"}) == 1
+    assert value("gangplank_test_loss") > 0
+    assert value("gangplank_test_status", {"status": "completed"}) == 1
+    assert (value("gangplank_train_weights_update_ratio") is None) is (statistics is None)
 
 
 def loop(exporter, model, epochs=2, act=lambda: None):

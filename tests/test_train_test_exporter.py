@@ -6,7 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from runs import fit
+from runs import At, fit
 from samples import metrics_of
 
 import gangplank
@@ -140,6 +140,13 @@ def test_a_metric_that_keras_never_logs_is_told_of_once(model, data):
         "metrics names 'val_loss'",
     ]
     model.evaluate(*data, callbacks=[exporter], verbose=0)
+
+
+def test_a_metric_that_another_callback_logs_at_the_end_of_an_epoch(model, data):
+    log = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(f1=0.5))
+    exporter = TrainTestExporter(None, "digits", metrics=["loss", "f1"], update_freq=1)
+    fit(model, data, log, exporter)
+    assert shown(exporter, "train")["f1"] == 0.5
 
 
 class Watch(keras.callbacks.Callback):
@@ -284,16 +291,17 @@ def test_what_other_callbacks_log_does_not_end_the_run(model, data):
 
 
 def test_a_histogram_that_is_no_longer_true_is_not_shown(model, data, monkeypatch):
-    exporter = TrainTestExporter(None, "digits", histogram_buckets=BUCKETS)
-    fit(model, data, exporter, epochs=1)
-    assert "model_weights_count" in shown(exporter, "train")
+    exporter = TrainTestExporter(None, "digits", histogram_buckets=BUCKETS, histogram_freq=1)
 
     def fail(*_, **__):
         raise RuntimeError("the device is gone")
 
-    monkeypatch.setattr("gangplank.weights_watch.Parts", fail)
+    def lose_the_device():
+        assert "model_weights_count" in shown(exporter, "train")
+        monkeypatch.setattr("gangplank.weights_watch.Parts", fail)
+
     with pytest.warns(UserWarning, match="no histogram of the weights: the device is gone"):
-        exporter.on_train_end()
+        fit(model, data, exporter, At(0, lose_the_device))
     assert not any("weights" in name for name in shown(exporter, "train"))
     assert "loss" in shown(exporter, "train")
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from gangplank.metrics import (
     EXPORTERS,
     RESERVED,
+    CallOfThread,
     Ending,
     MetricNames,
     Run,
@@ -34,6 +35,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     training; what stands there under other names, such as the training's metrics when a test
     pushes, stays. Only the end of a run waits, until the last metrics are delivered, for
     `timeout` seconds at most. The validation inside `fit` is part of training.
+
+    Of several callbacks make it the last: it shows the metrics that those before it log, and the
+    weights that ``EarlyStopping(restore_best_weights=True)`` restores at the end of training.
 
     Where an exception ends a run, its last metrics are pushed once more, with the status
     "failed"; where SIGTERM does, too, if the run began in the main thread and nobody else handles
@@ -142,9 +146,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._publisher = RunsPublisher(
             self.registry, phases, raises=not ignore_exceptions, deletes=delete_on_end
         )
-        self._is_new_call = True
+        self._call = CallOfThread()
         self._beginning = threading.Lock()
-        self._is_told_of_threads = False
+        self._told: set[str] = set()
         self._arguments = {
             "pgw_addr": pgw_addr,
             "job": job,
@@ -196,20 +200,20 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         # Keras calls this once for each fit and each evaluate, but not for the validation inside
         # fit. After a fit that an exception ended, no other hook tells the latter two apart.
         super().set_model(model)
-        self._is_new_call = True
+        self._call.is_new = True
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._begin(self._train)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._is_new_call = False  # whatever became of an evaluate that a callback called
+        self._call.is_new = False  # whatever became of an evaluate that a callback called
         run = self._current(self._train)
         self._schedule.begin_epoch(run)
         run.begin_epoch()
         self._publisher.raise_failure()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._is_new_call = False  # as above
+        self._call.is_new = False  # as above
         if not self._schedule.is_by_batch():
             return
         run = self._current(self._train)
@@ -224,10 +228,13 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if self._schedule.is_of_weights(epoch):
             self._look_at_weights(run)
         self._show(run, logs, epochs_count=epoch + 1, **gauges)
+        self._names.warn_of_missing(logs or {}, validation=False)
         self._publisher.push()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         run = self._current(self._train)
+        if not run.status.is_running():
+            return
         self._names.warn_of_missing(logs or {}, validation=True)
         self._look_at_weights(run)
         run.show({})
@@ -245,15 +252,25 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         run = self._current(self._test)
         self._look_at_weights(run)
         self._show(run, logs)
+        self._names.warn_of_missing(logs or {}, validation=False)
         self._end(run, "completed")
+
+    def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._call.is_new = False  # a predict that a callback calls; what comes is of no new call
 
     def _is_validation(self) -> bool:
         """Whether a hook of a test is of the validation inside of a training."""
         run = self._runs.innermost()
-        return run is not None and run.phase is self._train and not self._is_new_call
+        return run is not None and run.phase is self._train and not self._call.is_new
 
     def _begin(self, phase: RunMetrics) -> None:
-        self._is_new_call = False
+        self._call.is_new = False
+        if self._runs.have_one_of_this_call(phase):
+            self._tell_once(
+                "The exporter is among the callbacks more than once. Pass it once: each hook is "
+                "called for each."
+            )
+            return
         with self._beginning:
             before = self._runs
             run = phase.begin(self._model)
@@ -263,12 +280,10 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             else:
                 gateway = gateway_of_process(self._gateway, self._push_from, self._model)
                 self._publisher.begin(gateway, phase, self._runs)
-        if self._runs.are_of_several_threads() and not self._is_told_of_threads:
-            self._is_told_of_threads = True
-            warnings.warn(
+        if self._runs.are_of_several_threads():
+            self._tell_once(
                 "Runs of several threads share an exporter, so that they show themselves under the "
-                "same names, by turns. Give each an exporter and a grouping_key of its own.",
-                stacklevel=3,
+                "same names, by turns. Give each an exporter and a grouping_key of its own."
             )
         self._publisher.push()
         if phase is self._train:
@@ -296,7 +311,11 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if run.parameters is not None:
             own["model_parameters_count"] = run.parameters
         run.show(logs or {}, **own)
-        self._names.warn_of_missing(logs or {}, validation=False)
+
+    def _tell_once(self, words: str) -> None:
+        if words not in self._told:
+            self._told.add(words)
+            warnings.warn(words, stacklevel=4)
 
     def _look_at_weights(self, run: Run) -> None:
         if self._watch.is_wanted:

@@ -1,10 +1,10 @@
 """A small Pushgateway inside this process, for development, tests and notebooks.
 
-It takes what prometheus_client pushes, and protobuf, refuses what would not parse or would change
-a metric's type, as the real one does, and then shows the same series, also as JSON. It is not for
-production: it keeps everything in memory, has neither authentication nor TLS, and listens on
-127.0.0.1 only. It takes bodies of up to 8 MiB, and 64 connections at once; whoever comes then is
-told 503.
+It takes what prometheus_client pushes, compressed by gzip or not, and protobuf, refuses what would
+not parse or would change a metric's type, as the real one does, and then shows the same series,
+also as JSON. It is not for production: it keeps everything in memory, has neither authentication
+nor TLS, and listens on 127.0.0.1 only. It takes bodies of up to 8 MiB, and 64 connections at once;
+whoever comes then is told 503.
 
     with gangplank.gateway.Gateway() as gateway:
         callback = gangplank.TrainTestExporter(gateway.address, "mnist")
@@ -15,8 +15,6 @@ In a browser, ``http://<address>/`` shows the runs live, and what they were befo
 """
 
 import threading
-
-from prometheus_client import generate_latest
 
 from gangplank.gateway.groups import Groups
 from gangplank.gateway.server import Server
@@ -34,10 +32,13 @@ class Gateway:
         address: host and port, as `gangplank.TrainTestExporter` takes them.
 
     Raises:
-        OSError: the port is not free.
+        ValueError: it is no port.
+        OSError: it is not free.
     """
 
     def __init__(self, port: int = 0) -> None:
+        if port not in range(1 << 16):
+            raise ValueError(f"port must be from 0 to 65535. Received {port!r}.")
         self._groups = Groups()
         self._server = Server(("127.0.0.1", port), self._groups)
         self.address = f"127.0.0.1:{self._server.server_port}"
@@ -55,7 +56,7 @@ class Gateway:
 
     def metrics(self) -> str:
         """All metrics in Prometheus's text format, as ``GET /metrics`` answers them."""
-        return generate_latest(self._groups).decode()
+        return self._groups.as_text().decode()
 
     def close(self) -> None:
         """Stops serving and frees the port; `metrics` still answers."""

@@ -1,6 +1,7 @@
 """The bodies of pushes, in Prometheus's text format and in its protobuf format."""
 
 import re
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,24 @@ _HISTOGRAM = re.compile(r"^# TYPE (\S+) histogram$", re.MULTILINE)
 
 class RefusedError(ValueError):
     """What the gateway answers with 400."""
+
+
+def unpacked(body: bytes, encoding: str, most: int) -> bytes:
+    """A body as it was before it was encoded for the way, of at most so many bytes."""
+    if encoding.lower() in ("", "identity"):
+        return body
+    if encoding.lower() != "gzip":
+        raise RefusedError(f"the Content-Encoding {encoding!r} is not known here, but gzip is")
+    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        data = unpacker.decompress(body, most + 1)
+    except zlib.error as error:
+        raise RefusedError(f"the body is no gzip: {error}") from error
+    if len(data) > most:
+        raise RefusedError(f"the body has more than {most} bytes when unpacked")
+    if not unpacker.eof or unpacker.unused_data:
+        raise RefusedError("the body is no whole gzip")
+    return data
 
 
 def from_text(body: bytes) -> dict[str, Metric]:

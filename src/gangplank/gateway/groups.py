@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
+from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from gangplank.gateway.bodies import RefusedError, go_float
 from gangplank.gateway.history import History
-from gangplank.metrics import is_label_name
+from gangplank.metrics import Collected, is_label_name, without_native
 
 Labels = frozenset[tuple[str, str]]
 
@@ -35,6 +36,8 @@ _SERIES_OF = {
 def grouping_key(path: str) -> Labels:
     """The labels that a path ``/metrics/job/<job>{/<label>/<value>}`` names."""
     components = path.removeprefix("/metrics/").split("/")
+    if len(components) == 3 and not components[2]:
+        components.pop()
     if len(components) % 2:
         raise RefusedError(f"odd number of components in label string {path!r}")
     labels: dict[str, str] = {}
@@ -44,7 +47,9 @@ def grouping_key(path: str) -> Labels:
             raise RefusedError(f"improper label name {name + at + encoding!r}")
         if not is_label_name(name):
             raise RefusedError(f"improper label name {name!r}")
-        labels[name] = _from_base64(value) if at else value
+        value = _from_base64(value) if at else value
+        # Of several jobs the real gateway takes the first, of other labels the last.
+        labels[name] = labels.get(name, value) if name == "job" else value
     if not labels["job"]:
         raise RefusedError("job name is required")
     return frozenset(labels.items())
@@ -151,6 +156,10 @@ class Groups(Collector):
                     empty = Metric(family.name, family.documentation, family.type)
                     merged.setdefault(name, empty).samples.extend(family.samples)
         return [merged[name] for name in sorted(merged)]
+
+    def as_text(self) -> bytes:
+        """The same in the text format, less native histograms, which it cannot express."""
+        return generate_latest(Collected(map(without_native, self.collect())))
 
     def _check_types(self, key: Labels, families: dict[str, Metric]) -> None:
         others = [group.families for other, group in self._groups.items() if other != key]

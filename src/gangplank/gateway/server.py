@@ -12,14 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from prometheus_client import generate_latest
-
 from gangplank.gateway.access import REFUSED, may_change, may_read
 from gangplank.gateway.api import groups_as_json
-from gangplank.gateway.bodies import RefusedError, from_protobuf, from_text
+from gangplank.gateway.bodies import RefusedError, from_protobuf, from_text, unpacked
 from gangplank.gateway.groups import Groups, Labels, grouping_key
 from gangplank.gateway.page import HEADERS, page_file
-from gangplank.metrics import Collected, accepts_protobuf, as_protobuf, without_native
+from gangplank.metrics import accepts_protobuf, as_protobuf
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LARGEST_BODY = 8 << 20
@@ -168,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         groups = self.server.groups
         if accepts_protobuf(self.headers.get("Accept", "")):
             return as_protobuf(groups.collect())
-        return generate_latest(Collected(map(without_native, groups.collect()))), _TEXT_FORMAT
+        return groups.as_text(), _TEXT_FORMAT
 
     def _answer_history(self) -> None:
         texts = parse_qs(urlsplit(self.path).query).get("after", ["0"])
@@ -183,6 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400, b"after must be a time, in seconds of the Unix epoch\n")
 
     def _push(self, key: Labels, body: bytes, *, replace: bool) -> None:
+        body = unpacked(body, self.headers.get("Content-Encoding", ""), _LARGEST_BODY)
         families = from_protobuf(body) if self._is_protobuf() else from_text(body)
         self.server.groups.push(key, families, replace=replace)
 

@@ -15,7 +15,7 @@ from gangplank.metrics.metric_names import (
 from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_metrics import RESERVED, Run, RunMetrics
 from gangplank.metrics.run_status import Ending, ending_of_training
-from gangplank.metrics.runs import Runs
+from gangplank.metrics.runs import CallOfThread, Runs
 from gangplank.metrics.shared_registry import EXPORTERS, SERVED_MODELS
 from gangplank.metrics.weights_metrics import STATISTICS, WeightsMetrics, WeightsReport
 
@@ -25,6 +25,7 @@ __all__ = [
     "RESERVED",
     "SERVED_MODELS",
     "STATISTICS",
+    "CallOfThread",
     "Collected",
     "Ending",
     "HistogramCollector",

@@ -46,6 +46,10 @@ class KerasCall:
         """Lets go of the frame, and with it of the data of the run."""
         self._frame = None
 
+    def is_this_one(self) -> bool:
+        """Whether this thread is in it, and in none inside of it."""
+        return self._frame is not None and self._frame is KerasCall()._frame
+
     def is_over(self) -> bool:
         """Whether the call was left, from any thread; never of a loop that is not Keras's."""
         frame = self._frame
@@ -90,6 +94,10 @@ class RunStatus:
             self._ended = time.monotonic()
             self._ending = ending
             self._call.forget()
+
+    def is_of_this_call(self) -> bool:
+        """Whether it is of the call of Keras that this thread is in."""
+        return self._call.is_this_one()
 
     def was_left(self) -> bool:
         """Whether an exception has ended the call of Keras, so that the run has failed."""

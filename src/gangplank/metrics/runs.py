@@ -5,6 +5,16 @@ import threading
 from gangplank.metrics.run_metrics import Run, RunMetrics
 
 
+class CallOfThread(threading.local):
+    """What each thread knows of the call of Keras that it is in.
+
+    Attributes:
+        is_new: whether it was told of a model, but not yet of a beginning.
+    """
+
+    is_new = True
+
+
 class Runs:
     """Runs that began one inside another.
 
@@ -41,6 +51,11 @@ class Runs:
         ]
         own = [run for run in running if run.thread == threading.get_ident()]
         return next(reversed(own or running), None)
+
+    def have_one_of_this_call(self, phase: RunMetrics) -> bool:
+        """Whether the innermost is of `phase`, and of the call of Keras that this thread is in."""
+        run = self.innermost()
+        return run is not None and run.phase is phase and run.status.is_of_this_call()
 
     def are_of_several_threads(self) -> bool:
         return len({run.thread for run in self._runs}) > 1

@@ -71,8 +71,8 @@ def _runs(silent_after: float) -> Iterator[dict[str, Any]]:
             f"time() - {metric}_last_push_success_timestamp_seconds > {number(silent_after)}",
             severity="critical",
             summary=f"{name} is silent.",
-            description=f"Nothing was pushed for {number(silent_after)} seconds although the run has "
-            "not ended: it hangs, was killed, or cannot reach the gateway.",
+            description=f"Nothing was pushed for {number(silent_after)} seconds although the run "
+            "has not ended: it hangs, was killed, or cannot reach the gateway.",
         )
         yield alert(
             f"{name}PushesFail",

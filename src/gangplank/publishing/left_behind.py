@@ -84,11 +84,11 @@ class LeftBehind:
             self._there.pop(name, None)
         self._there |= ours
 
-    def pushed(self) -> None:
+    def pushed(self, *, is_last: bool) -> None:
         """A push has succeeded. Logs once, if so, that something may have been left."""
         if self._unread:
             self._tries += 1
-            if self._tries < _MOST_TRIES:
+            if self._tries < _MOST_TRIES and not is_last:
                 return
             self._unread.clear()
         if self._failure is not None and not self._is_told:

@@ -135,8 +135,8 @@ class Publisher:
 
     def fail(self, *, is_told: bool = False) -> None:
         """The run has failed: begins its last push. `is_told` where nobody need log a loss."""
-        self._is_failure_told = is_told
-        self._failed_at = time.monotonic()
+        self._is_failure_told |= is_told
+        self._failed_at = self._failed_at or time.monotonic()
         self._woken.put(None)
 
     def wait(self) -> None:
@@ -285,7 +285,7 @@ class Publisher:
 
     def _note_success(self) -> None:
         if self._left is not None:
-            self._left.pushed()
+            self._left.pushed(is_last=self._ending is not None)
         outage, self._outage = self._outage, None
         self._delivered = time.monotonic()
         self._metrics.succeeded = time.time()

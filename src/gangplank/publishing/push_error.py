@@ -1,11 +1,13 @@
 """Why a gateway did not take a push: in its own words, and whether to try again."""
 
 import contextlib
+import pickle
 import socket
 import ssl
 import time
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
+from typing import Any
 from urllib.error import HTTPError, URLError
 
 from gangplank.publishing.proxy import without_credentials
@@ -21,7 +23,8 @@ class PushError(OSError):
         may_pass: whether the same push may succeed later: the gateway was not reached, did not
             answer in time, or answered 408, 425, 429 or 5xx.
         retry_after: seconds that the gateway asked to wait before the next push, or 0.
-        reason: the exception that it comes from, also its ``__cause__``.
+        reason: the exception that it comes from, also its ``__cause__``. A copy by `pickle` or
+            `copy.deepcopy` has None where it cannot be copied, as an answer cannot.
     """
 
     may_pass: bool = False
@@ -36,6 +39,15 @@ class PushError(OSError):
     @__cause__.setter
     def __cause__(self, cause: BaseException | None) -> None:
         self.reason = cause
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Of an answer only the way back fails, in which a pool of processes would end.
+        try:
+            pickle.loads(pickle.dumps(self.reason))
+            reason = self.reason
+        except Exception:
+            reason = None
+        return type(self), self.args, {**vars(self), "reason": reason}
 
     def with_more(self, words: str) -> "PushError":
         """The same error with more words at the end of its message."""

@@ -241,7 +241,8 @@ def _check_address(address: Any) -> None:
             url.scheme in ("http", "https")
             and url.hostname is not None
             and url.port != 0
-            and not url.fragment
+            and not url.netloc.endswith(":")
+            and "#" not in address
             and re.search(r"[\s\x00-\x1f\x7f]", address) is None
         )
     except ValueError:
