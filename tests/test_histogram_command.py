@@ -242,6 +242,8 @@ class TestErrors:
             (["a.npy", "b.npy", "--compare", "--json"], "not allowed with argument --compare"),
             (["a.npy", "--push", "127.0.0.1:9091"], "--push and --job go together"),
             (["a.npy", "--job", "digits"], "--push and --job go together"),
+            (["a.npy", "--push", "", "--job", ""], "--push must be the address of a gateway"),
+            (["a.npy", "--push", "gateway", "--job", ""], "--job must not be empty"),
             (
                 ["a.npy", "--push", "no address", "--job", "a"],
                 "--push must be the address of a gat",

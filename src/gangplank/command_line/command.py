@@ -85,7 +85,7 @@ def fail(options: argparse.Namespace, error: ValueError, **options_of: str) -> N
 def pushgateway(options: argparse.Namespace, option: str, job: str) -> "Pushgateway | None":
     """The job's group on the gateway whose address `option` has; None where it has none."""
     address = getattr(options, option)
-    if not address:
+    if address is None:
         return None
     from gangplank.publishing import Pushgateway
 

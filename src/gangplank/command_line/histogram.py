@@ -67,7 +67,7 @@ def separated(arguments: list[str]) -> list[str]:
 def _run(options: argparse.Namespace) -> int:
     if options.compare and len(options.files) != 2:
         options.fail(f"--compare takes two files, not {len(options.files)}")
-    if bool(options.push) != bool(options.job):
+    if (options.push is None) != (options.job is None):
         options.fail("--push and --job go together: the gateway's address, and the job's name")
     gateway = pushgateway(options, "push", options.job)
     try:
