@@ -1,5 +1,6 @@
 """What Keras saves, and other HDF5: it is counted exactly, and of bad files it is told why."""
 
+import math
 import os
 import zipfile
 
@@ -9,8 +10,11 @@ import numpy as np
 import pytest
 from checkpoints import assert_counted, refused
 from corpus import BOUNDS
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gangplank import weights_histogram, weights_histograms
+from gangplank._native import host_memory
 from gangplank.checkpoints import open_checkpoint
 
 
@@ -62,11 +66,9 @@ class TestKeras:
             expected = weights_histogram(model, [0.0], weights="all")
             assert weights_histogram(checkpoint.arrays, [0.0]) == expected
 
-    @pytest.mark.parametrize("names", [("dense1", "dense2"), ("hidden", "out")])
+    @pytest.mark.parametrize("names", [("dense1", "dense2"), ("hidden", "meta_optimizer")])
     @pytest.mark.parametrize("name", ["a.weights.h5", "a.keras"])
-    def test_no_state_of_an_optimizer_is_a_weight_of_a_model_of_any_class(
-        self, names, name, tmp_path
-    ):
+    def test_of_any_model_the_weights_count_and_no_optimizer_s_state(self, names, name, tmp_path):
         """Whether "layers" stand beside the optimizer hangs on the names of the attributes."""
 
         class Net(keras.Model):
@@ -74,7 +76,9 @@ class TestKeras:
                 super().__init__()
                 for each in names:
                     setattr(self, each, keras.layers.Dense(3))
-                self.critic_optimizer = keras.optimizers.SGD(momentum=0.5)
+                self.others = [keras.optimizers.SGD(), keras.optimizers.Adam()]
+                rate = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+                self.critic_optimizer = keras.optimizers.SGD(rate, momentum=0.5)
 
             def call(self, x):
                 for each in names:
@@ -82,10 +86,10 @@ class TestKeras:
                 return x
 
         model = Net()
-        model.compile("adam", "mse")
+        model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()), "mse")
         model(np.ones((1, 3), "float32"))
-        model.optimizer.build(model.trainable_variables)
-        model.critic_optimizer.build(model.trainable_variables)
+        for each in (model.optimizer, model.critic_optimizer, *model.others):
+            each.build(model.trainable_variables)
         path = tmp_path / name
         model.save_weights(path) if name.endswith(".h5") else model.save(path)
         with open_checkpoint(path) as checkpoint:
@@ -118,12 +122,15 @@ class TestHdf5:
         arrays = [values, values.astype("f4"), values.astype("f2"), values.astype("f4")]
         assert_counted(path, [*arrays, np.zeros(3), np.array([0.25])])
 
+    @pytest.mark.parametrize("packed", ["gzip", None])
     @pytest.mark.parametrize("chunks", [(1100, 1100), (300, 1100), (7, 1100), (1100, 5), (90, 80)])
-    def test_each_chunk_is_unpacked_once(self, chunks, tmp_path, monkeypatch):
+    def test_each_chunk_is_read_once_where_it_is_packed_or_small(
+        self, chunks, packed, tmp_path, monkeypatch
+    ):
         values = np.random.default_rng(0).normal(0, 0.1, (1100, 1100)).astype("f4")
         path = hdf5(
             tmp_path / "a.h5",
-            lambda file: file.create_dataset("w", data=values, chunks=chunks, compression="gzip"),
+            lambda file: file.create_dataset("w", data=values, chunks=chunks, compression=packed),
         )
         read = []
         get = h5py.Dataset.__getitem__
@@ -132,11 +139,29 @@ class TestHdf5:
         )
         monkeypatch.setattr("gangplank._native.host_memory.BLOCK", 1 << 16)
         assert_counted(path, [values])
-        most = max(1 << 16, chunks[0] * chunks[1])
+        assert read
+        is_whole = packed or np.prod(chunks) <= 1 << 16
+        most = max(1 << 16, np.prod(chunks)) if is_whole else 1 << 16
         for place in read:
             lengths = [min(each.stop, 1100) - each.start for each in place]
             assert np.prod(lengths) * 1100 ** (2 - len(lengths)) <= most
-            assert all(each.start % size == 0 for each, size in zip(place, chunks, strict=False))
+            if is_whole:
+                assert all(
+                    each.start % size == 0 for each, size in zip(place, chunks, strict=False)
+                )
+
+    @given(data=st.data(), most=st.integers(1, 60))
+    def test_blocks_are_the_whole_and_part_no_chunk(self, data, most):
+        shape = tuple(data.draw(st.lists(st.integers(0, 9), max_size=4)))
+        chunks = tuple(data.draw(st.integers(1, 11)) for _ in shape)
+        met = np.zeros(shape, int)
+        for place in host_memory._places(shape, chunks, most):
+            met[place] += 1
+            assert met[place].size <= max(most, math.prod(chunks))
+            for each, size, length in zip(place, chunks, shape, strict=False):
+                assert each.start % size == 0
+                assert each.stop % size == 0 or each.stop >= length
+        assert (met == 1).all()
 
     def test_a_float_that_numpy_does_not_have(self, tmp_path):
         """HDF5 may keep fewer bits than the dtype has that h5py reads them as."""

@@ -7,6 +7,7 @@ import prometheus_client
 import pytest
 from conftest import fetched
 from prometheus_client import CollectorRegistry, Histogram, generate_latest, pushadd_to_gateway
+from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from gangplank import HistogramCollector, WeightsHistogram, weights_histogram
@@ -156,7 +157,9 @@ def test_a_scrape_while_it_is_set_sees_one_whole_histogram(registry):
         setter.join()
 
 
-@pytest.mark.parametrize("value", [None, {"a": WeightsHistogram((0.0,), [1, 2])}], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, {"a": WeightsHistogram((0.0,), [1, 2])}, Metric("a", "", "gauge")], ids=repr
+)
 def test_what_is_no_histogram(value):
-    with pytest.raises(TypeError, match="histogram must be one, such as"):
+    with pytest.raises(TypeError, match="histogram must be a WeightsHistogram or a Native"):
         HistogramCollector("weights", "").set(value)

@@ -11,7 +11,15 @@ import urllib.request
 import keras
 import prometheus_client
 import pytest
-from conftest import PASSWORD_CONFIG, awaited, fetched, pushgateway, pushgateway_process, pushing
+from conftest import (
+    LATE,
+    PASSWORD_CONFIG,
+    awaited,
+    fetched,
+    pushgateway,
+    pushgateway_process,
+    pushing,
+)
 from faulty import answering, forwarding, resetting, saying_nothing, serving
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import basic_auth_handler, default_handler
@@ -335,6 +343,34 @@ def test_what_could_not_be_read_is_told_of_after_a_run_of_few_pushes(
     assert "gangplank_train_val_loss" in metrics_of(real_gateway, "digits")
     assert len(caplog.messages) == 2
     assert all("may still stand on the Pushgateway at" in each for each in caplog.messages)
+
+
+def test_an_end_during_the_first_push_leaves_time_for_another_question(
+    real_gateway, model, data, caplog
+):
+    release = threading.Event()
+
+    def handler(**options):
+        send = default_handler(**options)
+        return lambda: (release.wait(LATE), send())
+
+    fit(model, data, TrainTestExporter(real_gateway, "digits"), validation_split=0.2)
+    with failing_first(real_gateway, answering("500 Internal Server Error")) as address:
+        exporter = TrainTestExporter(address, "digits", handler=handler)
+        end = exporter._publisher.end
+        exporter._publisher.end = lambda **options: (
+            threading.Timer(0.3, release.set).start(),
+            end(**options),
+        )
+        fit(model, data, exporter, epochs=1)
+    assert names(real_gateway) == OWN | {"loss", "accuracy"}
+    assert caplog.messages == []
+
+
+def test_a_group_that_is_deleted_at_the_end_has_nothing_left(real_gateway, model, data, caplog):
+    with failing_first(real_gateway, *[answering("500 Internal Server Error")] * 100) as address:
+        fit(model, data, TrainTestExporter(address, "digits", delete_on_end=True), epochs=1)
+    assert caplog.messages == []
 
 
 def test_a_run_that_failed_while_the_gateway_was_away_and_a_test_right_after_it(

@@ -148,7 +148,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         )
         self._call = CallOfThread()
         self._beginning = threading.Lock()
-        self._told: set[str] = set()
+        self._is_told_of_threads = False
         self._arguments = {
             "pgw_addr": pgw_addr,
             "job": job,
@@ -233,8 +233,6 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         run = self._current(self._train)
-        if not run.status.is_running():
-            return
         self._names.warn_of_missing(logs or {}, validation=True)
         self._look_at_weights(run)
         run.show({})
@@ -264,13 +262,12 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         return run is not None and run.phase is self._train and not self._call.is_new
 
     def _begin(self, phase: RunMetrics) -> None:
-        self._call.is_new = False
-        if self._runs.have_one_of_this_call(phase):
-            self._tell_once(
-                "The exporter is among the callbacks more than once. Pass it once: each hook is "
-                "called for each."
+        is_new, self._call.is_new = self._call.is_new, False
+        if not is_new and self._runs.have_one_of_this_call(phase):
+            raise ValueError(
+                "The exporter is among the callbacks more than once, of which each would count as "
+                "a run inside of the one before it. Pass it once."
             )
-            return
         with self._beginning:
             before = self._runs
             run = phase.begin(self._model)
@@ -280,10 +277,12 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             else:
                 gateway = gateway_of_process(self._gateway, self._push_from, self._model)
                 self._publisher.begin(gateway, phase, self._runs)
-        if self._runs.are_of_several_threads():
-            self._tell_once(
+        if self._runs.are_of_several_threads() and not self._is_told_of_threads:
+            self._is_told_of_threads = True
+            warnings.warn(
                 "Runs of several threads share an exporter, so that they show themselves under the "
-                "same names, by turns. Give each an exporter and a grouping_key of its own."
+                "same names, by turns. Give each an exporter and a grouping_key of its own.",
+                stacklevel=3,
             )
         self._publisher.push()
         if phase is self._train:
@@ -311,11 +310,6 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         if run.parameters is not None:
             own["model_parameters_count"] = run.parameters
         run.show(logs or {}, **own)
-
-    def _tell_once(self, words: str) -> None:
-        if words not in self._told:
-            self._told.add(words)
-            warnings.warn(words, stacklevel=4)
 
     def _look_at_weights(self, run: Run) -> None:
         if self._watch.is_wanted:

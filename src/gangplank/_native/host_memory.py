@@ -15,7 +15,7 @@ from gangplank._native.devices import read_error
 from gangplank._native.pieces import Piece
 from gangplank._native.stored_array import StoredArray
 
-# A dataset is read that many values at a time, or in the chunks of which it is made.
+# A dataset is read that many values at a time, or by chunks, where these are packed and larger.
 BLOCK = 1 << 20
 
 # Variables of TensorFlow are read together, until they are so many or have so many bytes, not
@@ -85,9 +85,18 @@ def blocks(dataset: Any) -> Iterator[NDArray[Any]]:
     """The values of a dataset of h5py, of which only so many are in memory at a time."""
     if dataset.shape is None:  # which h5py.Empty has
         return
-    for place in _places(dataset.shape, dataset.chunks or (1,) * len(dataset.shape), BLOCK):
+    for place in _places(dataset.shape, _chunks(dataset), BLOCK):
         block = np.asarray(dataset[place])
         yield block.view(ml_dtypes.bfloat16) if dtype_name(dataset) == "bfloat16" else block
+
+
+def _chunks(dataset: Any) -> tuple[int, ...]:
+    """The shape of the pieces of a dataset that had better not be parted."""
+    chunks: tuple[int, ...] | None = dataset.chunks
+    if chunks is None:
+        return (1,) * len(dataset.shape)
+    is_packed = dataset.id.get_create_plist().get_nfilters() > 0
+    return chunks if is_packed or math.prod(chunks) <= BLOCK else (1,) * len(chunks)
 
 
 def _places(

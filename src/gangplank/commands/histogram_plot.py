@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from gangplank.commands.contents import Contents
-from gangplank.plots.axes import in_font
+from gangplank.plots import in_font
 
 # Of a picture of more the columns cannot be told apart, and it takes minutes.
 MOST_PLOTS = 200

@@ -16,6 +16,7 @@ In a browser, ``http://<address>/`` shows the runs live, and what they were befo
 
 import threading
 
+from gangplank.checked_numbers import is_integer
 from gangplank.gateway.groups import Groups
 from gangplank.gateway.server import Server
 
@@ -32,12 +33,12 @@ class Gateway:
         address: host and port, as `gangplank.TrainTestExporter` takes them.
 
     Raises:
-        ValueError: it is no port.
+        ValueError: `port` is none.
         OSError: it is not free.
     """
 
     def __init__(self, port: int = 0) -> None:
-        if port not in range(1 << 16):
+        if not is_integer(port) or port not in range(1 << 16):
             raise ValueError(f"port must be from 0 to 65535. Received {port!r}.")
         self._groups = Groups()
         self._server = Server(("127.0.0.1", port), self._groups)

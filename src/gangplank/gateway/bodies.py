@@ -37,7 +37,7 @@ def unpacked(body: bytes, encoding: str, most: int) -> bytes:
     if len(data) > most:
         raise RefusedError(f"the body has more than {most} bytes when unpacked")
     if not unpacker.eof or unpacker.unused_data:
-        raise RefusedError("the body is no whole gzip")
+        raise RefusedError("the body is no whole gzip of one member")
     return data
 
 

@@ -42,10 +42,10 @@ class HistogramCollector(Collector):
         Raises:
             TypeError: it is no histogram.
         """
-        if not hasattr(histogram, "samples"):
+        if not callable(getattr(histogram, "samples", None)):
             raise TypeError(
-                "histogram must be one, such as gangplank.weights_histogram gives. "
-                f"Received {reprlib.repr(histogram)}."
+                "histogram must be a WeightsHistogram or a NativeWeightsHistogram, such as "
+                f"gangplank.weights_histogram gives. Received {reprlib.repr(histogram)}."
             )
         no_labels: dict[str, str] = {}
         self._metric = histogram_family(

@@ -46,7 +46,7 @@ class KerasCall:
         """Lets go of the frame, and with it of the data of the run."""
         self._frame = None
 
-    def is_this_one(self) -> bool:
+    def is_current(self) -> bool:
         """Whether this thread is in it, and in none inside of it."""
         return self._frame is not None and self._frame is KerasCall()._frame
 
@@ -97,7 +97,7 @@ class RunStatus:
 
     def is_of_this_call(self) -> bool:
         """Whether it is of the call of Keras that this thread is in."""
-        return self._call.is_this_one()
+        return self._call.is_current()
 
     def was_left(self) -> bool:
         """Whether an exception has ended the call of Keras, so that the run has failed."""

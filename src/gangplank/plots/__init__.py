@@ -13,7 +13,7 @@ from gangplank.plots.counted import Counted
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Counted", "html", "html_of_all", "plot", "plot_all"]
+__all__ = ["Counted", "html", "html_of_all", "in_font", "plot", "plot_all"]
 
 
 def html(counted: Counted) -> str:
@@ -47,6 +47,12 @@ def plot_all(
     """Draws the first of `total` histograms by their names, each in a row, as `plot` does."""
     axes: Axes = _matplotlib().draw_all(all_counted, total, ax)
     return axes
+
+
+def in_font(text: str) -> str:
+    """The text with escapes for what matplotlib's fonts do not have, of which it would warn."""
+    escaped: str = _matplotlib().in_font(text)
+    return escaped
 
 
 def _matplotlib() -> Any:

@@ -284,8 +284,11 @@ class Publisher:
         return self._delivered is None or not error.may_pass
 
     def _note_success(self) -> None:
-        if self._left is not None:
-            self._left.pushed(is_last=self._ending is not None)
+        ending = self._ending
+        is_last = ending is not None and self._settled == self._newest()
+        is_deleted = is_last and ending is not None and ending.deletes
+        if self._left is not None and not is_deleted:
+            self._left.pushed(is_last=is_last)
         outage, self._outage = self._outage, None
         self._delivered = time.monotonic()
         self._metrics.succeeded = time.time()

@@ -123,13 +123,21 @@ def _layers_of_variables(layer: Any) -> dict[int, int]:
 
 
 def _is_state(key: str, value: Any) -> bool:
-    """Whether it is none of a model's weights that Keras saves under a name, but what it trains by.
+    """Whether what Keras saves under `key` is no weights, but what random seeds or optimizers have.
 
-    Of random seeds, or of an optimizer: of the model's own or of one that is an attribute of it.
+    An optimizer's variables begin with the number of its steps, and with its learning rate unless
+    that follows a schedule. It may be any attribute of a model, not only ``optimizer``.
     """
-    if key.endswith("optimizer") and isinstance(value, Mapping):
-        return isinstance(value.get("vars"), Mapping)
-    return key.endswith(SEED_STATE)
+    variables = value.get("vars") if isinstance(value, Mapping) else None
+    if not isinstance(variables, Mapping):
+        return key.endswith(SEED_STATE)
+    has_rate = _is_number(variables.get("1"), "float")
+    return _is_number(variables.get("0"), "int") and (has_rate or key.endswith("optimizer"))
+
+
+def _is_number(value: Any, kind: str) -> bool:
+    is_scalar = _native.is_array(value) and value.shape == ()
+    return is_scalar and _native.dtype_name(value).startswith(kind)
 
 
 def _is_weight(variable: Any) -> bool:
