@@ -160,10 +160,11 @@ def test_an_evaluation_on_another_thread_is_a_test_and_a_validation_meanwhile_is
     assert [exporter.registry.get_sample_value("gangplank_test_loss")] == loss
 
 
-def test_a_predict_inside_of_a_fit_leaves_its_validation_one(model, data):
+def test_a_predict_inside_of_a_fit_leaves_its_validation_one(model, other_model, data):
     exporter = TrainTestExporter(None, "predict")
+    x, _ = data
     predict = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda *_, **__: model.predict(data[0], callbacks=[exporter], verbose=0)
+        on_train_batch_end=lambda *_, **__: other_model.predict(x, callbacks=[exporter], verbose=0)
     )
     fit(model, data, exporter, predict, epochs=1, validation_split=0.2)
     value = exporter.registry.get_sample_value
