@@ -104,7 +104,7 @@ def test_what_cannot_be_unpacked_is_refused(encoding, body, problem):
 
 @pytest.mark.parametrize("port", [-1, 1 << 16, "80", 80.0, True])
 def test_what_is_no_port(port):
-    with pytest.raises(ValueError, match=r"port must be from 0 to 65535\. Received "):
+    with pytest.raises(ValueError, match=r"port must be an integer from 0 to 65535\. Received "):
         Gateway(port)
 
 

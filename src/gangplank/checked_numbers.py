@@ -16,6 +16,13 @@ def checked_count(name: str, count: Any) -> int:
     return int(count)
 
 
+def checked_port(port: Any) -> int:
+    """`port` as given to a server. Raises ValueError if it is no TCP port, nor 0 for any."""
+    if not is_integer(port) or not 0 <= port <= 65535:
+        raise ValueError(f"port must be an integer from 0 to 65535. Received {port!r}.")
+    return int(port)
+
+
 def as_float(value: object) -> float | None:
     """`value` as a float64 number; None if it is no real number, or beyond them."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

@@ -12,7 +12,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from gangplank.checked_numbers import is_integer
+from gangplank.checked_numbers import checked_port
 from gangplank.metrics import accepts_protobuf, as_protobuf
 
 _POLL = 0.05  # seconds that close may take
@@ -45,11 +45,10 @@ class MetricsServer:
         registry: CollectorRegistry = prometheus_client.REGISTRY,
         address: str = "0.0.0.0",
     ) -> None:
-        if not is_integer(port) or not 0 <= port <= 65535:
-            raise ValueError(f"port must be an integer from 0 to 65535. Received {port!r}.")
+        number = checked_port(port)
         kind = _ServerV6 if ":" in address else ThreadingWSGIServer
         try:
-            self._server = make_server(address, int(port), _app(registry), kind, _Handler)
+            self._server = make_server(address, number, _app(registry), kind, _Handler)
         except OSError as error:
             raise OSError(error.errno, _why_not(port, address, error)) from error
         self.port: int = self._server.server_port

@@ -90,8 +90,8 @@ def contents_of(
 
 def json_line(contents: Contents) -> str:
     """A file's histograms as one line of JSON. Numbers that JSON does not have are strings."""
-    named = [("model" if contents.per == "model" else part.name, part) for part in contents.parts]
-    parts = [_json_part(name, part) for name, part in named]
+    is_whole = contents.per == "model"
+    parts = [_json_part("model" if is_whole else part.name, part) for part in contents.parts]
     return json.dumps({"file": contents.file, "histograms": parts}, allow_nan=False)
 
 

@@ -16,7 +16,7 @@ In a browser, ``http://<address>/`` shows the runs live, and what they were befo
 
 import threading
 
-from gangplank.checked_numbers import is_integer
+from gangplank.checked_numbers import checked_port
 from gangplank.gateway.groups import Groups
 from gangplank.gateway.server import Server
 
@@ -38,10 +38,8 @@ class Gateway:
     """
 
     def __init__(self, port: int = 0) -> None:
-        if not is_integer(port) or port not in range(1 << 16):
-            raise ValueError(f"port must be from 0 to 65535. Received {port!r}.")
         self._groups = Groups()
-        self._server = Server(("127.0.0.1", port), self._groups)
+        self._server = Server(("127.0.0.1", checked_port(port)), self._groups)
         self.address = f"127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever,

@@ -236,6 +236,7 @@ class Publisher:
             timeout = min(timeout, max(0.001, ending.ends - time.monotonic()))
             if ending.deletes:
                 self._gateway.delete(timeout)
+                self._left = None  # of a group that is gone
                 return
         # Whatever it raises: else the thread would end without a word.
         self._gateway.attempt(lambda: self._push_within(timeout), timeout)
@@ -284,10 +285,8 @@ class Publisher:
         return self._delivered is None or not error.may_pass
 
     def _note_success(self) -> None:
-        ending = self._ending
-        is_last = ending is not None and self._settled == self._newest()
-        is_deleted = is_last and ending is not None and ending.deletes
-        if self._left is not None and not is_deleted:
+        if self._left is not None:
+            is_last = self._ending is not None and self._settled == self._newest()
             self._left.pushed(is_last=is_last)
         outage, self._outage = self._outage, None
         self._delivered = time.monotonic()

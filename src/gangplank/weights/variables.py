@@ -84,7 +84,7 @@ def _variables(model: Any, weights: str) -> Iterator[tuple[Place, str, Any]]:
                     yield ("", owners.get(id(variable))), name, variable
         elif isinstance(part, Mapping):
             for key, value in part.items():
-                if not _is_state(str(key), value):
+                if not str(key).endswith(SEED_STATE) and not _is_optimizer(str(key), value):
                     below = str(key) if path is None else f"{path}/{key}"
                     yield from inside(value, below, f"{name}[{key!r}]")
         else:
@@ -122,15 +122,15 @@ def _layers_of_variables(layer: Any) -> dict[int, int]:
     return owners
 
 
-def _is_state(key: str, value: Any) -> bool:
-    """Whether what Keras saves under `key` is no weights, but what random seeds or optimizers have.
+def _is_optimizer(key: str, value: Any) -> bool:
+    """Whether what Keras saves under `key` is the state of an optimizer.
 
-    An optimizer's variables begin with the number of its steps, and with its learning rate unless
-    that follows a schedule. It may be any attribute of a model, not only ``optimizer``.
+    Its variables begin with the number of its steps, and with its learning rate unless that follows
+    a schedule. It may be any attribute of a model, not only ``optimizer``.
     """
     variables = value.get("vars") if isinstance(value, Mapping) else None
     if not isinstance(variables, Mapping):
-        return key.endswith(SEED_STATE)
+        return False
     has_rate = _is_number(variables.get("1"), "float")
     return _is_number(variables.get("0"), "int") and (has_rate or key.endswith("optimizer"))
 
