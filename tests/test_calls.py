@@ -12,11 +12,17 @@ import threading
 import keras
 import numpy as np
 import pytest
+from models import classifier
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from served import X, assert_equal, value
 
 from gangplank import PrometheusModel
+
+
+@pytest.fixture
+def model():
+    return classifier()
 
 
 @pytest.fixture

@@ -20,6 +20,10 @@ UNDER_XLA = [name for name in OTHERS if "xla" in name or "jax" in name]
 NOT_XLA = [name for name in OTHERS if name not in UNDER_XLA]
 
 
+def _of_few_shapes(name, values):
+    return np.resize(values, 1000) if name in UNDER_XLA else values
+
+
 def assert_equals_reference(name, arrays, bounds, what=""):
     bounds = bounds if isinstance(bounds, Bounds) else Bounds.of(bounds)
     counts, nan_count = IMPLEMENTATIONS[name](arrays, bounds)
@@ -33,7 +37,8 @@ def assert_equals_reference(name, arrays, bounds, what=""):
 @pytest.mark.parametrize("name", OTHERS)
 def test_hard_values(name, dtype):
     for key, bounds in BOUNDS.items():
-        assert_equals_reference(name, [hard_values(dtype, bounds)], bounds, key)
+        values = hard_values(dtype, bounds)
+        assert_equals_reference(name, [_of_few_shapes(name, values)], bounds, key)
 
 
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)

@@ -11,11 +11,17 @@ import keras
 import prometheus_client
 import pytest
 from conftest import fetched
+from models import classifier
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from served import X, assert_equal, value
 
 import gangplank
 from gangplank import PrometheusModel
+
+
+@pytest.fixture
+def model():
+    return classifier()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import warnings
 import weakref
 
 import keras
+import models
 import pytest
 from conftest import LATE, awaited, pushing
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,9 +22,7 @@ from gangplank import PushError, TrainTestExporter
 
 @pytest.fixture
 def other_model():
-    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(5), keras.layers.Dense(3)])
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model
+    return models.as_new(models.deeper_classifier)
 
 
 def test_a_fit_inside_of_a_fit_gives_way_to_the_outer_one_again(
