@@ -66,22 +66,14 @@ SLOW = (
 # Those of what no backend of Keras touches are marked, and so are those of the kernels in host
 # memory: `make test-backends` leaves them out.
 ONCE = (
-    *("buckets", "checkpoints", "columns", "command_line", "count_and_sum", "cpu", "cuda_driver"),
-    *("cuda_groups", "cuda_table"),
-    *("documents", "edges"),
-    *("drift_classes", "drift_comparison", "drift_features", "drift_monitor", "drift_reference"),
-    *(
-        "gateway",
-        "gateway_api",
-        "gateway_command",
-        "gateway_history",
-        "gateway_page",
-        "histogram_collector",
-    ),
-    *("histogram_command", "histogram_family", "histogram_tables", "histograms", "kernels"),
-    *("large_checkpoints", "live_page", "monitoring", "monitoring_documents"),
-    *("native_buckets", "numpy_files", "pieces", "plots"),
-    *("protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference", "safetensors"),
+    *("authentication", "buckets", "checkpoints", "columns", "command_line", "count_and_sum"),
+    *("cpu", "cuda_driver", "cuda_groups", "cuda_table", "documents", "drift_classes"),
+    *("drift_comparison", "drift_features", "drift_monitor", "drift_reference", "edges", "gateway"),
+    *("gateway_api", "gateway_command", "gateway_history", "gateway_page", "gateway_requests"),
+    *("histogram_collector", "histogram_command", "histogram_family", "histogram_tables"),
+    *("histograms", "kernels", "large_checkpoints", "live_page", "monitoring"),
+    *("monitoring_documents", "native_buckets", "numpy_files", "pieces", "plots", "protobuf"),
+    *("proxy", "pushgateway", "pushgateway_arguments", "reference", "results", "safetensors"),
     *("security", "serving", "serving_prometheus", "svg"),
 )
 

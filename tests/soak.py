@@ -18,8 +18,10 @@ OUTPUT = TESTS.parent / ".soak"
 CORES = os.cpu_count() or 1
 
 FILES = (
+    "authentication",
     "batches",
     "calls",
+    "calls_at_once",
     "cpu",
     "demo",
     "distribution",
@@ -28,15 +30,18 @@ FILES = (
     "drift_queue",
     "epoch",
     "exporter_arguments",
+    "exporter_copies",
     "exporter_pushes",
     "gateway",
     "gateway_api",
     "gateway_command",
     "gateway_page",
+    "gateway_requests",
     "histogram_collector",
     "keras_tuner",
     "left_behind",
     "live_page",
+    "loops",
     "metrics_server",
     "monitoring_servers",
     "native_prometheus",
@@ -56,6 +61,7 @@ FILES = (
     "serving",
     "serving_prometheus",
     "train_test_exporter",
+    "unread_gateways",
 )
 # They train to the end, which takes most of a minute of processor time, ask a package index, or
 # write to a folder that two rounds at once would share.

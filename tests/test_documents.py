@@ -2,32 +2,22 @@
 
 import contextlib
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
-import drift_tables
 import keras
 import numpy as np
 import prometheus_client
 import pytest
-import report
-import trustme
 import yaml
-from conftest import PASSWORD_CONFIG, awaited, fetched, pushgateway
-from documents import ROOT, blocks
-from faulty import answering, serving
+from conftest import awaited, fetched
+from documents import GATEWAY, ROOT, blocks, executed, shell
 from samples import metrics_of, status_of
 from test_native_prometheus import FLAG as NATIVE_FLAG
 from test_prometheus import prometheus
 
 import gangplank
 from gangplank.monitoring import rules_yaml
-
-GATEWAY = "127.0.0.1:9091"
 
 PYTHON, SHELL, _ = blocks("README.md", ["python", "sh", "promql"])
 SCRIPT, EMBEDDED, SUMMARY = PYTHON
@@ -38,7 +28,6 @@ DEMO, INSTALL, CURL, TEST = SHELL
 TUTORIAL = blocks("docs/tutorial.md", ["python", "sh", "yaml", "promql"])
 RECIPES, (SCRAPE_CONFIG,), QUERIES = blocks("docs/recipes.md", ["python", "yaml", "promql"])
 LOOP, SEARCH, SCRAPED, SHARED, PLOTS = RECIPES
-((PASSWORD, TOKEN, CERTIFICATE),) = blocks("docs/authentication.md", ["python"])
 ((REFERENCE, WATCHED),) = blocks("docs/drift.md", ["python"])
 ((SERVED, VERSIONS, MONITORED, DETECTOR), SERVED_QUERIES) = blocks(
     "docs/serving.md", ["python", "promql"]
@@ -48,30 +37,7 @@ CHECKPOINT, (OPENED,) = blocks("docs/checkpoints.md", ["sh", "python"])
 
 @pytest.fixture
 def run(model, data):
-    """Runs Python code that speaks of a model and its data, and gives the names it leaves."""
-
-    def run(code, **names):
-        (x, y), (x_test, y_test) = data, data
-        names |= {"gangplank": gangplank, "keras": keras, "model": model}
-        names |= {"x": x, "y": y, "x_test": x_test, "y_test": y_test}
-        exec(code, names)
-        return names
-
-    return run
-
-
-def shell(code, folder=ROOT, **environment):
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", code],
-        cwd=folder,
-        env=os.environ | {"PATH": path} | environment,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    return partial(executed, model, data)
 
 
 def test_make_demo():
@@ -178,64 +144,6 @@ def test_checkpoints(run, file, tmp_path):
         "encoder": 60_200,
         "head": 508,
     }
-
-
-@pytest.fixture
-def certificates(tmp_path, monkeypatch):
-    """Files of a CA, a server and a client in a folder, which is the working one."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("client")
-    server.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
-    client.private_key_pem.write_to_path(tmp_path / "client.key")
-    client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-TLS_CONFIG = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.pem\n"
-
-
-def test_a_password(run, certificates, monkeypatch):
-    (certificates / "web.yml").write_text(PASSWORD_CONFIG + TLS_CONFIG)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
-    monkeypatch.setenv("GATEWAY_PASSWORD", "open sesame")
-    with pushgateway("--web.config.file=web.yml") as address:
-        run(PASSWORD.replace(GATEWAY, address))
-        output = shell(
-            f"curl -s --cacert ca.pem -u 'keras:open sesame' https://{address}/metrics",
-            certificates,
-        )
-    assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
-
-
-def test_a_token(run, monkeypatch):
-    # The Pushgateway itself knows no tokens; a proxy before it does.
-    requests = []
-
-    def speak(connection, end):
-        requests.append(connection.recv(1 << 16, socket.MSG_PEEK).decode())
-        answering("200 OK")(connection, end)
-
-    monkeypatch.setenv("GATEWAY_TOKEN", "abc")
-    with serving(speak, peek=True) as address:
-        run(TOKEN.replace(f"https://{GATEWAY}", address))
-    pushes = [request for request in requests if request.startswith("POST")]
-    assert pushes
-    assert all("\r\nAuthorization: Bearer abc\r\n" in push for push in pushes)
-
-
-def test_a_certificate_of_its_own(run, certificates):
-    (certificates / "web.yml").write_text(
-        f"{TLS_CONFIG}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
-    )
-    with pushgateway("--web.config.file=web.yml") as address:
-        run(CERTIFICATE.replace(GATEWAY, address))
-        output = shell(
-            f"curl -s --cacert ca.pem --cert client.pem --key client.key https://{address}/metrics",
-            certificates,
-        )
-    assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
 
 
 def test_a_loop_of_ones_own(run, real_gateway):
@@ -377,45 +285,3 @@ def test_examples(real_gateway, port, tmp_path):
     for name in metrics:
         if isinstance(name, str) and name.startswith("gangplank"):
             assert f"\n{name}{{" in output
-
-
-def test_the_tables_are_made_from_the_last_results():
-    run = json.loads((ROOT / "benchmarks/results/latest.json").read_text())
-    for document, lines in (
-        ("benchmarks/README.md", report.race_table(run)),
-        (
-            "docs/when-things-go-wrong.md",
-            (ROOT / "benchmarks/results/faults.md").read_text().splitlines(),
-        ),
-        ("benchmarks/README.md", report.promises_table(run)),
-        ("benchmarks/README.md", report.kernels_table(run)),
-    ):
-        assert "\n".join(lines) in (ROOT / document).read_text()
-    drift = json.loads((ROOT / "benchmarks/results/drift.json").read_text())
-    for lines in drift_tables.tables(drift).values():
-        assert "\n".join(lines) in (ROOT / "docs/drift.md").read_text()
-
-
-def test_times_of_devices_are_measured_ones():
-    results = ROOT / "benchmarks/results"
-    on_gpu, on_cpu = (
-        (ROOT / "docs/devices.md").read_text().split("## What was tried on CPU devices")
-    )
-    told = re.findall(r"^\|.*\| ([\d,.]+ ms) \|$", on_cpu, re.M)
-    measured = (results / "device-on-cpu.md").read_text()
-    assert told == re.findall(
-        r"^\| float32 \| 13 bounds \| operations \| ([\d,.]+ ms) ", measured, re.M
-    )
-    told = re.findall(r"^\| .*, (JAX|PyTorch) [\d.]+ \|(.*) \|$", on_gpu, re.M)
-    jax, torch = (results / "device.md").read_text().split("\ntorch ")
-    kinds = ["float32", "bfloat16", "float32, in 1,000 arrays"]
-    kinds.append("1,000 arrays of float32, a histogram each")
-    for number, (framework, times) in enumerate(told):
-        table = jax if framework == "JAX" else torch
-        for into, time in zip(INTO, times.split("|"), strict=True):
-            row = f"| {kinds[number // 2]} | {into} | the kernel | {time.strip()} |"
-            assert row in table
-    assert len(told) == 8
-
-
-INTO = ["13 bounds", "13 bounds and statistics", "1,024 bounds", "native, schema 3"]

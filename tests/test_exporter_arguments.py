@@ -1,8 +1,9 @@
-"""What the callback refuses when it is made."""
+"""What the callback is made with, and what it refuses."""
 
 import prometheus_client
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
+from runs import fit
 
 from gangplank import TrainTestExporter
 
@@ -57,3 +58,42 @@ def test_what_is_no_registry():
 def test_further_arguments_are_keywords():
     with pytest.raises(TypeError, match="positional"):
         TrainTestExporter(None, "job", None, None, None, True, 2)
+
+
+def test_a_repr_names_where_the_metrics_go():
+    exporter = TrainTestExporter("127.0.0.1:9091", "mnist", grouping_key={"run": "7"})
+    assert (
+        repr(exporter) == "TrainTestExporter('127.0.0.1:9091', 'mnist', grouping_key={'run': '7'})"
+    )
+    assert repr(TrainTestExporter(None)) == "TrainTestExporter(None, None)"
+
+
+def test_where_nothing_is_pushed_the_grouping_key_is_on_the_series_and_a_registry_is_shared(
+    model, data
+):
+    registry = CollectorRegistry()
+    exporters = [
+        TrainTestExporter(
+            None, grouping_key={"run": run}, registry=registry, histogram_buckets=[0.0]
+        )
+        for run in "ab"
+    ]
+    fit(model, data, exporters[0], epochs=1)
+    fit(model, data, exporters[1], epochs=2)
+    for run, epochs in ("a", 1), ("b", 2):
+        value = registry.get_sample_value
+        assert value("gangplank_train_epochs_count", {"run": run}) == epochs
+        assert value("gangplank_train_model_weights_bucket", {"run": run, "le": "+Inf"}) == 27
+        assert value("gangplank_train_status", {"run": run, "status": "completed"}) == 1
+    lines = generate_latest(registry).decode().splitlines()
+    types = [line for line in lines if line.startswith("# TYPE")]
+    assert len(types) == len(set(types))
+    assert generate_latest(registry).decode().splitlines() == lines
+    with pytest.raises(ValueError, match="registry has metrics of these names already"):
+        TrainTestExporter(None, grouping_key={"run": "a"}, registry=registry)
+
+
+def test_a_job_may_be_left_out_only_where_nothing_is_pushed():
+    TrainTestExporter(None)
+    with pytest.raises(ValueError, match="job must name the job where pgw_addr is given"):
+        TrainTestExporter("127.0.0.1:9091")

@@ -156,3 +156,19 @@ def test_openmetrics_2_has_the_native_histogram_and_older_texts_one_bucket():
     assert 'weights_bucket{le="+Inf"} 3.0' in text
     assert "schema" not in text
     assert 'weights_bucket{le="+Inf"} 3.0' in generate_latest(registry).decode()
+
+
+def test_the_weights_that_are_counted(model, data):
+    frozen = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, trainable=False)])
+    frozen.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    exporter = TrainTestExporter(None, histogram_buckets=[0.0])
+    name = "gangplank_test_model_weights_count"
+    with pytest.warns(UserWarning, match=r"has 0 of the 27 weights of the model.*weights='all'"):
+        frozen.evaluate(*data, callbacks=[exporter], verbose=0)
+    frozen.evaluate(*data, callbacks=[exporter], verbose=0)  # it is told once
+    assert exporter.registry.get_sample_value(name) == 0
+    exporter = TrainTestExporter(None, histogram_buckets=[0.0], weights="all")
+    frozen.evaluate(*data, callbacks=[exporter], verbose=0)
+    assert exporter.registry.get_sample_value(name) == 27
+    with pytest.raises(ValueError, match=r"weights must be 'trainable' or 'all'. Received 'some'"):
+        TrainTestExporter(None, weights="some")

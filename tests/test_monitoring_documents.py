@@ -5,9 +5,8 @@ import re
 import shutil
 
 import yaml
-from documents import ROOT, blocks
+from documents import ROOT, blocks, shell
 from stack import STACK
-from test_documents import shell
 
 (COMMANDS,), (RULE_FILES,) = blocks("docs/monitoring.md", ["sh", "yaml"])
 ((UP_AND_TRAIN, WRITE),) = blocks("examples/stack/README.md", ["sh"])

@@ -1,20 +1,15 @@
-"""Runs inside of runs, in several threads, in loops of one's own, and copies of the exporter."""
+"""Runs inside of runs, and in several threads."""
 
-import copy
-import gc
 import logging
-import pickle
 import sys
 import threading
 import warnings
-import weakref
 
 import keras
 import models
 import pytest
 from conftest import LATE, awaited, pushing
-from prometheus_client import CollectorRegistry, generate_latest
-from runs import At, fit
+from runs import At, fail, fit, loop
 from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
@@ -194,217 +189,6 @@ def test_a_loop_of_ones_own_inside_of_a_fit_gives_way_to_it_again(model, other_m
     assert value("gangplank_train_status", {"status": "completed"}) == 1
 
 
-def loop(exporter, model, epochs=2, act=lambda: None):
-    """A training loop of one's own."""
-    hooks = keras.callbacks.CallbackList([exporter], model=model)
-    hooks.on_train_begin()
-    for epoch in range(epochs):
-        hooks.on_epoch_begin(epoch)
-        hooks.on_epoch_end(epoch, {"loss": 1 / (epoch + 1)})
-        act()
-    hooks.on_train_end({"loss": 0.1})
-
-
-def fail():
-    raise RuntimeError("no")
-
-
-@pytest.mark.parametrize("model_of", [lambda model: model, lambda _: None], ids=["model", "none"])
-def test_a_loop_of_ones_own(gateway, model, model_of):
-    exporter = TrainTestExporter(gateway, "loop")
-    with exporter as entered:
-        loop(exporter, model_of(model))
-        assert status_of(gateway, "loop") == "completed"
-    assert entered is exporter
-    metrics = metrics_of(gateway, "loop")
-    assert metrics["gangplank_train_epochs_count"] == 2
-    assert metrics.get("gangplank_train_model_parameters_count") == (model_of(model) and 27)
-
-
-@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
-def test_the_end_of_the_block_tells_that_a_loop_of_ones_own_has_failed(gateway, model, failure):
-    def fail():
-        raise failure
-
-    exporter = TrainTestExporter(gateway, "loop", ignore_exceptions=False)
-    with pytest.raises(failure), exporter:
-        loop(exporter, model, act=fail)
-    assert status_of(gateway, "loop") == "failed"
-    assert metrics_of(gateway, "loop")["gangplank_train_epochs_count"] == 1
-    assert pushing() == []
-
-
-def test_the_end_of_the_block_ends_what_did_not_say_so(gateway, model):
-    with TrainTestExporter(gateway, "loop", histogram_buckets=[0.0]) as exporter:
-        exporter.set_model(model)
-        exporter.on_train_begin()
-        exporter.on_epoch_end(0, {"loss": 0.5})
-        exporter.set_model(model)
-        exporter.on_test_begin()
-    metrics = metrics_of(gateway, "loop")
-    assert metrics["gangplank_train_model_weights_count"] == 27
-    assert metrics["gangplank_test_model_weights_count"] == 27
-    assert status_of(gateway, "loop") == status_of(gateway, "loop", "test") == "completed"
-
-
-def test_a_lost_push_does_not_hide_the_exception_that_ends_the_block(model, caplog):
-    exporter = TrainTestExporter("127.0.0.1:1", "loop", ignore_exceptions=False, timeout=0.3)
-    exporter.on_train_begin()
-    with pytest.raises(RuntimeError, match="no"), exporter:
-        fail()
-    (message,) = caplog.messages
-    assert message.endswith("It has nothing of this run.")
-
-
-def test_a_loop_that_an_exception_left_does_not_hold_the_next_one_up(gateway, model):
-    exporter = TrainTestExporter(gateway, "loop")
-    with pytest.raises(RuntimeError):
-        loop(exporter, model, act=fail)
-    loop(exporter, model, epochs=5)
-    assert metrics_of(gateway, "loop")["gangplank_train_epochs_count"] == 5
-    assert status_of(gateway, "loop") == "completed"
-    assert pushing() == []
-
-
-def test_a_histogram_where_there_is_no_model():
-    exporter = TrainTestExporter(None, histogram_buckets=[0.0])
-    with pytest.warns(UserWarning, match=r"no histogram of the weights: there is no model\. Call"):
-        loop(exporter, None)
-    assert exporter.registry.get_sample_value("gangplank_train_loss") == 0.5
-
-
-def test_a_heartbeat_with_a_fresh_time(gateway, monkeypatch):
-    monkeypatch.setattr("gangplank.publishing.publisher._LONGEST_SILENCE", 1.0)
-    monkeypatch.setattr("gangplank.metrics.run_metrics._LONG", 0.5)
-    exporter = TrainTestExporter(gateway, "long")
-    name = "gangplank_train_elapsed_time_seconds"
-    with exporter:
-        exporter.on_train_begin()
-        first = awaited(lambda: metrics_of(gateway, "long").get(name))
-        later = awaited(lambda: (m := metrics_of(gateway, "long"))[name] > first and m)
-        assert later["gangplank_train_push_failures_total"] == 0
-        assert status_of(gateway, "long") == "running"
-
-
-def test_no_time_before_the_first_metrics_of_a_short_run():
-    exporter = TrainTestExporter(None)
-    exporter.on_train_begin()
-    assert b"elapsed" not in b"".join(
-        line for line in generate_latest(exporter.registry).splitlines() if line[:1] != b"#"
-    )
-
-
-COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda each: pickle.loads(pickle.dumps(each))}
-
-
-def handler(**options):
-    return lambda: None
-
-
-class Sub(TrainTestExporter):
-    """A subclass with attributes of its own."""
-
-    def __init__(self, *arguments, **options):
-        self.first = [0]
-        super().__init__(*arguments, **options)
-        self.own = [1]
-
-
-@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
-def test_a_copy_is_a_fresh_exporter_of_the_same_arguments(copied, model, data):
-    arguments = {
-        "metrics": ["loss"],
-        "histogram_buckets": [0.0, 0.1],
-        "handler": handler,
-        "ignore_exceptions": False,
-        "weights": "all",
-        "histogram_freq": 2,
-        "histogram_per": "layer",
-        "statistics": "variable",
-        "update_ratio": True,
-        "update_freq": 3,
-        "grouping_key": {"run": "7"},
-        "push_from": "all",
-        "delete_on_end": True,
-        "timeout": 3.0,
-    }
-    exporter = Sub("127.0.0.1:9091", "travels", **arguments)
-    fit(model, data, exporter, epochs=1)
-    other = copied(exporter)
-    assert type(other) is Sub
-    assert (other.first, other.own) == ([0], [1])
-    assert other.own is not exporter.own
-    assert repr(other) == repr(exporter)
-    assert other._arguments == exporter._arguments
-    assert {**other._arguments, **arguments, "histogram_buckets": (0.0, 0.1)} == {
-        "pgw_addr": "127.0.0.1:9091",
-        "job": "travels",
-        **arguments,
-        "metrics": ["loss"],
-        "histogram_buckets": (0.0, 0.1),
-    }
-    assert other.registry is not exporter.registry
-    assert other.registry.get_sample_value("gangplank_train_loss") is None
-    assert exporter.registry.get_sample_value("gangplank_train_loss") is not None
-    fit(model, data, other, epochs=1)
-    assert other.registry.get_sample_value("gangplank_train_epochs_count") == 1
-
-
-def test_a_repr_names_where_the_metrics_go():
-    exporter = TrainTestExporter("127.0.0.1:9091", "mnist", grouping_key={"run": "7"})
-    assert (
-        repr(exporter) == "TrainTestExporter('127.0.0.1:9091', 'mnist', grouping_key={'run': '7'})"
-    )
-    assert repr(TrainTestExporter(None)) == "TrainTestExporter(None, None)"
-
-
-def test_where_nothing_is_pushed_the_grouping_key_is_on_the_series_and_a_registry_is_shared(
-    model, data
-):
-    registry = CollectorRegistry()
-    exporters = [
-        TrainTestExporter(
-            None, grouping_key={"run": run}, registry=registry, histogram_buckets=[0.0]
-        )
-        for run in "ab"
-    ]
-    fit(model, data, exporters[0], epochs=1)
-    fit(model, data, exporters[1], epochs=2)
-    for run, epochs in ("a", 1), ("b", 2):
-        value = registry.get_sample_value
-        assert value("gangplank_train_epochs_count", {"run": run}) == epochs
-        assert value("gangplank_train_model_weights_bucket", {"run": run, "le": "+Inf"}) == 27
-        assert value("gangplank_train_status", {"run": run, "status": "completed"}) == 1
-    lines = generate_latest(registry).decode().splitlines()
-    types = [line for line in lines if line.startswith("# TYPE")]
-    assert len(types) == len(set(types))
-    assert generate_latest(registry).decode().splitlines() == lines
-    with pytest.raises(ValueError, match="registry has metrics of these names already"):
-        TrainTestExporter(None, grouping_key={"run": "a"}, registry=registry)
-
-
-def test_a_job_may_be_left_out_only_where_nothing_is_pushed():
-    TrainTestExporter(None)
-    with pytest.raises(ValueError, match="job must name the job where pgw_addr is given"):
-        TrainTestExporter("127.0.0.1:9091")
-
-
-def test_the_weights_that_are_counted(model, data):
-    frozen = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, trainable=False)])
-    frozen.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    exporter = TrainTestExporter(None, histogram_buckets=[0.0])
-    name = "gangplank_test_model_weights_count"
-    with pytest.warns(UserWarning, match=r"has 0 of the 27 weights of the model.*weights='all'"):
-        frozen.evaluate(*data, callbacks=[exporter], verbose=0)
-    frozen.evaluate(*data, callbacks=[exporter], verbose=0)  # it is told once
-    assert exporter.registry.get_sample_value(name) == 0
-    exporter = TrainTestExporter(None, histogram_buckets=[0.0], weights="all")
-    frozen.evaluate(*data, callbacks=[exporter], verbose=0)
-    assert exporter.registry.get_sample_value(name) == 27
-    with pytest.raises(ValueError, match=r"weights must be 'trainable' or 'all'. Received 'some'"):
-        TrainTestExporter(None, weights="some")
-
-
 def test_a_failure_that_is_raised_is_told_once(model, data, caplog):
     exporter = TrainTestExporter("127.0.0.1:1", "told", ignore_exceptions=False, timeout=1)
     with caplog.at_level(logging.DEBUG, "gangplank"), pytest.raises(PushError):
@@ -441,17 +225,6 @@ def test_the_batches_of_an_inner_fit_are_not_those_of_the_outer_one(
     fit(model, data, exporter, Inner(), epochs=1, batch_size=30)
     assert len(shown) == 10
     assert shown.count(False) <= 1
-
-
-def test_a_registry_does_not_keep_models_alive():
-    registry, model = CollectorRegistry(), keras.Sequential([keras.Input((8,))])
-    exporter = TrainTestExporter(None, registry=registry)
-    loop(exporter, model)
-    reference = weakref.ref(model)
-    del exporter, model
-    gc.collect()
-    assert reference() is None
-    assert registry.get_sample_value("gangplank_train_epochs_count") == 2
 
 
 def test_threads_that_begin_at_once_lose_no_run():

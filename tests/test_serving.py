@@ -19,11 +19,10 @@ import keras
 import numpy as np
 import pytest
 from conftest import LATE, awaited, fetched, held_port, request, started
-from documents import ROOT, blocks
+from documents import ROOT, blocks, shell
 from prometheus_client.multiprocess import MultiProcessCollector
 from samples import samples_in
 from stack import SERVING, Stack, watching
-from test_documents import shell
 
 from gangplank.monitoring import rules_yaml
 

@@ -1,0 +1,137 @@
+"""Calls of a served model from several threads, a signal's handler and several processes."""
+
+import contextlib
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import keras
+import pytest
+from models import classifier
+from served import X, value
+
+from gangplank import PrometheusModel
+
+
+def test_64_threads_at_once(registry):
+    watched = PrometheusModel(classifier(), registry)
+    barrier = threading.Barrier(64)
+
+    def call(size):
+        barrier.wait()
+        for _ in range(5):
+            watched(X[: size % 4])
+
+    threads = [threading.Thread(target=call, args=(size,)) for size in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert value(registry, "_call_total") == 5 * 16 * (0 + 1 + 2 + 3)
+    assert value(registry, "_latency_seconds_count", method="call") == 64 * 5
+    assert value(registry, "_in_flight_samples", method="call") == 0
+
+
+class Answers(keras.Model):
+    """Answers at once what it was given."""
+
+    def __call__(self, inputs):
+        return inputs
+
+
+@pytest.fixture
+def no_collection():
+    """No garbage is collected, since what is raised in its callbacks is raised to nobody."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_signals_handler_may_raise_and_predict_at_any_instruction(registry, no_collection):
+    watched = PrometheusModel(Answers(), registry)
+    interrupted = 0
+
+    class LaterError(Exception):
+        pass
+
+    def handle(*_):
+        nonlocal interrupted
+        interrupted += 1
+        watched(X[:1])
+        raise LaterError
+
+    previous = signal.signal(signal.SIGALRM, handle)
+    try:
+        for turn in range(2_000):
+            with contextlib.suppress(LaterError):
+                signal.setitimer(signal.ITIMER_REAL, 2e-5 + turn % 50 * 1e-6)
+                for _ in range(100):
+                    watched(X[:2])
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert interrupted > 1_000
+    assert value(registry, "_in_flight_samples", method="call") == 0
+    assert value(registry, "_call_total") >= interrupted
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX warns of every fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # by Python from 3.12 on
+def test_a_forked_process_has_no_calls_under_way(registry):
+    children = []
+
+    class Forks(keras.Model):
+        def __call__(self, inputs):
+            children.append(os.fork())
+            return inputs
+
+    watched = PrometheusModel(Forks(), registry)
+    with watched._PrometheusModel__watch._lock:  # as somebody who scrapes has it
+        watched(X)
+    if not children[0]:
+        os._exit(0 if value(registry, "_in_flight_samples", method="call") == 0 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+    assert value(registry, "_call_total") == 300
+
+
+MULTIPROCESS = """
+import contextlib, os, shutil
+import keras, numpy, prometheus_client, gangplank
+from prometheus_client.multiprocess import MultiProcessCollector
+
+class Model(keras.Model):
+    def __call__(self, inputs):
+        if len(inputs) == 7:
+            raise ValueError
+        return inputs
+
+watched = gangplank.PrometheusModel(Model())
+watched(numpy.zeros((5, 3)))
+with contextlib.suppress(ValueError):
+    watched(numpy.zeros((7, 3)))
+registry = prometheus_client.CollectorRegistry()
+MultiProcessCollector(registry)
+in_flight = "gangplank_predict_in_flight_samples", {"method": "call"}
+print(registry.get_sample_value("gangplank_predict_call_total"), flush=True)
+print(registry.get_sample_value(*in_flight), flush=True)
+shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+if not os.fork():  # which begins files of its own
+    print(watched(numpy.zeros((2, 3))).shape, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_multiprocess_mode_shows_each_call_at_once_and_its_files_harm_none(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", MULTIPROCESS],
+        env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.stdout.split("\n")[:3] == ["5.0", "0.0", "(2, 3)"], result.stderr
+    assert "What a model does cannot be shown. It answers as ever." in result.stderr

@@ -1,0 +1,109 @@
+"""Training loops of one's own, and what the end of an exporter's block makes of them."""
+
+import gc
+import weakref
+
+import keras
+import pytest
+from conftest import awaited, pushing
+from prometheus_client import CollectorRegistry, generate_latest
+from runs import fail, loop
+from samples import metrics_of, status_of
+
+from gangplank import TrainTestExporter
+
+
+@pytest.mark.parametrize("model_of", [lambda model: model, lambda _: None], ids=["model", "none"])
+def test_a_loop_of_ones_own(gateway, model, model_of):
+    exporter = TrainTestExporter(gateway, "loop")
+    with exporter as entered:
+        loop(exporter, model_of(model))
+        assert status_of(gateway, "loop") == "completed"
+    assert entered is exporter
+    metrics = metrics_of(gateway, "loop")
+    assert metrics["gangplank_train_epochs_count"] == 2
+    assert metrics.get("gangplank_train_model_parameters_count") == (model_of(model) and 27)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_the_end_of_the_block_tells_that_a_loop_of_ones_own_has_failed(gateway, model, failure):
+    def fail():
+        raise failure
+
+    exporter = TrainTestExporter(gateway, "loop", ignore_exceptions=False)
+    with pytest.raises(failure), exporter:
+        loop(exporter, model, act=fail)
+    assert status_of(gateway, "loop") == "failed"
+    assert metrics_of(gateway, "loop")["gangplank_train_epochs_count"] == 1
+    assert pushing() == []
+
+
+def test_the_end_of_the_block_ends_what_did_not_say_so(gateway, model):
+    with TrainTestExporter(gateway, "loop", histogram_buckets=[0.0]) as exporter:
+        exporter.set_model(model)
+        exporter.on_train_begin()
+        exporter.on_epoch_end(0, {"loss": 0.5})
+        exporter.set_model(model)
+        exporter.on_test_begin()
+    metrics = metrics_of(gateway, "loop")
+    assert metrics["gangplank_train_model_weights_count"] == 27
+    assert metrics["gangplank_test_model_weights_count"] == 27
+    assert status_of(gateway, "loop") == status_of(gateway, "loop", "test") == "completed"
+
+
+def test_a_lost_push_does_not_hide_the_exception_that_ends_the_block(model, caplog):
+    exporter = TrainTestExporter("127.0.0.1:1", "loop", ignore_exceptions=False, timeout=0.3)
+    exporter.on_train_begin()
+    with pytest.raises(RuntimeError, match="no"), exporter:
+        fail()
+    (message,) = caplog.messages
+    assert message.endswith("It has nothing of this run.")
+
+
+def test_a_loop_that_an_exception_left_does_not_hold_the_next_one_up(gateway, model):
+    exporter = TrainTestExporter(gateway, "loop")
+    with pytest.raises(RuntimeError):
+        loop(exporter, model, act=fail)
+    loop(exporter, model, epochs=5)
+    assert metrics_of(gateway, "loop")["gangplank_train_epochs_count"] == 5
+    assert status_of(gateway, "loop") == "completed"
+    assert pushing() == []
+
+
+def test_a_histogram_where_there_is_no_model():
+    exporter = TrainTestExporter(None, histogram_buckets=[0.0])
+    with pytest.warns(UserWarning, match=r"no histogram of the weights: there is no model\. Call"):
+        loop(exporter, None)
+    assert exporter.registry.get_sample_value("gangplank_train_loss") == 0.5
+
+
+def test_a_heartbeat_with_a_fresh_time(gateway, monkeypatch):
+    monkeypatch.setattr("gangplank.publishing.publisher._LONGEST_SILENCE", 1.0)
+    monkeypatch.setattr("gangplank.metrics.run_metrics._LONG", 0.5)
+    exporter = TrainTestExporter(gateway, "long")
+    name = "gangplank_train_elapsed_time_seconds"
+    with exporter:
+        exporter.on_train_begin()
+        first = awaited(lambda: metrics_of(gateway, "long").get(name))
+        later = awaited(lambda: (m := metrics_of(gateway, "long"))[name] > first and m)
+        assert later["gangplank_train_push_failures_total"] == 0
+        assert status_of(gateway, "long") == "running"
+
+
+def test_no_time_before_the_first_metrics_of_a_short_run():
+    exporter = TrainTestExporter(None)
+    exporter.on_train_begin()
+    assert b"elapsed" not in b"".join(
+        line for line in generate_latest(exporter.registry).splitlines() if line[:1] != b"#"
+    )
+
+
+def test_a_registry_does_not_keep_models_alive():
+    registry, model = CollectorRegistry(), keras.Sequential([keras.Input((8,))])
+    exporter = TrainTestExporter(None, registry=registry)
+    loop(exporter, model)
+    reference = weakref.ref(model)
+    del exporter, model
+    gc.collect()
+    assert reference() is None
+    assert registry.get_sample_value("gangplank_train_epochs_count") == 2
