@@ -18,6 +18,8 @@ from gangplank import TrainTestExporter
         ({"histogram_freq": 2}, "histogram_freq needs histogram_buckets"),
         ({"histogram_freq": 0, "histogram_buckets": [1]}, "histogram_freq must be .* Received 0"),
         ({"histogram_freq": 1.5, "histogram_buckets": [1]}, "histogram_freq must be"),
+        ({"ignore_exceptions": "no"}, "ignore_exceptions must be True or False. Received 'no'"),
+        ({"delete_on_end": 1}, "delete_on_end must be True or False. Received 1"),
         ({"timeout": -1}, "timeout must be a positive number"),
         ({"push_from": "chief"}, "push_from must be 'first' or 'all'. Received 'chief'"),
         (

@@ -12,7 +12,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from gangplank.checked_numbers import checked_port
+from gangplank.checked_values import checked_port
 from gangplank.metrics import accepts_protobuf, as_protobuf
 
 _POLL = 0.05  # seconds that close may take

@@ -8,7 +8,7 @@ import keras
 import prometheus_client
 from prometheus_client import CollectorRegistry
 
-from gangplank.checked_numbers import checked_count
+from gangplank.checked_values import checked_count
 from gangplank.drift import Drift
 from gangplank.inference import Watch
 from gangplank.weights import finite_bounds

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from gangplank.checked_numbers import is_integer
+from gangplank.checked_values import is_integer
 from gangplank.metrics import Run
 
 _BETWEEN_BATCHES = 1.0  # seconds, at least, between two batches that are shown

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import keras
 from prometheus_client import CollectorRegistry
 
+from gangplank.checked_values import checked_flag
 from gangplank.metrics import (
     EXPORTERS,
     RESERVED,
@@ -135,6 +136,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._push_from = checked_push_from(push_from, grouping_key)
         self._schedule = Schedule(update_freq, histogram_freq, is_wanted=self._watch.is_wanted)
         chosen = checked_metrics(metrics)
+        raises = not checked_flag("ignore_exceptions", ignore_exceptions)
+        deletes = checked_flag("delete_on_end", delete_on_end)
         self._names = MetricNames(RESERVED, chosen)
         self.registry = CollectorRegistry() if registry is None else registry
         self._train = RunMetrics("train", self._names)
@@ -143,9 +146,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         labels = self._gateway.grouping_key or {}
         EXPORTERS.register(phases, self.registry, labels if pgw_addr is None else {})
         self._runs = Runs()
-        self._publisher = RunsPublisher(
-            self.registry, phases, raises=not ignore_exceptions, deletes=delete_on_end
-        )
+        self._publisher = RunsPublisher(self.registry, phases, raises=raises, deletes=deletes)
         self._call = CallOfThread()
         self._beginning = threading.Lock()
         self._is_told_of_threads = False

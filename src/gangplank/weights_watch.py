@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from gangplank.checked_values import checked_flag
 from gangplank.metrics import STATISTICS, WeightsReport
 from gangplank.updates import Updates
 from gangplank.weights import (
@@ -60,12 +61,10 @@ class WeightsWatch:
             )
         if statistics is not None:
             checked_per(statistics, PER, "statistics")
-        if not isinstance(update_ratio, bool):
-            raise ValueError(f"update_ratio must be True or False. Received {update_ratio!r}.")
         self._statistics: Per | None = statistics
         # Where there are no statistics, those of layers.
         self._updates_per: Per = statistics or "layer"
-        self._has_updates = update_ratio
+        self._has_updates = checked_flag("update_ratio", update_ratio)
         self.is_wanted = bool(self._countings) or statistics is not None or update_ratio
         self._told: set[str] = set()
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank.checked_numbers import is_integer
+from gangplank.checked_values import is_integer
 from gangplank.drift.drift import Drift, FeatureDrift
 from gangplank.drift.reference import DriftReference
 from gangplank.drift.rows import Leaf, Rows, named_arrays, rows_of

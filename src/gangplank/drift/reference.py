@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from gangplank.checked_numbers import is_integer
+from gangplank.checked_values import is_integer
 from gangplank.drift import reference_file
 from gangplank.drift.classes import Classes, classes_of
 from gangplank.drift.features import Features, features_of

@@ -16,7 +16,7 @@ In a browser, ``http://<address>/`` shows the runs live, and what they were befo
 
 import threading
 
-from gangplank.checked_numbers import checked_port
+from gangplank.checked_values import checked_port
 from gangplank.gateway.groups import Groups
 from gangplank.gateway.server import Server
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank import plots
-from gangplank.checked_numbers import checked_count
+from gangplank.checked_values import checked_count
 from gangplank.weights.buckets import finite_bounds
 from gangplank.weights.drawn import Drawn
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank import _native
-from gangplank.checked_numbers import as_float, is_integer
+from gangplank.checked_values import as_float, is_integer
 
 LOWEST_SCHEMA, HIGHEST_SCHEMA = -4, 8
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gangplank import plots
 from gangplank._native import Bounds, Measured
-from gangplank.checked_numbers import as_float, checked_count
+from gangplank.checked_values import as_float, checked_count
 from gangplank.weights.buckets import finite_bounds
 from gangplank.weights.drawn import Drawn
 from gangplank.weights.histogram import WeightsHistogram

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gangplank.checked_numbers import checked_count, is_integer
+from gangplank.checked_values import checked_count, is_integer
 from gangplank.weights.native_buckets import NativeBuckets
 
 

@@ -1,7 +1,14 @@
-"""Numbers as users pass them: which of them are integers, counts or float64 numbers."""
+"""What users pass: whether it is a truth value, an integer, a count or a float64 number."""
 
 import numbers
 from typing import Any
+
+
+def checked_flag(name: str, flag: Any) -> bool:
+    """`flag` as given under `name`. Raises ValueError if it is neither True nor False."""
+    if not isinstance(flag, bool):
+        raise ValueError(f"{name} must be True or False. Received {flag!r}.")
+    return flag
 
 
 def is_integer(value: object) -> bool:
