@@ -110,7 +110,10 @@ BAD_SAFETENSORS = {
     "no JSON": (in_format(b'{"a": }'), "its header is no JSON: Expecting value"),
     "NaN": (in_format(b'{"a": NaN}'), "its header is no JSON: NaN is no number of it"),
     "nested deep": (in_format(b'{"a":' + b"[" * 99_999), "it is nested too deep"),
-    "long number": (in_format(b'{"a": ' + b"1" * 9999 + b"}"), "its header Exceeds the limit"),
+    "long number": (
+        in_format(b'{"a": ' + b"1" * 9999 + b"}"),
+        "its header has an integer of 9,999 di",
+    ),
     "duplicate": (
         in_format(b'{"a": {}, "a": {}}', bytes(8)),
         "its header has the key 'a' twice.",
@@ -128,6 +131,14 @@ BAD_SAFETENSORS = {
     "negative size": (
         in_format({"a": tensor(shape=(-1, -2))}, bytes(8)),
         "the tensor 'a' has the shape [-1, -2], which is none.",
+    ),
+    "size beyond all files": (
+        in_format({"a": tensor("U8", shape=(2**63,), offsets=(0, 2**63))}),
+        "the tensor 'a' has the shape [9223372036854775808], which is none.",
+    ),
+    "sizes without end": (
+        in_format({"a": tensor(shape=(1 << 62,) * 9_999)}, bytes(8)),
+        "the tensor 'a' has the shape [4611686018427387904, 46116860184",
     ),
     "size that is true": (
         in_format({"a": tensor(shape=(2, True))}, bytes(8)),
