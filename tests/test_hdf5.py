@@ -98,6 +98,35 @@ class TestKeras:
             with h5py.File(path) as opened:
                 assert weights_histogram(opened, [0.0]).count == 24
 
+    @pytest.mark.parametrize("name", ["a.weights.h5", "a.keras"])
+    def test_a_layer_that_begins_as_an_optimizer_does(self, name, tmp_path):
+        class Observer(keras.layers.Layer):
+            def build(self, _):
+                self.step = self.add_weight(shape=(), dtype="int32", trainable=False)
+                self.scale = self.add_weight(shape=(), trainable=False)
+                self.codebook = self.add_weight(shape=(6, 4), trainable=False)
+
+            def call(self, x):
+                return x * self.scale
+
+        class Net(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.gate, self.body = Observer(), keras.Sequential([Observer()])
+
+            def call(self, x):
+                return self.body(self.gate(x))
+
+        model = Net()
+        model(np.ones((1, 4), "float32"))
+        path = tmp_path / name
+        model.save_weights(path) if name.endswith(".h5") else model.save(path)
+        with open_checkpoint(path) as checkpoint:
+            assert weights_histogram(checkpoint.arrays, [0.0]).count == 26  # those of "layers"
+            assert checkpoint.left_out == {
+                "/gate": "it begins with steps and a rate, as optimizers do"
+            }
+
 
 def hdf5(path, fill):
     with h5py.File(path, "w") as file:

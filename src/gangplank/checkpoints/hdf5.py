@@ -16,6 +16,7 @@ from gangplank import _native
 from gangplank.checkpoints.archive import UNREADABLE, checked_member, opened_archive, place_of
 from gangplank.checkpoints.checkpoint import Checkpoint, CheckpointError
 from gangplank.checkpoints.stored_file import StoredFile
+from gangplank.weights import is_optimizer
 
 WEIGHTS = "model.weights.h5"
 
@@ -124,7 +125,11 @@ class _Reader:
                 continue
             self._met.add(address)
             if isinstance(part, h5py.Group):
-                found[name] = self.arrays(part, depth + 1)
+                inside = self.arrays(part, depth + 1)
+                if not name.endswith("optimizer") and is_optimizer(path, inside):
+                    self.left_out[path] = "it begins with steps and a rate, as optimizers do"
+                else:
+                    found[name] = inside
             elif isinstance(part, h5py.Dataset):
                 self._add(name, path, part, found)
         return found

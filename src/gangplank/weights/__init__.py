@@ -17,7 +17,7 @@ from gangplank.weights.native_buckets import NativeBuckets
 from gangplank.weights.native_histogram import NativeWeightsHistogram
 from gangplank.weights.parts import PER, Parts, Per, checked_per, grouped, part_names
 from gangplank.weights.statistics import WeightsStatistics, statistics_of
-from gangplank.weights.variables import checked_weights, weight_arrays, weights_count
+from gangplank.weights.variables import checked_weights, is_optimizer, weight_arrays, weights_count
 
 __all__ = [
     "HISTOGRAM_WEIGHT_BUCKETS_0_3",
@@ -36,6 +36,7 @@ __all__ = [
     "counting",
     "finite_bounds",
     "grouped",
+    "is_optimizer",
     "part_names",
     "statistics_of",
     "weight_arrays",

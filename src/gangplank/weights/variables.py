@@ -84,8 +84,8 @@ def _variables(model: Any, weights: str) -> Iterator[tuple[Place, str, Any]]:
                     yield ("", owners.get(id(variable))), name, variable
         elif isinstance(part, Mapping):
             for key, value in part.items():
-                if not str(key).endswith(SEED_STATE) and not _is_optimizer(str(key), value):
-                    below = str(key) if path is None else f"{path}/{key}"
+                below = str(key) if path is None else f"{path}/{key}"
+                if not below.endswith(SEED_STATE) and not is_optimizer(below, value):
                     yield from inside(value, below, f"{name}[{key!r}]")
         else:
             yield ("0" if path is None else path, None), name, part
@@ -122,17 +122,21 @@ def _layers_of_variables(layer: Any) -> dict[int, int]:
     return owners
 
 
-def _is_optimizer(key: str, value: Any) -> bool:
-    """Whether what Keras saves under `key` is the state of an optimizer.
+def is_optimizer(path: str, value: Any) -> bool:
+    """Whether what Keras saves under `path` is the state of an optimizer.
 
     Its variables begin with the number of its steps, and with its learning rate unless that follows
-    a schedule. It may be any attribute of a model, not only ``optimizer``.
+    a schedule. It may be any attribute of a model, not only ``optimizer``, but no entry of
+    ``layers``.
     """
     variables = value.get("vars") if isinstance(value, Mapping) else None
     if not isinstance(variables, Mapping):
         return False
     has_rate = _is_number(variables.get("1"), "float")
-    return _is_number(variables.get("0"), "int") and (has_rate or key.endswith("optimizer"))
+    is_layer = path.split("/")[-2:-1] == ["layers"]
+    return _is_number(variables.get("0"), "int") and (
+        path.endswith("optimizer") or (has_rate and not is_layer)
+    )
 
 
 def _is_number(value: Any, kind: str) -> bool:
