@@ -12,14 +12,15 @@ from gangplank.publishing import Pushgateway
 def push(files: Sequence[Contents], gateway: Pushgateway) -> None:
     """Pushes each file's metrics into a group of its own, by the label ``file``.
 
-    So to push another file of the job takes nothing of this one away.
+    So to push another file of the job takes nothing of this one away, while of what was pushed of
+    the same file before nothing is left.
 
     Raises:
         gangplank.PushError: the gateway does not take them.
     """
     for contents in files:
         group = gateway.in_group({"file": contents.file})
-        group.push(Collected(_families(contents)), group.timeout)
+        group.push(Collected(_families(contents)), group.timeout, replaces=True)
 
 
 def _families(contents: Contents) -> list[Metric]:

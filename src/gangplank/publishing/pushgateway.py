@@ -13,7 +13,12 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request
 
-from prometheus_client import CollectorRegistry, delete_from_gateway, pushadd_to_gateway
+from prometheus_client import (
+    CollectorRegistry,
+    delete_from_gateway,
+    push_to_gateway,
+    pushadd_to_gateway,
+)
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -26,6 +31,7 @@ Handler = Callable[..., Callable[[], None]]
 """A push handler as prometheus_client defines it: called with url, method, timeout, headers
 and data, it returns a function that sends them."""
 
+_Send = Callable[..., None]  # one of prometheus_client's functions
 
 T = TypeVar("T")
 
@@ -87,16 +93,18 @@ class Pushgateway:
         """The same, with a group that has further labels."""
         return replace(self, grouping_key={**(self.grouping_key or {}), **labels})
 
-    def push(self, metrics: Collector, timeout: float) -> None:
-        """Pushes `metrics` within `timeout` seconds; what they do not name stays there (POST).
+    def push(self, metrics: Collector, timeout: float, *, replaces: bool = False) -> None:
+        """Pushes `metrics` within `timeout` seconds.
 
-        As text, or in the protobuf format where one of them is of native histograms.
+        What they do not name stays there (POST), unless they replace all of the group (PUT). As
+        text, or in the protobuf format where one of them is of native histograms.
 
         Raises:
             PushError: the gateway did not take it and has what it had before; or it did not
                 answer in time, and may yet take it.
         """
-        self.attempt(lambda: self._push(list(metrics.collect()), timeout), timeout)
+        send = push_to_gateway if replaces else pushadd_to_gateway
+        self.attempt(lambda: self._push(list(metrics.collect()), timeout, send), timeout)
 
     def delete(self, timeout: float) -> None:
         """Removes the group within `timeout` seconds. Raises PushError where that failed."""
@@ -123,20 +131,20 @@ class Pushgateway:
         """
         from gangplank.metrics.messages import emptied
 
-        self._push_messages(lambda: map(emptied, families), timeout)
+        self._push_messages(lambda: map(emptied, families), timeout, pushadd_to_gateway)
 
-    def _push(self, families: list[Metric], timeout: float) -> None:
+    def _push(self, families: list[Metric], timeout: float, send: _Send) -> None:
         if any(map(is_native, families)):
-            self._push_natively(families, timeout)
+            self._push_natively(families, timeout, send)
         else:
-            self._send(partial(pushadd_to_gateway, registry=Collected(families)), timeout)
+            self._send(partial(send, registry=Collected(families)), timeout)
 
-    def _push_natively(self, families: list[Metric], timeout: float) -> None:
+    def _push_natively(self, families: list[Metric], timeout: float, send: _Send) -> None:
         # Here, since it takes 40 ms to load, and few need it.
         from gangplank.metrics.messages import messages
 
         try:
-            self._push_messages(lambda: messages(families), timeout)
+            self._push_messages(lambda: messages(families), timeout, send)
         except PushError as error:
             if not (isinstance(error.reason, HTTPError) and error.reason.code in _NO_PROTOBUF):
                 raise
@@ -146,7 +154,9 @@ class Pushgateway:
                 "of NativeBuckets()."
             ) from None
 
-    def _push_messages(self, made: Callable[[], Iterable[Any]], timeout: float) -> None:
+    def _push_messages(
+        self, made: Callable[[], Iterable[Any]], timeout: float, send: _Send
+    ) -> None:
         from gangplank.metrics.protobuf import CONTENT_TYPE, encoded
 
         handler = self.handler or self._own_handler
@@ -156,16 +166,14 @@ class Pushgateway:
             data = encoded(made())
             return handler(url=url, method=method, timeout=timeout, headers=headers, data=data)
 
-        push = partial(pushadd_to_gateway, registry=CollectorRegistry())
+        push = partial(send, registry=CollectorRegistry())
         self.attempt(lambda: self._send(push, timeout, as_protobuf), timeout)
 
     def late(self) -> PushError:
         """The error of a push that took longer than `timeout` seconds."""
         return self.not_pushed(TimeoutError())
 
-    def _send(
-        self, call: Callable[..., None], timeout: float, handler: Handler | None = None
-    ) -> None:
+    def _send(self, call: _Send, timeout: float, handler: Handler | None = None) -> None:
         call(
             self.address,
             self.job,
