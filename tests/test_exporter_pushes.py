@@ -7,7 +7,7 @@ import pytest
 from conftest import awaited
 from prometheus_client import CollectorRegistry
 from runs import At, fit
-from samples import metrics_of
+from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
 
@@ -78,6 +78,19 @@ def test_the_metrics_of_a_registry_of_the_users_own_are_pushed_too(gateway, mode
     assert exporter.registry is registry
     fit(model, data, exporter, epochs=1)
     assert metrics_of(gateway, "digits")["learning_rate"] == 0.1
+
+
+def test_a_metric_of_the_users_own_with_the_name_of_one_of_the_runs(gateway, model, data, caplog):
+    registry = CollectorRegistry()
+    exporter = TrainTestExporter(gateway, "digits", registry=registry)
+    prometheus_client.Gauge("gangplank_train_loss", "", registry=registry).set(-9)
+    history = fit(model, data, exporter).history
+    assert status_of(gateway, "digits") == "completed"
+    assert metrics_of(gateway, "digits")["gangplank_train_loss"] == pytest.approx(
+        history["loss"][-1]
+    )
+    (message,) = caplog.messages
+    assert "two metrics of the name 'gangplank_train_loss', of which the first is" in message
 
 
 def test_a_grouping_key(gateway, model, data):

@@ -1,5 +1,6 @@
 """What of a registry a run pushes."""
 
+import logging
 import time
 from collections.abc import Iterable
 
@@ -8,6 +9,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gangplank.metrics import PushMetrics
+
+_logger = logging.getLogger(__name__)
 
 
 class RunRegistry(Collector):
@@ -31,6 +34,7 @@ class RunRegistry(Collector):
         self.pushes = pushes
         self._registry = registry
         self._absent = set(absent)
+        self._told: set[str] = set()
 
     def begin(self, prefix: str) -> None:
         """A run of the phase of this prefix has begun."""
@@ -41,9 +45,21 @@ class RunRegistry(Collector):
         # Whoever reads this knows that this push has succeeded.
         current = {family.name: family for family in self.pushes.families(time.time())}
         absent = tuple(self._absent.copy())  # which another thread may change
-        others = [
-            family
-            for family in self._registry.collect()
-            if family.name not in current and not family.name.startswith(absent)
-        ]
-        return [*others, *current.values()]
+        others: dict[str, Metric] = {}
+        for family in self._registry.collect():
+            if family.name in current or family.name.startswith(absent):
+                continue
+            if family.name in others:
+                self._tell_of(family.name)
+            else:
+                others[family.name] = family
+        return [*others.values(), *current.values()]
+
+    def _tell_of(self, name: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            _logger.warning(
+                "The registry has two metrics of the name %r, of which the first is pushed. "
+                "Give the other one another name.",
+                name,
+            )
