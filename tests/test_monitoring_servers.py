@@ -4,6 +4,7 @@ what it told a real Alertmanager.
 
 import contextlib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from conftest import awaited
 from stack import panels_of, stack
 from test_native_prometheus import values
 from test_prometheus import quantile
-from watched import BUCKETS, RUNS, SICK, Watched
+from watched import ALL, BUCKETS, RUNS, SICK, Watched
 
 from gangplank import HISTOGRAM_WEIGHT_BUCKETS_0_3, weights_histogram
 from gangplank.monitoring import dashboard_json, rules_yaml
@@ -124,7 +125,7 @@ def expected_of_statistics(watched, job, model):
     }
 
 
-def assert_answers(watched, job, expected, layer=".*"):
+def assert_answers(watched, job, expected, layer=ALL):
     for title, all_answers in expected.items():
         queries = PANELS[title]
         assert len(queries) == len(all_answers)
@@ -153,7 +154,7 @@ def assert_quantile(estimate, share, job, weights):
         assert estimate == pytest.approx(quantile(share, histogram), abs=1e-12)
 
 
-def assert_distribution(watched, job, whose, labels, weights, layer=".*"):
+def assert_distribution(watched, job, whose, labels, weights, layer=ALL):
     """A heat map and the quantiles beside it are those of the weights."""
     bounds = HEAT_MAP_BOUNDS if job == "native" else HISTOGRAM_WEIGHT_BUCKETS_0_3
     (query,) = PANELS[f"Weights of {whose}"]
@@ -193,6 +194,11 @@ def test_a_sick_run_is_seen_on_the_dashboard(watched):
     (query,) = PANELS["Zeros"]
     (only,) = watched.asked(query, "sick", f"{watched.sick.name}/dead").values()
     assert only == 1
+
+
+def test_all_of_a_variable_is_also_none_and_what_has_several_lines():
+    assert {variable.get("allValue", ALL) for variable in VARIABLES.values()} == {ALL}
+    assert all(re.fullmatch(ALL, label) for label in ("", "a", "several\nlines"))
 
 
 def test_the_variables_have_the_jobs_the_runs_and_the_layers(watched):

@@ -16,6 +16,7 @@ RUNS = {"native": "1", "classic": "1", "sick": "2", "stuck": "3", "overfits": "4
 
 BUCKETS = {"native": NativeBuckets(), "classic": HISTOGRAM_WEIGHT_BUCKETS_0_3}
 WEIGHTS = {"statistics": "layer", "update_ratio": True, "histogram_freq": 1}
+ALL = "(?s).*"  # what the dashboard asks for where all layers are chosen
 SICK = "broken", "dead", "still"
 ALERTS = {"TrainingFailed", "TrainingPushesFail", "TrainingOverfits", "TrainingNoProgress"}
 
@@ -134,7 +135,7 @@ class Watched:
         """What the exporter of a job shows as the value of a metric."""
         return self.exporters[job].registry.get_sample_value(f"gangplank_{name}", labels)
 
-    def asked(self, query, job, layer=".*"):
+    def asked(self, query, job, layer=ALL):
         """The answers to a query of the dashboard where a job and a layer, or all, are chosen.
 
         By all labels that tell them from one another, less those of the job and its run, which

@@ -96,6 +96,6 @@ def _variable(name: str, matchers: str, label: str) -> QueryVariable:
         .sort(VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".*")  # also what has no such label
+        .all_value("(?s).*")  # also what has no such label, or one of several lines
         .current(VariableOption(selected=True, text="All", value="$__all"))
     )
