@@ -11,7 +11,7 @@ GRID = np.arange(12).reshape(2, 2, 3)
 
 def rows(values, leaves=None):
     arrays = named_arrays(values)
-    return rows_of(arrays, leaves or leaves_of(arrays), "samples")
+    return rows_of(arrays, leaves or leaves_of(arrays, "samples"), "samples")
 
 
 def test_a_sample_is_flattened():
@@ -52,7 +52,7 @@ def test_numbers_in_lists_are_one_array():
 def test_several_arrays_stand_beside_one_another_by_their_names():
     one, two = np.array([[1.0], [2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]])
     values = {"b": two, "a": [one, two]}
-    leaves = leaves_of(named_arrays(values))
+    leaves = leaves_of(named_arrays(values), "samples")
     assert leaves == (("b", (2,)), ("a/0", (1,)), ("a/1", (2,)))
     expected = [[3, 4, 1, 3, 4], [5, 6, 2, 5, 6]]
     np.testing.assert_array_equal(rows(values), expected)
@@ -112,3 +112,9 @@ def test_another_shape_is_told_of_with_both():
         rows({"a": np.zeros(2)}, (("a", (1,)), ("b", (1,))))
     with pytest.raises(ValueError, match=r"as many rows each\. Received {'a': 2, 'b': 3}"):
         rows({"a": np.zeros(2), "b": np.zeros(3)})
+
+
+@pytest.mark.parametrize("values", [{1: GRID, "1": GRID}, {"a": {"b": GRID}, "a/b": GRID[:, :1]}])
+def test_two_of_one_name_are_refused(values):
+    with pytest.raises(ValueError, match=r"^The samples must be of different names\. Two are '"):
+        rows(values)

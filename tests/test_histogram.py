@@ -104,6 +104,13 @@ def test_what_is_no_histogram(counts, nan_count):
         WeightsHistogram(BOUNDS, counts, nan_count)
 
 
+def test_no_sum_goes_beyond_int64():
+    half = WeightsHistogram(BOUNDS, [2**62 - 1, 0, 0, 0])
+    assert (half + half).count == 2**63 - 2
+    with pytest.raises(ValueError, match=r"must be below 2\^63"):
+        half + half + WeightsHistogram(BOUNDS, [0, 1, 1, 0])
+
+
 def test_of_arrays():
     # float32(-0.1) is -0.100000001490116..., float64(0.1) is the bound.
     arrays = [np.array([[-1.0, -0.1], [0.0, np.nan]], np.float32), np.float64(0.1), np.zeros(0)]

@@ -71,3 +71,8 @@ def test_ipv6_and_repr(registry):
     with MetricsServer(0, registry, "::1") as server:
         assert "samples" not in fetched(f"http://[::1]:{server.port}/")
         assert repr(server) == f"<MetricsServer at port {server.port}>"
+
+
+def test_what_is_no_address():
+    with pytest.raises(ValueError, match=r"address must be a text, such as .*\. Received 5"):
+        MetricsServer(0, address=5)

@@ -35,7 +35,7 @@ class MetricsServer:
         port: the TCP port.
 
     Raises:
-        ValueError: that is no port.
+        ValueError: that is no port, or the address no text.
         OSError: the port is not free, or the address is none of this machine's.
     """
 
@@ -46,6 +46,8 @@ class MetricsServer:
         address: str = "0.0.0.0",
     ) -> None:
         number = checked_port(port)
+        if not isinstance(address, str):
+            raise ValueError(f"address must be a text, such as '127.0.0.1'. Received {address!r}.")
         kind = _ServerV6 if ":" in address else ThreadingWSGIServer
         try:
             self._server = make_server(address, number, _app(registry), kind, _Handler)

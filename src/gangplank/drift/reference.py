@@ -138,7 +138,7 @@ def _counted(values: Any, argument: str, buckets: int) -> Any:
         )
     if not arrays:
         raise ValueError(f"{argument} must hold samples. Received {values!r:.200}.")
-    leaves = leaves_of(arrays)
+    leaves = leaves_of(arrays, argument)
     rows = rows_of(arrays, leaves, argument)
     if not rows.size:
         raise ValueError(f"{argument} must hold samples. Received the shape {rows.shape}.")

@@ -1,6 +1,7 @@
 """Samples as rows of float32 numbers: what users pass to a model, and what it answers."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -43,8 +44,11 @@ def named_arrays(values: Any, name: str = "") -> list[tuple[str, NDArray[Any]]] 
     return arrays
 
 
-def leaves_of(arrays: list[tuple[str, NDArray[Any]]]) -> tuple[Leaf, ...]:
-    """What a sample consists of."""
+def leaves_of(arrays: list[tuple[str, NDArray[Any]]], what: str) -> tuple[Leaf, ...]:
+    """What a sample consists of. Raises ValueError where two arrays have the same name."""
+    twice = [name for name, count in Counter(name for name, _ in arrays).items() if count > 1]
+    if twice:
+        raise ValueError(f"The {what} must be of different names. Two are {twice[0]!r}.")
     return tuple((name, array.shape[1:] or (1,)) for name, array in arrays)
 
 
@@ -58,11 +62,11 @@ def rows_of(arrays: list[tuple[str, NDArray[Any]]], leaves: tuple[Leaf, ...], wh
     """
     if len(arrays) == len(leaves) == 1:  # whatever the name: Keras takes x, [x] and {"x": x}
         arrays = [(leaves[0][0], arrays[0][1])]
-    by_name = dict(arrays)
-    if sorted(leaves_of(arrays)) != sorted(leaves):
+    by_name, received = dict(arrays), leaves_of(arrays, what)
+    if sorted(received) != sorted(leaves):
         raise ValueError(
             f"The {what} must have the shapes of the reference's, {_shown(leaves)} a sample. "
-            f"Received {_shown(leaves_of(arrays))}. Make the reference of samples like these."
+            f"Received {_shown(received)}. Make the reference of samples like these."
         )
     sizes = {name: len(by_name[name]) for name, _ in leaves}
     if len(set(sizes.values())) > 1:

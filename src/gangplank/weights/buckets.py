@@ -34,7 +34,7 @@ def finite_bounds(buckets: Iterable[float], argument: str) -> tuple[float, ...]:
         )
 
     try:
-        elements = list(buckets)
+        elements = [buckets] if isinstance(buckets, bytes | bytearray) else list(buckets)
     except TypeError:
         advice = "Pass NativeBuckets(), with parentheses." if isinstance(buckets, type) else ""
         problem = "be a sequence of numbers, such as [-0.1, 0.0, 0.1]."

@@ -42,8 +42,7 @@ class WeightsHistogram(Drawn):
             )
         if counts.min() < 0:
             raise ValueError(f"counts must be 0 or more. Received {counts.min()} among them.")
-        if sum(counts.tolist()) > np.iinfo(np.int64).max:
-            raise ValueError("The sum of counts must be below 2^63, which int64 holds.")
+        _check_total(sum(counts.tolist()))
         counts = counts.astype(np.int64)
         counts.flags.writeable = False
         object.__setattr__(self, "bounds", bounds)
@@ -65,7 +64,11 @@ class WeightsHistogram(Drawn):
         return list(zip((*self.bounds, math.inf), self.cumulative.tolist(), strict=True))
 
     def __add__(self, other: object) -> "WeightsHistogram":
-        """The histogram of both's weights. Raises ValueError where the bounds differ."""
+        """The histogram of both's weights.
+
+        Raises:
+            ValueError: the bounds differ, or there are 2^63 weights or more.
+        """
         if not isinstance(other, WeightsHistogram):
             return NotImplemented
         if self.bounds != other.bounds:
@@ -73,6 +76,7 @@ class WeightsHistogram(Drawn):
                 "Only histograms of the same bounds add up. "
                 f"Received {self!r} and {other!r}. Count both with the same buckets."
             )
+        _check_total(self.count + other.count)
         return unchecked_histogram(
             self.bounds, self.counts + other.counts, self.nan_count + other.nan_count
         )
@@ -117,6 +121,11 @@ class WeightsHistogram(Drawn):
             f"WeightsHistogram(count={self.count}, nan_count={self.nan_count}, "
             f"buckets={{{', '.join(buckets)}}})"
         )
+
+
+def _check_total(count: int) -> None:
+    if count > np.iinfo(np.int64).max:
+        raise ValueError("The sum of counts must be below 2^63, which int64 holds.")
 
 
 def unchecked_histogram(
