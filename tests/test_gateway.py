@@ -140,6 +140,9 @@ BAD_BODIES = {
     "an open label": b'x{a="1 1\n',
     "an unknown type": b"# TYPE x weird\nx 1\n",
     "a type twice": b"# TYPE x gauge\nx 1\n# TYPE y gauge\ny 1\n# TYPE x gauge\nx 2\n",
+    "a type twice in a row": b"# TYPE x gauge\n#\tTYPE x gauge\nx 1\n",
+    "a type after samples": b"x 1\n# TYPE x gauge\n",
+    "a help twice": b"# HELP x a\n# HELP x a\nx 1\n",
     "a type of OpenMetrics": b"# TYPE x info\nx_info 1\n",
     "a gauge histogram": b'# TYPE x gaugehistogram\nx_bucket{le="+Inf"} 1\n',
     "a label with a colon": b'x{a:b="1"} 1\n',
@@ -175,6 +178,14 @@ def test_a_change_of_type_is_refused(gateway, body):
     assert status == 400
     assert "inconsistent with existing metrics" in message
     assert shown(gateway) == before
+
+
+def test_samples_of_several_metrics_by_turns(gateway):
+    body = b'# TYPE x gauge\nx{a="1"} 1\ny 1\nx{a="2"} 2\n'
+    assert request(gateway, "POST", "/metrics/job/a", body)[0] == 200
+    gauges = sample("x", 1, job="a", a="1") | sample("x", 2, job="a", a="2")
+    assert shown(gateway) == gauges | sample("y", 1, job="a")
+    assert types(gateway)["x"] == "gauge"
 
 
 def test_a_group_may_change_the_type_of_its_own_metric(gateway):

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ TYPES = ("counter", "gauge", "summary", "unknown", "histogram")  # as protobuf n
 _NAME = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
 # The parser would rename it.
 _COUNTER = re.compile(r"^# TYPE (\S+(?<!_total)) counter$", re.MULTILINE)
+_ABOUT = re.compile(r"^#[ \t]+(HELP|TYPE)[ \t]+(\S+)", re.MULTILINE)
 _HISTOGRAM = re.compile(r"^# TYPE (\S+) histogram$", re.MULTILINE)
 
 
@@ -50,6 +52,9 @@ def from_text(body: bytes) -> dict[str, Metric]:
             raise ValueError("unexpected end of input")
         if counter := _COUNTER.search(text):
             raise ValueError(f"the name of counter {counter[1]!r} does not end in _total")
+        for (kind, name), count in Counter(_ABOUT.findall(text)).items():
+            if count > 1:
+                raise ValueError(f"second {kind} line for metric name {name!r}")
         for family in text_string_to_metric_families(_without_native(text)):
             if family.type not in TYPES:
                 raise ValueError(f"unknown metric type {family.type!r}")
@@ -57,8 +62,9 @@ def from_text(body: bytes) -> dict[str, Metric]:
             first = families.setdefault(exposed_name(family), family)
             if first is family:
                 continue
-            # Of untyped metrics the parser yields each sample by itself.
-            if {first.type, family.type} != {"unknown"}:
+            # Of untyped metrics the parser yields each sample by itself, and of others what follows
+            # another metric's.
+            if family.type != "unknown":
                 raise ValueError(f"second TYPE line for metric name {exposed_name(family)!r}")
             first.samples.extend(family.samples)
     # The parser raises whatever its handling of strings comes upon.

@@ -157,9 +157,9 @@ def weights_statistics(
 
     Of weights in host memory they have the same bits whatever the number of threads. Of float32
     weights the error of the mean is less than 1e-12 of their mean magnitude. A sum, or a sum of
-    squares, that exceeds the greatest float64 number is infinite, or makes NaN; squares below the
-    least are 0. On a device, whose framework may take them for 0, only `zero_count` tells subnormal
-    float64 weights from zero.
+    squares, that exceeds the greatest float64 number, be it on the way, is infinite, or makes NaN;
+    squares below the least are 0. On a device, whose framework may take them for 0, only
+    `zero_count` tells subnormal float64 weights from zero.
 
     Arguments:
         model: as `weights_histogram` takes it.
