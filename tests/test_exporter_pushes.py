@@ -80,17 +80,27 @@ def test_the_metrics_of_a_registry_of_the_users_own_are_pushed_too(gateway, mode
     assert metrics_of(gateway, "digits")["learning_rate"] == 0.1
 
 
-def test_a_metric_of_the_users_own_with_the_name_of_one_of_the_runs(gateway, model, data, caplog):
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_metric_of_the_users_own_with_the_name_of_one_of_the_runs(
+    gateway, model, data, is_first, caplog
+):
     registry = CollectorRegistry()
+    if is_first:
+        prometheus_client.Gauge("gangplank_train_loss", "", registry=registry).set(-9)
     exporter = TrainTestExporter(gateway, "digits", registry=registry)
-    prometheus_client.Gauge("gangplank_train_loss", "", registry=registry).set(-9)
+    if not is_first:
+        prometheus_client.Gauge("gangplank_train_loss", "", registry=registry).set(-9)
+    # Which is called gangplank_train_accuracy_total on the gateway.
+    prometheus_client.Counter("gangplank_train_accuracy", "", registry=registry).inc(3)
+    fit(model, data, exporter)
     history = fit(model, data, exporter).history
     assert status_of(gateway, "digits") == "completed"
-    assert metrics_of(gateway, "digits")["gangplank_train_loss"] == pytest.approx(
-        history["loss"][-1]
-    )
+    metrics = metrics_of(gateway, "digits")
+    for name in ("loss", "accuracy"):
+        assert metrics[f"gangplank_train_{name}"] == pytest.approx(history[name][-1])
+    assert metrics["gangplank_train_accuracy_total"] == 3
     (message,) = caplog.messages
-    assert "two metrics of the name 'gangplank_train_loss', of which the first is" in message
+    assert "two metrics of the name 'gangplank_train_loss'. Pushed is the exporter's" in message
 
 
 def test_a_grouping_key(gateway, model, data):

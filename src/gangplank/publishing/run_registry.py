@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from gangplank.metrics import PushMetrics
+from gangplank.metrics import PushMetrics, RunMetrics, exposed_name
 
 _logger = logging.getLogger(__name__)
 
@@ -22,19 +22,25 @@ class RunRegistry(Collector):
     Arguments:
         registry: what holds the metrics.
         pushes: how pushing fares; part of `registry`.
-        absent: the prefixes of the phases of which no run has begun.
+        phases: those of which no run has begun, whose metrics are part of `registry` as well.
+        told: names of which it was told that two metrics have them; others are added.
 
     Attributes:
         pushes: as above.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, pushes: PushMetrics, absent: Iterable[str] = ()
+        self,
+        registry: CollectorRegistry,
+        pushes: PushMetrics,
+        phases: Iterable[RunMetrics] = (),
+        told: set[str] | None = None,
     ) -> None:
         self.pushes = pushes
         self._registry = registry
-        self._absent = set(absent)
-        self._told: set[str] = set()
+        self._phases = list(phases)
+        self._absent = {phase.prefix for phase in self._phases}
+        self._told = set() if told is None else told
 
     def begin(self, prefix: str) -> None:
         """A run of the phase of this prefix has begun."""
@@ -46,20 +52,23 @@ class RunRegistry(Collector):
         current = {family.name: family for family in self.pushes.families(time.time())}
         absent = tuple(self._absent.copy())  # which another thread may change
         others: dict[str, Metric] = {}
+        twice: set[str] = set()
         for family in self._registry.collect():
-            if family.name in current or family.name.startswith(absent):
-                continue
-            if family.name in others:
-                self._tell_of(family.name)
-            else:
-                others[family.name] = family
+            if family.name not in current and not family.name.startswith(absent):
+                name = exposed_name(family)
+                if others.setdefault(name, family) is not family:
+                    twice.add(name)
+        if twice:
+            self._tell_of(twice)
+            own = (family for phase in self._phases for family in phase.collect())
+            others |= {name: each for each in own if (name := exposed_name(each)) in twice}
         return [*others.values(), *current.values()]
 
-    def _tell_of(self, name: str) -> None:
-        if name not in self._told:
+    def _tell_of(self, twice: set[str]) -> None:
+        for name in sorted(twice - self._told):
             self._told.add(name)
             _logger.warning(
-                "The registry has two metrics of the name %r, of which the first is pushed. "
-                "Give the other one another name.",
+                "The registry has two metrics of the name %r. Pushed is the exporter's own, or "
+                "else the first one: give the other another name.",
                 name,
             )

@@ -33,7 +33,8 @@ class RunsPublisher:
         deletes: bool,
     ) -> None:
         self._registry = registry
-        self._prefixes = [phase.prefix for phase in phases]
+        self._phases = list(phases)
+        self._told: set[str] = set()
         self._raises = raises
         self._deletes = deletes
         self._publisher: Publisher | None = None
@@ -53,7 +54,7 @@ class RunsPublisher:
             return
         self._left = LeftBehind(gateway, self._left)
         self._left.begin(phase)
-        self._pushed = RunRegistry(self._registry, phase.pushes, absent=self._prefixes)
+        self._pushed = RunRegistry(self._registry, phase.pushes, self._phases, self._told)
         self._pushed.begin(phase.prefix)
         self._publisher = Publisher(
             gateway,
