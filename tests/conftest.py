@@ -259,13 +259,11 @@ def data():
 def model():
     """A compiled model of 27 weights, as if it were new."""
     # Not above: the process that hands the tests out to others runs none, and needs no framework.
-    import keras
     import models
 
     # What TensorFlow keeps of the models before, each collection of garbage would look at.
     gc.collect()
     gc.freeze()
-    keras.utils.set_random_seed(0)
     yield models.as_new(models.classifier)
     # An iterator of TensorFlow's that an interrupted run has left waits for a thread when it dies,
     # the longer the older it is: up to a minute, in which no other thread of Python goes on.

@@ -6,10 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
-
-import gangplank
-
 ROOT = Path(__file__).parents[1]
 GATEWAY = "127.0.0.1:9091"  # that of the documents
 
@@ -24,6 +20,10 @@ def blocks(document, languages):
 
 def executed(model, data, code, /, **names):
     """The names that Python code leaves which speaks of a model and its data."""
+    import keras
+
+    import gangplank
+
     (x, y), (x_test, y_test) = data, data
     names |= {"gangplank": gangplank, "keras": keras, "model": model}
     names |= {"x": x, "y": y, "x_test": x_test, "y_test": y_test}

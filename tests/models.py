@@ -15,14 +15,17 @@ def as_new(kind):
         variables = [*model.variables, *model.optimizer.variables]
         state = [(variable, keras.ops.convert_to_numpy(variable)) for variable in variables]
         _traced[kind] = model, _made(model), state
+    model._jax_state = None  # which an interrupted run leaves, and Keras would put back
     for variable, value in state:
         variable.assign(value)
+    keras.utils.set_random_seed(0)
     return model
 
 
 def _made(model):
     # BackupAndRestore leaves the model the epoch at which each later run would begin, too.
-    return model.optimizer, model._initial_epoch, model.trainable
+    are_trainable = [layer.trainable for layer in model._flatten_layers()]
+    return model.optimizer, model._compile_loss, model._initial_epoch, are_trainable
 
 
 def classifier():
@@ -35,6 +38,7 @@ def classifier():
 
 def deeper_classifier():
     """One of 63 weights."""
+    keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(5), keras.layers.Dense(3)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model

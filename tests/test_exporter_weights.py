@@ -56,6 +56,7 @@ def test_the_weights_that_a_callback_before_it_restores(model, data):
         "loss", mode="max", patience=3, restore_best_weights=True, verbose=0
     )
     exporter = TrainTestExporter(None, "digits", histogram_buckets=BOUNDS)
+    model.optimizer.learning_rate = 0.1
     model.fit(*data, epochs=6, callbacks=[stop, exporter], verbose=0)
     assert stop.best_epoch == 0
     assert stop.stopped_epoch > 0

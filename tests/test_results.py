@@ -7,6 +7,8 @@ import drift_tables
 import report
 from documents import ROOT
 
+INTO = ["13 bounds", "13 bounds and statistics", "1,024 bounds", "native, schema 3"]
+
 
 def test_the_tables_are_made_from_the_last_results():
     run = json.loads((ROOT / "benchmarks/results/latest.json").read_text())
@@ -45,6 +47,3 @@ def test_times_of_devices_are_measured_ones():
             row = f"| {kinds[number // 2]} | {into} | the kernel | {time.strip()} |"
             assert row in table
     assert len(told) == 8
-
-
-INTO = ["13 bounds", "13 bounds and statistics", "1,024 bounds", "native, schema 3"]
