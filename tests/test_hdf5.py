@@ -109,20 +109,30 @@ class TestKeras:
             def call(self, x):
                 return x * self.scale
 
+        class RateOptimizer(Observer):
+            pass
+
+        class Holder(Observer):
+            def build(self, shape):
+                super().build(shape)
+                self.inner = keras.layers.Dense(4)
+                self.inner.build(shape)
+
         class Net(keras.Model):
             def __init__(self):
                 super().__init__()
-                self.gate, self.body = Observer(), keras.Sequential([Observer()])
+                self.gate, self.holder = Observer(), Holder()
+                self.body = keras.Sequential([Observer(), RateOptimizer()])
 
             def call(self, x):
-                return self.body(self.gate(x))
+                return self.body(self.holder(self.gate(x)))
 
         model = Net()
         model(np.ones((1, 4), "float32"))
         path = tmp_path / name
         model.save_weights(path) if name.endswith(".h5") else model.save(path)
         with open_checkpoint(path) as checkpoint:
-            assert weights_histogram(checkpoint.arrays, [0.0]).count == 26  # those of "layers"
+            assert weights_histogram(checkpoint.arrays, [0.0]).count == 26 + 26 + 46
             assert checkpoint.left_out == {
                 "/gate": "it begins with steps and a rate, as optimizers do"
             }

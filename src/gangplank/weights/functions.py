@@ -59,8 +59,8 @@ def weights_histogram(
         is no weight is never counted: the state of a random seed generator, and the scales and
         histories that `quantize("float8")` adds to a layer (variables with
         `overwrite_with_gradient`); nor is what a NumPy array masks, nor, in mappings of Keras's
-        files, the state of an optimizer (``"vars"`` that begin with the number of its steps and its
-        learning rate). Weights quantized to 4 bits are
+        files, the state of an optimizer: ``vars`` that begin with the number of its steps and its
+        learning rate, but for the entries of ``layers``. Weights quantized to 4 bits are
         counted as Keras stores them, two to an int8.
 
     Raises:

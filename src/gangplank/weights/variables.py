@@ -12,6 +12,9 @@ from gangplank.weights.advice import is_refused, what_to_pass_for
 # The name that keras.random.SeedGenerator gives its one variable.
 SEED_STATE = "seed_generator_state"
 
+# What Keras's files have of one; the latter of LossScaleOptimizer.
+_OF_OPTIMIZERS = {"vars", "inner_optimizer"}
+
 Place = tuple[str, int | None]
 """Where in a model an array stands: by its path, and in which layer.
 
@@ -127,16 +130,15 @@ def is_optimizer(path: str, value: Any) -> bool:
 
     Its variables begin with the number of its steps, and with its learning rate unless that follows
     a schedule. It may be any attribute of a model, not only ``optimizer``, but no entry of
-    ``layers``.
+    ``layers``, and nothing with layers inside.
     """
     variables = value.get("vars") if isinstance(value, Mapping) else None
     if not isinstance(variables, Mapping):
         return False
     has_rate = _is_number(variables.get("1"), "float")
-    is_layer = path.split("/")[-2:-1] == ["layers"]
-    return _is_number(variables.get("0"), "int") and (
-        path.endswith("optimizer") or (has_rate and not is_layer)
-    )
+    is_layer = path.split("/")[-2:-1] == ["layers"] or not value.keys() <= _OF_OPTIMIZERS
+    has_steps = _is_number(variables.get("0"), "int")
+    return not is_layer and has_steps and (has_rate or path.endswith("optimizer"))
 
 
 def _is_number(value: Any, kind: str) -> bool:
