@@ -116,5 +116,5 @@ def test_another_shape_is_told_of_with_both():
 
 @pytest.mark.parametrize("values", [{1: GRID, "1": GRID}, {"a": {"b": GRID}, "a/b": GRID[:, :1]}])
 def test_two_of_one_name_are_refused(values):
-    with pytest.raises(ValueError, match=r"^The samples must be of different names\. Two are '"):
+    with pytest.raises(ValueError, match=r"^The samples must differ in their keys, .* Two are '"):
         rows(values)

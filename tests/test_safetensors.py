@@ -112,7 +112,7 @@ BAD_SAFETENSORS = {
     "nested deep": (in_format(b'{"a":' + b"[" * 99_999), "it is nested too deep"),
     "long number": (
         in_format(b'{"a": ' + b"1" * 9999 + b"}"),
-        "its header has an integer of 9,999 di",
+        "its header has an integer of 9,999 digits, and none has more",
     ),
     "duplicate": (
         in_format(b'{"a": {}, "a": {}}', bytes(8)),
@@ -138,7 +138,7 @@ BAD_SAFETENSORS = {
     ),
     "sizes without end": (
         in_format({"a": tensor(shape=(1 << 62,) * 9_999)}, bytes(8)),
-        "the tensor 'a' has the shape [4611686018427387904, 46116860184",
+        "the tensor 'a' has 9,999 dimensions, and none has more than 64.",
     ),
     "size that is true": (
         in_format({"a": tensor(shape=(2, True))}, bytes(8)),

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 # As the safetensors library has it: to parse JSON takes many times its size in memory.
 LONGEST = 100_000_000
 
-_MOST_DIGITS = 100  # Python takes longer for each more, and has none beyond 4,300
+_MOST_DIGITS = 19  # those of 2^63
 
 
 def parsed(text: bytes) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def parsed(text: bytes) -> dict[str, Any]:
 
 
 def is_size(value: Any) -> bool:
-    """Whether a value of JSON is an integer of at least 0 that a file can have of anything."""
+    """Whether a value of JSON is an integer from 0 to below 2^63."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
@@ -49,8 +49,10 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise ValueError(f"has an integer of {len(digits):,} digits")
+    if (length := len(digits.removeprefix("-"))) > _MOST_DIGITS:
+        raise ValueError(
+            f"has an integer of {length:,} digits, and none has more than {_MOST_DIGITS}"
+        )
     return int(digits)
 
 

@@ -21,7 +21,7 @@ from gangplank.checkpoints.stored_file import StoredFile
 
 INDEX = ".safetensors.index.json"
 
-_MOST_DIMENSIONS = 64  # those of NumPy's arrays
+_MOST_DIMENSIONS = 64  # as NumPy has it; the product of very many sizes would take minutes
 
 _OF_NUMPY = {
     "BOOL": "bool",
@@ -191,8 +191,7 @@ def _checked(name: str, entry: Any) -> tuple[int, int, str, tuple[int, ...]]:
     """
     if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
         raise ValueError(
-            f"the tensor {name!r} needs a dtype, a shape and data_offsets. "
-            f"Its entry is {entry!r:.200}."
+            f"the tensor {name!r} needs a dtype, a shape and data_offsets. Its entry is {entry!r}."
         )
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in {*_DTYPES, *_PACKED}:
@@ -200,12 +199,15 @@ def _checked(name: str, entry: Any) -> tuple[int, int, str, tuple[int, ...]]:
             f"the tensor {name!r} has the dtype {dtype!r}, which is not known "
             f"(nor to ml_dtypes {ml_dtypes.__version__})."
         )
-    if not _are_sizes(shape) or len(shape) > _MOST_DIMENSIONS:
-        raise ValueError(f"the tensor {name!r} has the shape {shape!r:.200}, which is none.")
-    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+    if not _are_sizes(shape):
+        raise ValueError(f"the tensor {name!r} has the shape {shape!r}, which is none.")
+    if len(shape) > _MOST_DIMENSIONS:
         raise ValueError(
-            f"the tensor {name!r} has the data_offsets {offsets!r:.200}, which are none."
+            f"the tensor {name!r} has {len(shape):,} dimensions, and none has more than "
+            f"{_MOST_DIMENSIONS}."
         )
+    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise ValueError(f"the tensor {name!r} has the data_offsets {offsets!r}, which are none.")
     bits = _PACKED.get(dtype) or 8 * _DTYPES[dtype].itemsize
     if math.prod(shape) * bits != 8 * (offsets[1] - offsets[0]):
         raise ValueError(

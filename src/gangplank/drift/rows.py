@@ -48,7 +48,10 @@ def leaves_of(arrays: list[tuple[str, NDArray[Any]]], what: str) -> tuple[Leaf, 
     """What a sample consists of. Raises ValueError where two arrays have the same name."""
     twice = [name for name, count in Counter(name for name, _ in arrays).items() if count > 1]
     if twice:
-        raise ValueError(f"The {what} must be of different names. Two are {twice[0]!r}.")
+        raise ValueError(
+            f"The {what} must differ in their keys, which are joined as texts by '/'. "
+            f"Two are {twice[0]!r}: give one of them another key."
+        )
     return tuple((name, array.shape[1:] or (1,)) for name, array in arrays)
 
 

@@ -33,11 +33,13 @@ def finite_bounds(buckets: Iterable[float], argument: str) -> tuple[float, ...]:
             f"{argument} must {problem} Received {_shortened(buckets)}. {advice}".rstrip()
         )
 
+    problem = "be a sequence of numbers, such as [-0.1, 0.0, 0.1]."
+    if isinstance(buckets, bytes | bytearray):
+        raise invalid(problem)
     try:
-        elements = [buckets] if isinstance(buckets, bytes | bytearray) else list(buckets)
+        elements = list(buckets)
     except TypeError:
         advice = "Pass NativeBuckets(), with parentheses." if isinstance(buckets, type) else ""
-        problem = "be a sequence of numbers, such as [-0.1, 0.0, 0.1]."
         raise invalid(problem, advice) from None
     bounds = [_number(element, i, invalid) for i, element in enumerate(elements)]
     if bounds and bounds[-1] == math.inf:

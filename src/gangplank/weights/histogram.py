@@ -125,7 +125,9 @@ class WeightsHistogram(Drawn):
 
 def _check_total(count: int) -> None:
     if count > np.iinfo(np.int64).max:
-        raise ValueError("The sum of counts must be below 2^63, which int64 holds.")
+        raise ValueError(
+            f"The sum of counts must be below 2^63, which int64 holds. Received {count:,}."
+        )
 
 
 def unchecked_histogram(
