@@ -200,7 +200,8 @@ def test_the_path_that_people_type(uvicorn):
 
 def under_way(multiprocess, worker):
     """How many samples are in flight in a worker that is stopped."""
-    files = map(str, multiprocess.glob(f"gauge_livesum_{worker}.db"))
+    found = multiprocess.glob(f"gauge_livesum_{worker}.db")
+    files = [str(file) for file in found if file.stat().st_size]  # it may be making it just now
     families = MultiProcessCollector.merge(files)
     return sum(sample.value for family in families for sample in family.samples)
 
