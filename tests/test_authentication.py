@@ -31,17 +31,19 @@ def certificates(tmp_path, monkeypatch):
     return tmp_path
 
 
+def assert_pushed(run, code, credentials, address, folder):
+    """What the code pushes is there for curl with these credentials."""
+    run(code.replace(GATEWAY, address))
+    output = shell(f"curl -s --cacert ca.pem {credentials} https://{address}/metrics", folder)
+    assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
+
+
 def test_a_password(run, certificates, monkeypatch):
     (certificates / "web.yml").write_text(PASSWORD_CONFIG + TLS_CONFIG)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
     monkeypatch.setenv("GATEWAY_PASSWORD", "open sesame")
     with pushgateway("--web.config.file=web.yml") as address:
-        run(PASSWORD.replace(GATEWAY, address))
-        output = shell(
-            f"curl -s --cacert ca.pem -u 'keras:open sesame' https://{address}/metrics",
-            certificates,
-        )
-    assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
+        assert_pushed(run, PASSWORD, "-u 'keras:open sesame'", address, certificates)
 
 
 def test_a_token(run, monkeypatch):
@@ -65,9 +67,5 @@ def test_a_certificate_of_its_own(run, certificates):
         f"{TLS_CONFIG}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
     )
     with pushgateway("--web.config.file=web.yml") as address:
-        run(CERTIFICATE.replace(GATEWAY, address))
-        output = shell(
-            f"curl -s --cacert ca.pem --cert client.pem --key client.key https://{address}/metrics",
-            certificates,
-        )
-    assert 'gangplank_train_epochs_count{instance="",job="mnist"} 1\n' in output
+        credentials = "--cert client.pem --key client.key"
+        assert_pushed(run, CERTIFICATE, credentials, address, certificates)
