@@ -139,6 +139,71 @@ def test_variables_of_the_same_name_are_of_their_layer():
     assert list(by_variable) == ["three/w", "three/w_2", "three/w_3"]
 
 
+def counts_by_layer(model):
+    return {name: each.count for name, each in weights_histograms(model, BOUNDS).items()}
+
+
+def test_a_variable_is_of_the_layer_that_made_it_whichever_has_it_first():
+    class Head(keras.layers.Layer):
+        def __init__(self, embedding):
+            super().__init__(name="head")
+            self.embedding = embedding
+
+        def build(self, _):
+            self.kernel = self.embedding.embeddings
+            self.bias = self.add_weight(shape=(5,), name="bias")
+
+        def call(self, x):
+            return x @ keras.ops.transpose(self.kernel) + self.bias
+
+    class Tied(keras.Model):
+        def __init__(self):
+            super().__init__(name="tied")
+            embedding = keras.layers.Embedding(5, 3, name="embedding")
+            self.head = Head(embedding)
+            self.embedding = embedding
+
+        def call(self, x):
+            return self.head(self.embedding(x))
+
+    tied = Tied()
+    tied(np.zeros((1, 2), "int32"))
+    assert counts_by_layer(tied) == {"tied/embedding": 15, "tied/head": 5}
+    dense = keras.layers.Dense(2, name="dense")
+    wrapped = keras.layers.SpectralNormalization(dense, name="norm")
+    wrapped.build((None, 4))
+    assert counts_by_layer(wrapped) == {"norm/dense": 10}
+    everything = weights_histograms(wrapped, BOUNDS, weights="all")
+    assert {name: each.count for name, each in everything.items()} == {"norm/dense": 10, "norm": 2}
+
+
+def test_a_layer_has_its_own_path_whatever_its_variables_are_called():
+    class Own(keras.layers.Layer):
+        def __init__(self, name):
+            super().__init__(name=name)
+            self.gain = keras.Variable(np.ones(3, "float32"), name="gain")
+
+        def build(self, _):
+            self.w = self.add_weight(shape=(4,), name="w")
+
+        def call(self, x):
+            return x
+
+    model = keras.Sequential([keras.Input((2,)), Own("one"), Own("two")], name="model")
+    assert counts_by_layer(model) == {"model/one": 7, "model/two": 7}
+    never_called = Own("three")
+    never_called.w = never_called.add_weight(shape=(4,), name="w")
+    assert counts_by_layer(never_called) == {"three": 7}
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch takes no such name")
+def test_a_variable_with_a_dot_in_its_name():
+    layer = keras.layers.Layer(name="layer")
+    layer.add_weight(shape=(2,), name="q.weight")
+    layer.add_weight(shape=(3,), name="k.weight")
+    assert counts_by_layer(layer) == {"layer": 5}
+
+
 def test_the_keys_of_a_state_dict_inside_of_others():
     arrays = {"blocks.0.weight": np.ones(2), "blocks.0.bias": np.ones(3), "head": np.ones(4)}
     for weights, prefix in ((arrays, ""), ({"model": arrays}, "model/"), ([arrays], "0/")):

@@ -34,10 +34,11 @@ def weights_histogram(
 ) -> WeightsHistogram | NativeWeightsHistogram:
     """Counts a model's weights into buckets, exactly and where they lie.
 
-    Weights on an accelerator are counted there, by their own framework. Those that several
-    devices hold whole count once. Those that are sharded over several devices, with
-    `keras.distribution` on JAX, are counted by each, and never gathered; where the devices belong
-    to several processes, each has to call this with the same weights, and gets the whole histogram.
+    Weights on an accelerator are counted there: on NVIDIA's GPUs by a kernel of gangplank's, on
+    others by their own framework. Those that several devices hold whole count once. Those that are
+    sharded over several devices, with `keras.distribution` on JAX, are counted by each, and never
+    gathered; where the devices belong to several processes, each has to call this with the same
+    weights, and gets the whole histogram.
 
     A weight is compared in its exact value with the float64 bound, whatever its dtype. NaN is
     in no bucket, -inf in the first one and +inf in the last.
@@ -46,9 +47,9 @@ def weights_histogram(
         model: a Keras model or layer that is built; an iterable of variables or arrays (Keras,
             NumPy, TensorFlow, JAX, PyTorch, h5py) of any shape, with a floating-point or integer
             dtype, each counted as often as it is given, with the values that it has until this
-            returns; or a mapping of names to arrays, such as a
-            state_dict, what safetensors loads, or an open h5py file. Mappings may be nested. Layers
-            may stand among the arrays too; variables that they share count once.
+            returns; or a mapping of names to arrays, such as a state_dict, what safetensors loads,
+            or an open h5py file. Mappings may be nested. Layers may stand among the arrays too;
+            variables that they share count once.
         buckets: upper bounds, strictly increasing; a final +inf changes nothing. Or
             `NativeBuckets()`, whose bounds nobody has to choose.
         weights: "trainable" for the `trainable_variables` of a model or layer, "all" for its
@@ -60,8 +61,8 @@ def weights_histogram(
         histories that `quantize("float8")` adds to a layer (variables with
         `overwrite_with_gradient`); nor is what a NumPy array masks, nor, in mappings of Keras's
         files, the state of an optimizer: ``vars`` that begin with the number of its steps and its
-        learning rate, but for the entries of ``layers``. Weights quantized to 4 bits are
-        counted as Keras stores them, two to an int8.
+        learning rate, but for the entries of ``layers``. Weights quantized to 4 bits are counted
+        as Keras stores them, two to an int8.
 
     Raises:
         ValueError: `buckets` are no buckets, `weights` is neither of the two, or the model
@@ -115,9 +116,10 @@ def weights_histograms(
 
     Returns:
         A dict from the path that Keras gives the layer, such as "encoder/dense", or the variable,
-        "encoder/dense/kernel", in Keras's order. What is shared counts once, under its first path.
-        Of several with the same path the second one is called "encoder/dense_2", and so on. Of
-        arrays in mappings the names, with slashes between them, are the paths; a layer is what
+        "encoder/dense/kernel", in Keras's order. A variable that layers share counts once, as of
+        the layer that made it, or else of the first. A layer that Keras gives no path goes by its
+        name. Of several with the same path the second one is called "encoder/dense_2", and so on.
+        Of arrays in mappings the names, with slashes between them, are the paths; a layer is what
         comes before the last slash or dot. It is a `WeightsHistograms`, which notebooks show as a
         table and which can be plotted.
 

@@ -100,22 +100,21 @@ def grouped(names: Iterable[str], values: Iterable[T]) -> dict[str, list[T]]:
 def part_names(places: Sequence[Place], per: Per) -> list[str]:
     """The name of the part that each variable is of, from the places of all.
 
-    A layer has the path that Keras gives its variables, without the name of the variable. Where
-    several have the same path, the second one is called ``path_2``, and so on.
+    A layer has the path that Keras gives it; where no layer is known, that of the variable without
+    its name. Where several have the same path, the second one is called ``path_2``, and so on.
     """
     if per == "model":
         return [""] * len(places)
     met: Counter[str] = Counter()
-    layers: dict[int, tuple[str, Hashable]] = {}
     parts: list[tuple[str, Hashable]] = []
-    for path, layer in places:
+    for path, owner in places:
         met[path] += 1
         if per == "variable":
             parts.append((path, met[path]))
-        elif layer is None:  # one of the same path is of another layer
+        elif owner is None:  # one of the same path is of another layer
             parts.append((_layer(path), met[path]))
         else:
-            parts.append(layers.setdefault(layer, (_layer(path), f"layer {layer}")))
+            parts.append((owner.path, owner))
     distinct = dict.fromkeys(parts)
     names = dict(zip(distinct, _told_apart([path for path, _ in distinct]), strict=True))
     return [names[part] for part in parts]

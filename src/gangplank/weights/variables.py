@@ -4,7 +4,7 @@ import math
 import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gangplank import _native
 from gangplank.weights.advice import is_refused, what_to_pass_for
@@ -15,13 +15,23 @@ SEED_STATE = "seed_generator_state"
 # What Keras's files have of one; the latter of LossScaleOptimizer.
 _OF_OPTIMIZERS = {"vars", "inner_optimizer"}
 
-Place = tuple[str, int | None]
-"""Where in a model an array stands: by its path, and in which layer.
 
-The path of a variable is what Keras calls it; that of an array in mappings are their keys, with
-slashes between them; that of one in an iterable is its place there. The layer is a number that
-tells the layer from all others, where it is known.
-"""
+class Owner(NamedTuple):
+    """A layer that has a variable."""
+
+    path: str
+    number: int
+    """Tells it from all others, of which some may have the same path."""
+
+
+class Place(NamedTuple):
+    """Where in a model an array stands."""
+
+    path: str
+    """Of a variable what Keras calls it, of an array in mappings their keys, with slashes between
+    them, and of one in an iterable its place there."""
+    owner: Owner | None
+    """Where it is known."""
 
 
 def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
@@ -38,7 +48,7 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
         RuntimeError: an array cannot be read, or not by this process.
     """
     keras_variable = _of_keras("Variable")
-    for (path, layer), name, variable in _variables(model, weights):
+    for (path, owner), name, variable in _variables(model, weights):
         array = variable
         if isinstance(variable, keras_variable):
             if not _is_weight(variable):
@@ -56,7 +66,7 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
             )
         if reason := _native.unreadable(array):
             raise RuntimeError(f"{name} cannot be counted: {reason}")
-        yield (path, layer), array
+        yield Place(path, owner), array
 
 
 def checked_weights(weights: Any) -> Literal["trainable", "all"]:
@@ -80,25 +90,25 @@ def _variables(model: Any, weights: str) -> Iterator[tuple[Place, str, Any]]:
 
     def inside(part: Any, path: str | None, name: str) -> Iterator[tuple[Place, str, Any]]:
         if isinstance(part, layer):
-            owners = _layers_of_variables(part)
+            owners = _owners(part)
             for variable in _variables_of_layer(part, weights):
                 if id(variable) not in met:
                     met[id(variable)] = variable
-                    yield ("", owners.get(id(variable))), name, variable
+                    yield Place("", owners.get(id(variable))), name, variable
         elif isinstance(part, Mapping):
             for key, value in part.items():
                 below = str(key) if path is None else f"{path}/{key}"
                 if not below.endswith(SEED_STATE) and not is_optimizer(below, value):
                     yield from inside(value, below, f"{name}[{key!r}]")
         else:
-            yield ("0" if path is None else path, None), name, part
+            yield Place("0" if path is None else path, None), name, part
 
     if isinstance(model, (layer, Mapping, keras_variable)) or _native.is_array(model):
         yield from inside(model, None, "model")
     elif isinstance(model, Iterable) and not is_refused(model):
         for i, part in enumerate(model):
             if isinstance(part, keras_variable):  # as most are, and without more ado
-                yield ("", None), "", part
+                yield Place("", None), "", part
             else:
                 yield from inside(part, str(i), f"element {i}")
     else:
@@ -115,13 +125,19 @@ def _variables_of_layer(layer: Any, weights: str) -> list[Any]:
     return layer.trainable_variables if weights == "trainable" else layer.weights  # type: ignore[no-any-return]
 
 
-def _layers_of_variables(layer: Any) -> dict[int, int]:
-    """By the id of each variable that of the layer inside of `layer` that has it first."""
-    # Paths do not tell: two layers may have the same one. Keras has no public way to ask.
-    owners: dict[int, int] = {}
+def _owners(layer: Any) -> dict[int, Owner]:
+    """By the id of each variable of `layer` the layer inside of it that has it.
+
+    Of several that is the one that made it, as its path tells, else the first.
+    """
+    # Keras has no public way to ask.
+    owners: dict[int, Owner] = {}
     for part in layer._flatten_layers():
+        here = Owner(part.path or part.name, id(part))
         for variable in (*part._trainable_variables, *part._non_trainable_variables):
-            owners.setdefault(id(variable), id(part))
+            owner = owners.setdefault(id(variable), here)
+            if owner.path != here.path == variable.path.rpartition("/")[0]:
+                owners[id(variable)] = here
     return owners
 
 
