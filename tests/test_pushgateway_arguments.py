@@ -1,9 +1,14 @@
 """Addresses, jobs, grouping keys, handlers and timeouts, and what of them is refused."""
 
 import traceback
+from fractions import Fraction
 
+import keras
+import numpy as np
 import pytest
+from samples import status_of
 
+from gangplank import TrainTestExporter
 from gangplank.publishing import Pushgateway
 
 
@@ -68,6 +73,7 @@ def test_a_secret_in_the_address_is_refused_and_not_repeated(address):
         ({"job": "\ud800"}, "job must be text that UTF-8 can encode: .* surrogates"),
         ({"timeout": 0}, "timeout must be a positive number of seconds. Received 0"),
         ({"timeout": float("nan")}, "timeout must be a positive number"),
+        ({"timeout": True}, "timeout must be a positive number of seconds. Received True"),
         ({"timeout": "10"}, "timeout must be a positive number of seconds. Received '10'"),
     ],
     ids=str,
@@ -75,3 +81,15 @@ def test_a_secret_in_the_address_is_refused_and_not_repeated(address):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         Pushgateway(**{"address": None, "job": "job", **arguments})
+
+
+@pytest.mark.parametrize("number", [np.float32, np.int64, Fraction])
+def test_a_timeout_is_whatever_number(number, real_gateway, registry):
+    gateway = Pushgateway(real_gateway, "job", timeout=number(5))
+    assert isinstance(gateway.timeout, float)
+    gateway.push(registry, gateway.timeout)
+    exporter = TrainTestExporter(real_gateway, "job", timeout=number(5), ignore_exceptions=False)
+    exporter.set_model(keras.Sequential())
+    exporter.on_train_begin()
+    exporter.on_train_end()
+    assert status_of(real_gateway, "job") == "completed"

@@ -1,7 +1,6 @@
 """One group of metrics on a Pushgateway, which can be pushed and deleted."""
 
 import json
-import numbers
 import re
 import threading
 import unicodedata
@@ -22,6 +21,7 @@ from prometheus_client import (
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from gangplank.checked_values import as_float
 from gangplank.metrics import Collected, is_label_name, is_native
 from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
 from gangplank.publishing.proxy import proxy_for
@@ -48,7 +48,7 @@ class Pushgateway:
 
     Attributes:
         address: of the Pushgateway, as ``host:port`` or an http(s) URL; None for none.
-        job: the job label, not empty; None where there is no address.
+        job: the job label, not empty; may be None where there is no address.
         grouping_key: further labels that tell this group of metrics from others of the job.
         handler: prometheus_client's push handler; one whose timeout is a bound if None.
         timeout: seconds that a push may take.
@@ -81,10 +81,12 @@ class Pushgateway:
                 f"Received an object of type {type(self.handler).__name__}. Pass a push handler "
                 "as prometheus_client has them, such as one that calls its basic_auth_handler."
             )
-        if not _is_positive(self.timeout):
+        seconds = as_float(self.timeout)
+        if seconds is None or not 0 < seconds <= threading.TIMEOUT_MAX:
             raise ValueError(
                 f"timeout must be a positive number of seconds. Received {self.timeout!r}."
             )
+        self.timeout = seconds
         # Here, since the system's certificates take 18 ms, in which no other thread runs.
         self._context = bounded_context() if _is_https(self.address) else None
         self._own_handler = partial(bounded_handler, context=self._context)
@@ -293,7 +295,3 @@ def _checked_grouping_key(grouping_key: Any) -> dict[str, str]:
             )
         _check_label_value(f"grouping_key[{name!r}]", value)
     return dict(grouping_key)
-
-
-def _is_positive(seconds: Any) -> bool:
-    return isinstance(seconds, numbers.Real) and 0 < seconds <= threading.TIMEOUT_MAX  # type: ignore[operator]
