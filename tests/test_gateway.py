@@ -1,5 +1,9 @@
 """The embedded gateway beside the real one: the same requests, the same answers."""
 
+import subprocess
+import sys
+import textwrap
+
 import pytest
 from conftest import awaited, fetched, request
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway
@@ -7,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from samples import sample, samples_in, shown
 
 from gangplank.gateway import Gateway
+from gangplank.gateway.groups import Groups
 
 HISTOGRAM = (
     "# HELP h How many.\n# TYPE h histogram\n"
@@ -27,6 +32,33 @@ def test_put_replaces_a_group_and_post_what_has_the_same_name(gateway):
     )
     assert request(gateway, "PUT", "/metrics/job/a", b"z 5\n") == (200, "")
     assert shown(gateway) == sample("z", 5, job="a")
+
+
+def test_of_what_put_replaces_nothing_is_kept():
+    groups = Groups()
+    for i in range(3):
+        (family,) = text_string_to_metric_families(f"x{i} 1\n")
+        groups.push((("job", "a"),), {family.name: family}, replace=True)
+    (group,) = groups.snapshot()
+    assert group.changed.keys() == group.families.keys()
+    assert len(group.families) == 3  # with the times of the last pushes
+
+
+def test_closed_in_a_child():
+    script = """
+        import os
+        from gangplank.gateway import Gateway
+
+        with Gateway() as gateway:
+            child = os.fork()
+            if not child:
+                gateway.close()
+                os._exit(3)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert answer.stdout == "3\n", answer.stderr
 
 
 def test_delete_removes_one_group(gateway):

@@ -60,8 +60,9 @@ class Gateway:
     def close(self) -> None:
         """Stops serving and frees the port; `metrics` still answers."""
         self._is_open = False
-        self._server.shutdown()
-        self._thread.join()
+        if self._thread.is_alive():  # which it is not in a process that was forked since
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
 
     def __enter__(self) -> "Gateway":

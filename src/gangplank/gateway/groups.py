@@ -86,6 +86,11 @@ class Group:
         self.families = {**self.families, **families}
         self.changed = {**self.changed, **dict.fromkeys(families, now)}
 
+    def clear(self) -> None:
+        """Forgets all but the times of the last pushes."""
+        self.families = {name: self.families[name] for name in _TIMES}
+        self.changed = {name: self.changed[name] for name in _TIMES}
+
     def stamp(self, name: str, seconds: float, now: float) -> None:
         """Notes the time of a push under one of the two names."""
         family = GaugeMetricFamily(name, _TIMES[name])
@@ -130,7 +135,7 @@ class Groups(Collector):
                 self.history.refuse(key, now)
                 raise
             if replace:
-                group.families = {name: group.families[name] for name in _TIMES}
+                group.clear()
             group.add(grouped, now)
             group.stamp("push_time_seconds", now, now)
             self.history.push(key, grouped, now)
