@@ -1,5 +1,7 @@
 """What serves a registry to a Prometheus."""
 
+import errno
+import os
 import urllib.request
 
 import numpy as np
@@ -9,7 +11,13 @@ from prometheus_client import Counter, generate_latest
 from test_native_prometheus import FLAG, assert_tells_of
 from test_prometheus import prometheus
 
-from gangplank import HistogramCollector, MetricsServer, NativeBuckets, weights_histogram
+from gangplank import (
+    HistogramCollector,
+    MetricsServer,
+    NativeBuckets,
+    metrics_server,
+    weights_histogram,
+)
 from gangplank.metrics.protobuf import CONTENT_TYPE, decoded
 
 WEIGHTS = np.random.default_rng(0).normal(size=10_000)
@@ -71,6 +79,15 @@ def test_ipv6_and_repr(registry):
     with MetricsServer(0, registry, "::1") as server:
         assert "samples" not in fetched(f"http://[::1]:{server.port}/")
         assert repr(server) == f"<MetricsServer at port {server.port}>"
+
+
+def test_another_failure_is_not_said_to_be_the_address(monkeypatch):
+    def fails(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(metrics_server, "make_server", fails)
+    with pytest.raises(OSError, match=r"^\[Errno 24\] Too many open files$"):
+        MetricsServer(0)
 
 
 def test_what_is_no_address():

@@ -52,7 +52,9 @@ class MetricsServer:
         try:
             self._server = make_server(address, number, _app(registry), kind, _Handler)
         except OSError as error:
-            raise OSError(error.errno, _why_not(port, address, error)) from error
+            if (reason := _why_not(port, address, error)) is None:
+                raise
+            raise OSError(error.errno, reason) from error
         self.port: int = self._server.server_port
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL,), name="gangplank-metrics", daemon=True
@@ -87,9 +89,12 @@ class _Handler(WSGIRequestHandler):
         """Nothing: nobody wants a line each scrape."""
 
 
-def _why_not(port: int, address: str, error: OSError) -> str:
-    if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+def _why_not(port: int, address: str, error: OSError) -> str | None:
+    """Which argument the error is of, and what to do; None where it is of neither."""
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
         return f"address must be one of this machine's. Received {address!r} ({error.strerror})"
+    if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+        return None
     return (
         f"port must be a free port of {address}, but {port} is not ({error.strerror}). Where "
         "another worker of the same server has it, show the metrics of all of them by "
