@@ -1,5 +1,6 @@
 """What the callback is made with, and what it refuses."""
 
+import numpy as np
 import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,6 +16,10 @@ from gangplank import TrainTestExporter
         ({"pgw_addr": "no address"}, "pgw_addr must be the address"),
         ({"metrics": "loss"}, "metrics must be a list of Keras's names"),
         ({"histogram_buckets": [2, 1]}, "histogram_buckets must be strictly increasing"),
+        ({"histogram_buckets": np.array(0.1)}, r"histogram_buckets must .* Received array\(0.1\)"),
+        ({"histogram_buckets": b"ab"}, "histogram_buckets must be a seq.* Received b'ab'"),
+        ({"histogram_buckets": bytearray(b"ab")}, "histogram_buckets must be a sequence"),
+        ({"histogram_buckets": "0.1"}, "histogram_buckets must be a .* Received '0.1'"),
         ({"histogram_freq": 2}, "histogram_freq needs histogram_buckets"),
         ({"histogram_freq": 0, "histogram_buckets": [1]}, "histogram_freq must be .* Received 0"),
         ({"histogram_freq": 1.5, "histogram_buckets": [1]}, "histogram_freq must be"),

@@ -2,7 +2,6 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
 from gangplank.checked_values import checked_flag
@@ -152,10 +151,9 @@ def _checked(buckets: Any) -> tuple[Any, list[Counting]]:
         return None, []
     if isinstance(buckets, NativeBuckets):
         return buckets, [counting(buckets)]
-    if isinstance(buckets, Iterable):
-        buckets = tuple(buckets)
+    if isinstance(buckets, tuple | list) and len(buckets) == 2:
         natives = [each for each in buckets if isinstance(each, NativeBuckets)]
-        if len(natives) == 1 and len(buckets) == 2:
+        if len(natives) == 1:
             (bounds,) = (each for each in buckets if each is not natives[0])
             bounds = finite_bounds(bounds, "the bounds in histogram_buckets")
             return (natives[0], bounds), [counting(natives[0]), counting(bounds)]
