@@ -34,6 +34,9 @@ def test_is_immutable(histogram):
         histogram.nan_count = 0
     with pytest.raises(ValueError, match="read-only"):
         histogram.counts[0] = 0
+    for each in (histogram, histogram + histogram):
+        with pytest.raises(ValueError, match="cannot set WRITEABLE flag"):
+            each.counts.flags.writeable = True
 
 
 def test_does_not_share_the_counts_it_was_made_of():

@@ -43,10 +43,8 @@ class WeightsHistogram(Drawn):
         if counts.min() < 0:
             raise ValueError(f"counts must be 0 or more. Received {counts.min()} among them.")
         _check_total(sum(counts.tolist()))
-        counts = counts.astype(np.int64)
-        counts.flags.writeable = False
         object.__setattr__(self, "bounds", bounds)
-        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "counts", _read_only(counts.astype(np.int64)))
         object.__setattr__(self, "nan_count", checked_count("nan_count", self.nan_count))
 
     @property
@@ -130,12 +128,17 @@ def _check_total(count: int) -> None:
         )
 
 
+def _read_only(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A copy that cannot be made writable again, since bytes cannot be written."""
+    return np.frombuffer(counts.tobytes(), np.int64)
+
+
 def unchecked_histogram(
     bounds: tuple[float, ...], counts: NDArray[np.int64], nan_count: int
 ) -> WeightsHistogram:
     """A histogram of what is known to make one: to check it takes longer than a small variable."""
     histogram = object.__new__(WeightsHistogram)
-    counts.flags.writeable = False
-    for name, value in (("bounds", bounds), ("counts", counts), ("nan_count", nan_count)):
-        object.__setattr__(histogram, name, value)
+    object.__setattr__(histogram, "bounds", bounds)
+    object.__setattr__(histogram, "counts", _read_only(counts))
+    object.__setattr__(histogram, "nan_count", nan_count)
     return histogram
