@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+import time
 from urllib.error import HTTPError
 
 import keras
@@ -281,6 +282,12 @@ def test_an_evaluation_inside_fit_does_not_wait_for_the_gateway(model, data):
 
 def test_a_gateway_that_hangs_costs_the_timeout_once(model, data):
     with serving(saying_nothing) as address:
-        exporter = TrainTestExporter(address, "digits", timeout=0.5)
-        assert len(fit(model, data, exporter, epochs=5).epoch) == 5
+        exporter = TrainTestExporter(address, "digits", timeout=3)
+        times = [time.monotonic()]
+        last = At(4, lambda: times.append(time.monotonic()))
+        assert len(fit(model, data, exporter, last, epochs=5).epoch) == 5
+        times.append(time.monotonic())
+        epochs, end = np.diff(times)
+        assert epochs < 4 * 3 < 5 * 3  # if none of the five has waited
+        assert end < 2 * 3
         awaited(lambda: not pushing())

@@ -1,6 +1,7 @@
 """Secrets and hostile names, against a real gateway that wants a certificate and a password."""
 
 import base64
+import re
 import ssl
 import warnings
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.exposition import default_handler, tls_auth_handler
 from prometheus_client.parser import text_string_to_metric_families
+from samples import metrics_of
 
 from gangplank import PushError, TrainTestExporter
 from gangplank.gateway import Gateway
@@ -146,3 +148,9 @@ def test_a_metric_of_any_name_arrives(real_gateway):
             exporter.on_train_begin()
             exporter.on_epoch_end(0, {f"m{i}{name}": float(i) for i, name in enumerate(names)})
             exporter.on_train_end()
+            arrived = {
+                int(name.removeprefix("gangplank_train_m")[0]): value
+                for name, value in metrics_of(address, "job").items()
+                if re.match(r"gangplank_train_m\d", name)
+            }
+            assert arrived == {i: float(i) for i in range(len(names))}
