@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import threading
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -76,14 +77,14 @@ class Server:
     def value(self, name, **labels):
         """What /metrics has for the model, 0 where it has nothing."""
         key = name, tuple(sorted((MODEL | labels).items(), key=str))
-        # prometheus_client fails where a worker has made a file and written nothing yet.
-        scraped = awaited(lambda: samples_in(fetched(f"http://{self.address}/metrics/")))
-        return scraped.get(key, 0)
+        return samples_in(self.metrics()).get(key, 0)
 
-    def metrics(self, accept):
-        status, text = request(self.address, "GET", "/metrics/", Accept=accept)
-        assert status == 200
-        return text
+    def metrics(self, accept=""):
+        asked = urllib.request.Request(
+            f"http://{self.address}/metrics/", headers={"Accept": accept}
+        )
+        # prometheus_client fails where a worker has made a file and written nothing yet.
+        return awaited(lambda: fetched(asked))
 
     def counts(self):
         """How many samples were answered and how many calls, by two metrics each."""
