@@ -15,6 +15,10 @@ from gangplank._native.edges import Bounds
 BOUNDS = Bounds.of([-0.1, 0.0, 0.1])
 
 
+def count(arrays, bounds):
+    return _native.measure([arrays], bounds)[0].counts(bounds)
+
+
 def backend_array(values):
     """`values` as an array of the framework that Keras uses."""
     if keras.backend.backend() == "torch":
@@ -127,7 +131,7 @@ def test_dtypes_that_can_be_counted(name, countable):
 )
 def test_a_dtype_whose_bits_are_not_in_order_is_counted_by_the_reference(dtype):
     values = np.arange(256, dtype=np.uint8).view(dtype)
-    counts, nan_count = _native.count([values], BOUNDS)
+    counts, nan_count = count([values], BOUNDS)
     expected = reference.count([values], BOUNDS)
     assert (counts.tolist(), nan_count) == (expected[0].tolist(), expected[1])
     assert counts.sum() + nan_count == 256
@@ -141,7 +145,7 @@ def test_arrays_of_several_frameworks_add_up():
         backend_array(np.array([[1.0, -0.05]], np.float32)),
         np.array([1, -1], ml_dtypes.int4),
     ]
-    counts, nan_count = _native.count(mixed, BOUNDS)
+    counts, nan_count = count(mixed, BOUNDS)
     assert counts.tolist() == [2, 1, 2, 2]
     assert nan_count == 1
 
@@ -149,7 +153,7 @@ def test_arrays_of_several_frameworks_add_up():
 @pytest.mark.parametrize("mask", [False, True, [False, True, False, False]])
 def test_what_a_mask_hides_is_not_counted(mask):
     masked = np.ma.masked_array([-1.0, -0.05, 0.05, 1.0], mask)
-    counts, _ = _native.count([masked, np.ma.masked, masked.reshape(2, 2)], BOUNDS)
+    counts, _ = count([masked, np.ma.masked, masked.reshape(2, 2)], BOUNDS)
     expected, _ = reference.count([masked.data[~masked.mask]] * 2, BOUNDS)
     assert counts.tolist() == expected.tolist()
     assert counts.sum() == 2 * masked.count()
@@ -172,13 +176,13 @@ def test_datasets_of_every_shape_are_read_in_blocks(dtype, hdf5_file, monkeypatc
         assert max(block.size for block in blocks) <= 20
         joined = np.concatenate([block.ravel() for block in blocks])
         np.testing.assert_array_equal(joined, values.ravel())
-        counts, _ = _native.count([hdf5_file[str(shape)]], BOUNDS)
+        counts, _ = count([hdf5_file[str(shape)]], BOUNDS)
         assert counts.tolist() == reference.count([values], BOUNDS)[0].tolist()
 
 
 def test_a_dataset_that_holds_nothing(hdf5_file):
     hdf5_file["nothing"] = h5py.Empty("f4")
-    assert _native.count([hdf5_file["nothing"]], BOUNDS)[0].sum() == 0
+    assert count([hdf5_file["nothing"]], BOUNDS)[0].sum() == 0
 
 
 def test_bfloat16_as_keras_stores_it(hdf5_file):
@@ -187,7 +191,7 @@ def test_bfloat16_as_keras_stores_it(hdf5_file):
     assert arrays.dtype_name(hdf5_file["kernel"]) == "void16"
     hdf5_file["kernel"].attrs["dtype"] = "bfloat16"
     assert arrays.dtype_name(hdf5_file["kernel"]) == "bfloat16"
-    counts, nan_count = _native.count([hdf5_file["kernel"]], BOUNDS)
+    counts, nan_count = count([hdf5_file["kernel"]], BOUNDS)
     assert (counts.tolist(), nan_count) == ([1, 0, 1, 1], 1)
 
 

@@ -51,9 +51,10 @@ def test_a_port_that_is_none(capsys, port):
     with pytest.raises(SystemExit) as ended:
         main(["gateway", f"--port={port}"])
     assert ended.value.code == 2
+    received = port if port.isdecimal() else repr(port)
     assert capsys.readouterr().err.endswith(
-        "gangplank gateway: error: argument --port: a port is a number from 0 to 65535. "
-        f"Received {port!r}.\n"
+        "gangplank gateway: error: argument --port: port must be an integer from 0 to 65535. "
+        f"Received {received}.\n"
     )
 
 

@@ -26,9 +26,6 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gangplank._native import cpu
 from gangplank._native.arrays import dtype_name, is_array, is_countable
 from gangplank._native.columns import count_columns, keys_of
@@ -37,16 +34,13 @@ from gangplank._native.edges import Bounds
 from gangplank._native.host_memory import blocks as dataset_blocks
 from gangplank._native.host_memory import host_view, host_views
 from gangplank._native.measured import Measured, measure_by
-from gangplank._native.moments import Moments
 from gangplank._native.stored_array import StoredArray
 
 __all__ = [
     "WHEN_JAX_TRAINS",
     "Bounds",
     "Measured",
-    "Moments",
     "StoredArray",
-    "count",
     "count_columns",
     "dataset_blocks",
     "dtype_name",
@@ -60,16 +54,6 @@ __all__ = [
 
 # What the implementations for devices count with where only moments are wanted.
 _ANY_BOUNDS = Bounds.of([0.0])
-
-
-def count(arrays: Iterable[Any], bounds: Bounds) -> tuple[NDArray[np.int64], int]:
-    """Counts the values of `arrays` into the buckets of `bounds`; see `measure`.
-
-    Returns:
-        The counts a bucket, int64, shape (B + 1,), compared exactly; and the number of NaN, which
-        are in no bucket.
-    """
-    return measure([arrays], bounds)[0].counts(bounds)
 
 
 def measure(

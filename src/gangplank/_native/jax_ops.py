@@ -198,7 +198,7 @@ def count(
     *,
     program_for: Callable[[Mesh, tuple[PartitionSpec, ...], bool], Any] = compiled_for,
 ) -> tuple[NDArray[np.int64], int]:
-    """As `gangplank._native.count`; `program_for` gives `found_in_all`, compiled."""
+    """A `CountArrays`; `program_for` gives `found_in_all`, compiled."""
     totals = np.zeros(bounds.values.size + 2, np.int64)
     has_moments = moments is not None
     edges_in = cache(lambda dtype: edges.edges_of(bounds, dtype))

@@ -2,7 +2,7 @@
 
 Values in host memory are summed in blocks whose places do not depend on threads, and what the
 blocks have is added up exactly: the result has the same bits on every run and with any number of
-threads. On a device its framework sums, in an order of its own.
+threads. On a device they are summed there, in an order of its own.
 """
 
 import math

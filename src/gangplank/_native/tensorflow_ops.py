@@ -228,7 +228,7 @@ def count(
     *,
     run: Run = by_xla,
 ) -> tuple[NDArray[np.int64], int]:
-    """As `gangplank._native.count`; `run` is one of the two above."""
+    """A `CountArrays`; `run` is one of the two above."""
     totals = np.zeros(bounds.values.size + 2, np.int64)
     signed = cache(lambda dtype: edges.edges_of(bounds, np.dtype(dtype)).signed())
 

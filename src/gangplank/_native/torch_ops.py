@@ -51,7 +51,7 @@ def count(
     *,
     count_slots: Callable[[Any, Any], Any] = slots,
 ) -> tuple[NDArray[np.int64], int]:
-    """As `gangplank._native.count`; `count_slots` is as `slots`."""
+    """A `CountArrays`; `count_slots` is as `slots`."""
     totals = np.zeros(bounds.values.size + 2, np.int64)
     signed = cache(lambda name: edges.edges_of(bounds, np.dtype(name)).signed())
     there = cache(lambda name, device: torch.from_numpy(signed(name).patterns).to(device))

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from gangplank.checked_values import checked_port
 from gangplank.command_line.command import add_command, checked
 
 
@@ -37,6 +38,4 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _port(text: str) -> int:
-    if not (text.isdecimal() and int(text) < 1 << 16):
-        raise ValueError(f"a port is a number from 0 to 65535. Received {text!r}.")
-    return int(text)
+    return checked_port(int(text) if text.isdecimal() else text)

@@ -6,9 +6,6 @@ from typing import Any
 import gangplank
 from gangplank.command_line import dashboard, demo, gateway, histogram, rules
 from gangplank.command_line.command import needing
-from gangplank.command_line.histogram import separated
-
-__all__ = ["parser", "separated"]
 
 
 def parser() -> argparse.ArgumentParser:

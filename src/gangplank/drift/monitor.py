@@ -2,17 +2,20 @@
 
 import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank.checked_values import is_integer
+from gangplank.checked_values import as_float, is_integer
 from gangplank.drift.drift import Drift, FeatureDrift
 from gangplank.drift.reference import DriftReference
 from gangplank.drift.rows import Leaf, Rows, named_arrays, rows_of
 from gangplank.drift.window import Window
 from gangplank.extras import how_to_install
+
+if TYPE_CHECKING:
+    from gangplank.drift.families import Family
 
 
 class DriftMonitor:
@@ -60,16 +63,13 @@ class DriftMonitor:
             )
         if not is_integer(window) or window < 1:
             raise ValueError(f"window must be an integer of at least 1. Received {window!r}.")
-        if (
-            isinstance(level, bool)
-            or not isinstance(level, float | int | np.floating)
-            or not 0 < level < 1
-        ):
+        share = as_float(level)
+        if share is None or not 0 < share < 1:
             raise ValueError(f"level must be a number between 0 and 1. Received {level!r}.")
-        self.reference, self.window, self.level = reference, int(window), float(level)
+        self.reference, self.window, self.level = reference, int(window), share
         self.last = Drift()
         self._lock = threading.Lock()
-        self._families: list[Any] = []
+        self._families: list[Family] = []
         inputs = reference.inputs
         self._inputs = None if inputs is None else Window(inputs, self.window)
         self._outputs = Window(reference.outputs, self.window)
@@ -144,7 +144,7 @@ class DriftMonitor:
             self._input_count += len(inputs)
             self._inputs.add(inputs)
 
-    def _taken(self) -> list[Any]:
+    def _taken(self) -> "list[Family]":
         """The tests of the window that ends here."""
         tests, reference = self._tests, self.reference
         families = [tests.FeaturesFamily(reference.outputs, self._outputs.taken(), "output")]

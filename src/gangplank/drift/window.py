@@ -16,9 +16,6 @@ class Window:
     Arguments:
         features: whose buckets.
         size: how many rows are counted together at most.
-
-    Attributes:
-        counts: int64, shape (F, S), as `Features.count` has them; not of the rows that wait.
     """
 
     def __init__(self, features: Features, size: int) -> None:
@@ -27,7 +24,7 @@ class Window:
         block = min(size, max(1, VALUES_TOGETHER // feature_count))
         self._waiting = np.empty((block, feature_count), np.float32)
         self._waiting_count = 0
-        self.counts = np.zeros_like(features.counts)
+        self._counts = np.zeros_like(features.counts)
 
     def add(self, rows: Rows) -> None:
         """Adds samples, as `rows_of` gives them."""
@@ -43,10 +40,10 @@ class Window:
     def taken(self) -> NDArray[np.int64]:
         """The counts of all samples; a new window begins."""
         self._count()
-        counts, self.counts = self.counts, np.zeros_like(self.counts)
+        counts, self._counts = self._counts, np.zeros_like(self._counts)
         return counts
 
     def _count(self) -> None:
         if self._waiting_count:
-            self.counts += self._features.count(self._waiting[: self._waiting_count])
+            self._counts += self._features.count(self._waiting[: self._waiting_count])
             self._waiting_count = 0

@@ -89,7 +89,7 @@ class NativeBuckets:
 
 @lru_cache(maxsize=8)
 def native_bounds(buckets: NativeBuckets) -> _native.Bounds:
-    """The bounds of `buckets` as `gangplank._native.count` takes them."""
+    """The bounds of `buckets` as `gangplank._native.measure` takes them."""
     return _native.Bounds.of_magnitudes(buckets.magnitudes)
 
 
