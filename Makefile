@@ -53,7 +53,7 @@ test-backends: .venv/backends servers  ## run the tests with Keras on JAX and on
 soak: .venv/backends servers  ## run the tests of threads, servers and time 50 times on busy cores (hours)
 	$(BIN)/python tests/soak.py --rounds $(SOAK_ROUNDS) $(SOAK_BACKENDS) $(PYTEST_ARGS)
 
-bench: .venv/bench  ## race the other histograms, and write the README's table and chart
+bench: .venv/bench  ## race the other histograms, and write the tables and charts of benchmarks/
 	@mkdir -p benchmarks/results
 	$(BIN)/pytest benchmarks --benchmark-json=benchmarks/results/latest.json; \
 		status=$$?; $(BIN)/python benchmarks/report.py && exit $$status

@@ -36,7 +36,7 @@ def compiled_model():
     return model
 
 
-class RunsPublisher(keras.callbacks.Callback):
+class NotesPushing(keras.callbacks.Callback):
     """Notes of each run whether anything is pushed."""
 
     def __init__(self):
@@ -50,7 +50,7 @@ class RunsPublisher(keras.callbacks.Callback):
 
 def trained(model, gateway, train):
     """What is counted after a run that one process pushes, and one that all push."""
-    pushing = RunsPublisher()
+    pushing = NotesPushing()
     for push_from in ("first", "all"):
         exporter = gangplank.TrainTestExporter(
             gateway,

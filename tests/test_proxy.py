@@ -1,4 +1,4 @@
-"""RunsPublisher through the proxy that the environment names, and past it."""
+"""Pushes through the proxy that the environment names, and past it."""
 
 import time
 

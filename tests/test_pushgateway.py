@@ -1,4 +1,4 @@
-"""RunsPublisher to gateways that take it, that refuse it, and that are none."""
+"""Pushes to gateways that take it, that refuse it, and that are none."""
 
 import copy
 import pickle

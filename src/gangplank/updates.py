@@ -19,7 +19,9 @@ class Updates:
 
     Attributes:
         ratios: ‖w - w before‖ / ‖w‖ by the name of the part, as last found; 0 where nothing moved.
-            NaN where a weight is or was not finite.
+            NaN where a weight is or was not finite. Changes of all but float64 weights are float32,
+            as the framework has them: NaN also where one is beyond it, and 0 where the framework
+            takes subnormal numbers for 0.
     """
 
     def __init__(self, weights: str, per: Per) -> None:

@@ -44,7 +44,7 @@ def buckets_of(text: str) -> tuple[float, ...] | NativeBuckets:
 def counts_of(histogram: Histogram) -> dict[tuple[float, float], int]:
     """The counts by what each bucket reaches from and to, ascending; of native ones those above 0.
 
-    From powers of 2 to the next there is one native bucket, whatever the schema.
+    From a power of 2 to the next there is one native bucket, of any schema from 0 on.
     """
     if isinstance(histogram, WeightsHistogram):
         edges = chain([float("-inf")], histogram.bounds, [float("inf")])

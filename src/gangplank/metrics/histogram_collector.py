@@ -15,10 +15,11 @@ from gangplank.weights import NativeWeightsHistogram
 class HistogramCollector(Collector):
     """A Prometheus histogram whose bucket counts are set, not observed.
 
-    It prints what `prometheus_client.Histogram` prints after observing the same values one by
-    one, less ``_sum``, which is not known here (and which neither prints with a negative
-    first bound; OpenMetrics then wants no ``_count`` either, but Prometheus takes it). A
-    Pushgateway shows the missing ``_sum`` as 0, so that there ``_sum / _count`` is no mean. A
+    Of a histogram by bounds it prints what `prometheus_client.Histogram` prints after observing
+    the same values one by one, less ``_sum``, which is not known here (and which neither prints
+    with a negative first bound; OpenMetrics then wants no ``_count`` either, but Prometheus takes
+    it). A Pushgateway shows the missing ``_sum`` as 0, so that there ``_sum / _count`` is no mean.
+    Of a native one the protobuf format shows all, and text one bucket, the sum and the count. A
     scrape sees one whole histogram, also while another thread sets the next.
 
     Arguments:
@@ -63,7 +64,7 @@ class HistogramCollector(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """The metric without samples, by which a registry refuses a second one of that name."""
-        return [self._empty()]
+        return [HistogramMetricFamily(self.name, self.documentation)]
 
     def __repr__(self) -> str:
         metric, shown = self._metric, "nothing"
@@ -71,6 +72,3 @@ class HistogramCollector(Collector):
             counts = [sample.value for sample in metric.samples if sample.name.endswith("_bucket")]
             shown = f"{counts[-1]} values in {len(counts)} buckets"
         return f"HistogramCollector({self.name!r}, shows {shown})"
-
-    def _empty(self) -> HistogramMetricFamily:
-        return HistogramMetricFamily(self.name, self.documentation)

@@ -26,9 +26,9 @@ class LeftBehind:
     the one that stands there, and is shown nowhere. So nothing is touched but what is named,
     whatever else is pushed to the group meanwhile.
 
-    What stands there, the gateway tells. One that refuses to tell without the credentials which a
-    handler has may still have what this exporter has pushed before, what all runs have, and the
-    validation's twin of each metric. From one that does not know the question nothing is taken.
+    What stands there, the gateway tells. From one that refuses to tell without the credentials that
+    only a handler has is taken what this exporter has pushed before, what all runs have, and the
+    validation's twin of each metric; from one that does not know the question, nothing.
 
     Arguments:
         gateway: where the group is.
