@@ -24,14 +24,12 @@ class Owner(NamedTuple):
     """Tells it from all others, of which some may have the same path."""
 
 
-class Place(NamedTuple):
-    """Where in a model an array stands."""
+Place = tuple[str, Owner | None]
+"""Where in a model an array stands: by its path, and in which layer, where that is known.
 
-    path: str
-    """Of a variable what Keras calls it, of an array in mappings their keys, with slashes between
-    them, and of one in an iterable its place there."""
-    owner: Owner | None
-    """Where it is known."""
+The path of a variable is what Keras calls it; that of an array in mappings are their keys, with
+slashes between them; that of one in an iterable is its place there.
+"""
 
 
 def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
@@ -66,7 +64,7 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
             )
         if reason := _native.unreadable(array):
             raise RuntimeError(f"{name} cannot be counted: {reason}")
-        yield Place(path, owner), array
+        yield (path, owner), array
 
 
 def checked_weights(weights: Any) -> Literal["trainable", "all"]:
@@ -94,21 +92,21 @@ def _variables(model: Any, weights: str) -> Iterator[tuple[Place, str, Any]]:
             for variable in _variables_of_layer(part, weights):
                 if id(variable) not in met:
                     met[id(variable)] = variable
-                    yield Place("", owners.get(id(variable))), name, variable
+                    yield ("", owners.get(id(variable))), name, variable
         elif isinstance(part, Mapping):
             for key, value in part.items():
                 below = str(key) if path is None else f"{path}/{key}"
                 if not below.endswith(SEED_STATE) and not is_optimizer(below, value):
                     yield from inside(value, below, f"{name}[{key!r}]")
         else:
-            yield Place("0" if path is None else path, None), name, part
+            yield ("0" if path is None else path, None), name, part
 
     if isinstance(model, (layer, Mapping, keras_variable)) or _native.is_array(model):
         yield from inside(model, None, "model")
     elif isinstance(model, Iterable) and not is_refused(model):
         for i, part in enumerate(model):
             if isinstance(part, keras_variable):  # as most are, and without more ado
-                yield Place("", None), "", part
+                yield ("", None), "", part
             else:
                 yield from inside(part, str(i), f"element {i}")
     else:
@@ -136,7 +134,9 @@ def _owners(layer: Any) -> dict[int, Owner]:
         here = Owner(part.path or part.name, id(part))
         for variable in (*part._trainable_variables, *part._non_trainable_variables):
             owner = owners.setdefault(id(variable), here)
-            if owner.path != here.path == variable.path.rpartition("/")[0]:
+            if owner is here or owner.path == here.path:
+                continue
+            if here.path == variable.path.rpartition("/")[0]:
                 owners[id(variable)] = here
     return owners
 
