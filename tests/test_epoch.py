@@ -68,6 +68,14 @@ def test_the_rate_that_a_callback_sets(exporter, model, data):
     assert gauge(exporter, "learning_rate") == pytest.approx(0.025)
 
 
+def test_the_rate_is_that_of_the_optimizer_whatever_is_logged(exporter, model, data):
+    # Logs what the rate was before it reduces it.
+    reducing = keras.callbacks.ReduceLROnPlateau("loss", 0.1, patience=1, min_delta=1e9)
+    history = fit(model, data, reducing, exporter, epochs=2)
+    assert history.history["learning_rate"] == pytest.approx([0.01, 0.01])
+    assert gauge(exporter, "learning_rate") == pytest.approx(0.001)
+
+
 def test_a_train_step_of_one_s_own_tells_no_samples(exporter, data):
     class Own(keras.Sequential):
         def train_step(self, *arguments):

@@ -27,7 +27,7 @@ _GAUGES = {
 }
 
 RESERVED = (
-    *(name for name in _GAUGES if name != LEARNING_RATE),  # which Keras may log, as the same
+    *(name for name in _GAUGES if name != LEARNING_RATE),  # which Keras logs too
     *WEIGHTS_METRICS,
     "status",
     "last_push_success_timestamp_seconds",
@@ -193,12 +193,12 @@ class Run:
                 self._gauges["model_nan_weights"] = report.nan_count
 
     def show(self, logs: Mapping[str, Any], **own: float) -> None:
-        """Shows what Keras logged and gangplank's own metrics, all at once.
+        """Shows what Keras logged and, before those of the same name, gangplank's own metrics.
 
-        So neither a push nor a scrape mixes the gauges and the weights of two epochs.
+        All at once: neither a push nor a scrape mixes the gauges and the weights of two epochs.
         """
-        self._gauges |= own
         self._gauges |= self.phase.named(logs)
+        self._gauges |= own
         self.shown = _Shown(self._gauges.copy(), self._weights)
 
 
