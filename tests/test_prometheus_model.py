@@ -197,6 +197,8 @@ def test_an_address_that_is_not_this_machines(model, registry):
         ({"get_drift_metrics_func": 3}, TypeError, "get_drift_metrics_func must be a function"),
         ({"name": ""}, ValueError, "name must be a text, such as 'mnist', or None. Received ''"),
         ({"name": 3}, ValueError, "name must be a text"),
+        ({"name": "\ud800"}, ValueError, "name must be text that UTF-8 can encode"),
+        ({"version": "\ud800"}, ValueError, "version must be text that UTF-8 can encode"),
         ({"version": 1.5}, ValueError, "version must be a text"),
         ({"latency_buckets": [-0.1, 1]}, ValueError, "above 0 and strictly increasing, such as"),
         ({"version": True}, ValueError, "version must be a text or an integer"),

@@ -1,4 +1,4 @@
-"""What users pass: whether it is a truth value, an integer, a count or a float64 number."""
+"""What users pass: whether it is a truth value, a number of some kind, or text for a label."""
 
 import numbers
 from typing import Any
@@ -9,6 +9,14 @@ def checked_flag(name: str, flag: Any) -> bool:
     if not isinstance(flag, bool):
         raise ValueError(f"{name} must be True or False. Received {flag!r}.")
     return flag
+
+
+def check_encodable(name: str, text: str) -> None:
+    """Raises ValueError if `text`, given under `name`, cannot stand in a label's value."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} must be text that UTF-8 can encode: {error}.") from None
 
 
 def is_integer(value: object) -> bool:

@@ -8,7 +8,7 @@ import keras
 import prometheus_client
 from prometheus_client import CollectorRegistry
 
-from gangplank.checked_values import checked_count
+from gangplank.checked_values import check_encodable, checked_count
 from gangplank.drift import Drift
 from gangplank.inference import Watch
 from gangplank.weights import finite_bounds
@@ -158,7 +158,10 @@ def _labels(model: Any, name: Any, version: Any) -> dict[str, str]:
         )
     if name is None and version is None:
         return {}
-    return {"model": name or model.name, "version": "" if version is None else str(version)}
+    model, version = name or model.name, "" if version is None else str(version)
+    check_encodable("name", model)
+    check_encodable("version", version)
+    return {"model": model, "version": version}
 
 
 def _checked_buckets(latency_buckets: Any) -> tuple[float, ...]:

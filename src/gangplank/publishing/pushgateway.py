@@ -21,7 +21,7 @@ from prometheus_client import (
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from gangplank.checked_values import as_float
+from gangplank.checked_values import as_float, check_encodable
 from gangplank.metrics import Collected, is_label_name, is_native
 from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
 from gangplank.publishing.proxy import proxy_for
@@ -270,10 +270,7 @@ def _is_https(address: str | None) -> bool:
 def _check_label_value(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a str. Received {value!r}. Pass str({value!r}).")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{name} must be text that UTF-8 can encode: {error}.") from None
+    check_encodable(name, value)
     if value in (".", ".."):
         raise ValueError(f"{name} must not be {value!r}, which no URL of a gateway can hold.")
 
