@@ -274,13 +274,13 @@ def test_closing_frees_the_port(port):
             Gateway(port)
 
 
-def test_what_is_served_is_told():
+def test_what_is_not_there_tells_what_is():
     with Gateway() as gateway:
-        status, served = request(gateway.address, "GET", "/")
-        assert status == 200
-        for path in ("/metrics", "/api/v1/metrics", "/-/ready", "/metrics/job/<job>"):
-            assert path in served
-        assert "GET / says what is served" in request(gateway.address, "GET", "/nowhere")[1]
+        status, told = request(gateway.address, "GET", "/nowhere")
+    assert status == 404
+    for path in ("/", "/metrics", "/api/v1/metrics", "/api/v1/history", "/-/ready, /-/healthy"):
+        assert f"\nGET {path} " in told
+    assert "/metrics/job/<job>" in told
 
 
 def test_a_gateway_says_where_it_is():

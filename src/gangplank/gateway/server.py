@@ -28,10 +28,10 @@ _HEAD = 64 << 10
 _NONE: Mapping[str, str] = {}
 _GROUP = re.compile(r"/metrics/job(@base64)?/")
 _PAGES = ("/", "/metrics", "/api/v1/metrics", "/api/v1/history", "/-/ready", "/-/healthy")
-_SERVED = b"""\
-A Pushgateway for development, inside a Python process.
+_NOT_FOUND = b"""\
+404 page not found. This is a Pushgateway for development, inside a Python process, which serves:
 
-GET /                       in a browser: the runs, live
+GET /                       a page that shows the runs live
 GET /metrics                what was pushed, as Prometheus scrapes it (honor_labels: true)
 GET /api/v1/metrics         the same as JSON, group by group
 GET /api/v1/history         what was pushed over time, as JSON; ?after=<until of the last answer>
@@ -41,7 +41,6 @@ POST   /metrics/job/<job>{/<label>/<value>}    adds metrics to a group
 PUT    /metrics/job/<job>{/<label>/<value>}    replaces a group
 DELETE /metrics/job/<job>{/<label>/<value>}    removes a group
 """
-_NOT_FOUND = b"404 page not found; GET / says what is served here\n"
 
 
 class Server(ThreadingHTTPServer):
@@ -106,8 +105,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, groups_as_json(self.server.groups), "application/json")
         elif path == "/api/v1/history":
             self._answer_history()
-        elif path == "/" and "text/html" not in self.headers.get("Accept", ""):
-            self._answer(200, _SERVED)
         elif (file := page_file(path)) is not None:
             self._answer(200, *file, HEADERS)
         elif path in ("/-/ready", "/-/healthy"):
