@@ -90,6 +90,12 @@ def test_another_failure_is_not_said_to_be_the_address(monkeypatch):
         MetricsServer(0)
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1", "fe80::1", "no.such.host.invalid"])
+def test_an_address_of_another_machine(address):
+    with pytest.raises(OSError, match=r"address must be one of this machine's\. Received"):
+        MetricsServer(0, address=address)
+
+
 def test_what_is_no_address():
     with pytest.raises(ValueError, match=r"address must be a text, such as .*\. Received 5"):
         MetricsServer(0, address=5)

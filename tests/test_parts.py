@@ -169,6 +169,12 @@ def test_a_variable_is_of_the_layer_that_made_it_whichever_has_it_first():
     tied = Tied()
     tied(np.zeros((1, 2), "int32"))
     assert counts_by_layer(tied) == {"tied/embedding": 15, "tied/head": 5}
+    maker = keras.layers.Layer(name="maker")
+    maker.w = maker.add_weight(shape=(6,), name="w")  # as a constructor does
+    user = keras.layers.Layer(name="user")
+    user.w, user.bias = maker.w, user.add_weight(shape=(2,), name="bias")
+    outer = keras.Sequential([keras.Input((2,)), user, maker], name="outer")
+    assert counts_by_layer(outer) == {"maker": 6, "outer/user": 2}
     dense = keras.layers.Dense(2, name="dense")
     wrapped = keras.layers.SpectralNormalization(dense, name="norm")
     wrapped.build((None, 4))

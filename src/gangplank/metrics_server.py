@@ -16,6 +16,7 @@ from gangplank.checked_values import checked_port
 from gangplank.metrics import accepts_protobuf, as_protobuf
 
 _POLL = 0.05  # seconds that close may take
+_OF_ADDRESSES = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
 
 
 class MetricsServer:
@@ -91,7 +92,7 @@ class _Handler(WSGIRequestHandler):
 
 def _why_not(port: int, address: str, error: OSError) -> str | None:
     """Which argument the error is of, and what to do; None where it is of neither."""
-    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+    if error.errno in _OF_ADDRESSES or isinstance(error, socket.gaierror):
         return f"address must be one of this machine's. Received {address!r} ({error.strerror})"
     if error.errno not in (errno.EADDRINUSE, errno.EACCES):
         return None

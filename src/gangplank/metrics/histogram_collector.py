@@ -19,8 +19,9 @@ class HistogramCollector(Collector):
     the same values one by one, less ``_sum``, which is not known here (and which neither prints
     with a negative first bound; OpenMetrics then wants no ``_count`` either, but Prometheus takes
     it). A Pushgateway shows the missing ``_sum`` as 0, so that there ``_sum / _count`` is no mean.
-    Of a native one the protobuf format shows all, and text one bucket, the sum and the count. A
-    scrape sees one whole histogram, also while another thread sets the next.
+    Of a native one the protobuf format shows all, and text one bucket, the sum and the count, which
+    prometheus_client's oldest text has under the bare name too. A scrape sees one whole histogram,
+    also while another thread sets the next.
 
     Arguments:
         name: the metric's name, such as ``my_model_weights``.

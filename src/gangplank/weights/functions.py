@@ -34,11 +34,11 @@ def weights_histogram(
 ) -> WeightsHistogram | NativeWeightsHistogram:
     """Counts a model's weights into buckets, exactly and where they lie.
 
-    Weights on an accelerator are counted there: on NVIDIA's GPUs by a kernel of gangplank's, on
-    others by their own framework. Those that several devices hold whole count once. Those that are
-    sharded over several devices, with `keras.distribution` on JAX, are counted by each, and never
-    gathered; where the devices belong to several processes, each has to call this with the same
-    weights, and gets the whole histogram.
+    Weights on an accelerator are counted there: on NVIDIA's GPUs by a kernel of gangplank's where
+    it can, else by their own framework. Those that several devices hold whole count once. Those
+    that are sharded over several devices, with `keras.distribution` on JAX, are counted by each,
+    and never gathered; where the devices belong to several processes, each has to call this with
+    the same weights, and gets the whole histogram.
 
     A weight is compared in its exact value with the float64 bound, whatever its dtype. NaN is
     in no bucket, -inf in the first one and +inf in the last.
@@ -116,12 +116,12 @@ def weights_histograms(
 
     Returns:
         A dict from the path that Keras gives the layer, such as "encoder/dense", or the variable,
-        "encoder/dense/kernel", in Keras's order. A variable that layers share counts once, as of
-        the layer that made it, or else of the first. A layer that Keras gives no path goes by its
-        name. Of several with the same path the second one is called "encoder/dense_2", and so on.
-        Of arrays in mappings the names, with slashes between them, are the paths; a layer is what
-        comes before the last slash or dot. It is a `WeightsHistograms`, which notebooks show as a
-        table and which can be plotted.
+        "encoder/dense/kernel", in Keras's order. A variable that layers of a model share counts
+        once, as of the layer that made it, or else of the first. A layer that Keras gives no path
+        goes by its name. Of several with the same path the second one is called
+        "encoder/dense_2", and so on. Of arrays in mappings the names, with slashes between them,
+        are the paths; a layer is what comes before the last slash or dot. It is a
+        `WeightsHistograms`, which notebooks show as a table and which can be plotted.
 
     Raises:
         ValueError: `per` is neither of the two, and as `weights_histogram` does.

@@ -134,11 +134,15 @@ def _owners(layer: Any) -> dict[int, Owner]:
         here = Owner(part.path or part.name, id(part))
         for variable in (*part._trainable_variables, *part._non_trainable_variables):
             owner = owners.setdefault(id(variable), here)
-            if owner is here or owner.path == here.path:
-                continue
-            if here.path == variable.path.rpartition("/")[0]:
+            if owner is not here and not _made(owner, variable) and _made(here, variable):
                 owners[id(variable)] = here
     return owners
+
+
+def _made(owner: Owner, variable: Any) -> bool:
+    # What a constructor makes has the layer's name in its path, and not yet what is around it.
+    made_in = variable.path.rpartition("/")[0]
+    return f"/{owner.path}".endswith(f"/{made_in}")
 
 
 def is_optimizer(path: str, value: Any) -> bool:
