@@ -2,7 +2,6 @@
 
 import errno
 import socket
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,8 +13,8 @@ from prometheus_client.exposition import ThreadingWSGIServer
 
 from gangplank.checked_values import checked_port
 from gangplank.metrics import accepts_protobuf, as_protobuf
+from gangplank.server_thread import ServerThread
 
-_POLL = 0.05  # seconds that close may take
 _OF_ADDRESSES = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
 
 
@@ -51,23 +50,17 @@ class MetricsServer:
             raise ValueError(f"address must be a text, such as '127.0.0.1'. Received {address!r}.")
         kind = _ServerV6 if ":" in address else ThreadingWSGIServer
         try:
-            self._server = make_server(address, number, _app(registry), kind, _Handler)
+            server = make_server(address, number, _app(registry), kind, _Handler)
         except OSError as error:
             if (reason := _why_not(port, address, error)) is None:
                 raise
             raise OSError(error.errno, reason) from error
-        self.port: int = self._server.server_port
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_POLL,), name="gangplank-metrics", daemon=True
-        )
-        self._thread.start()
+        self.port: int = server.server_port
+        self._serving = ServerThread(server, "gangplank-metrics")
 
     def close(self) -> None:
         """Stops serving and frees the port."""
-        if self._thread.is_alive():  # which it is not in a process that was forked since
-            self._server.shutdown()
-            self._thread.join()
-        self._server.server_close()
+        self._serving.close()
 
     def __enter__(self) -> "MetricsServer":
         return self

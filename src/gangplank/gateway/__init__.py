@@ -14,11 +14,10 @@ whoever comes then is told 503.
 In a browser, ``http://<address>/`` shows the runs live, and what they were before.
 """
 
-import threading
-
 from gangplank.checked_values import checked_port
 from gangplank.gateway.groups import Groups
 from gangplank.gateway.server import Server
+from gangplank.server_thread import ServerThread
 
 __all__ = ["Gateway"]
 
@@ -39,15 +38,9 @@ class Gateway:
 
     def __init__(self, port: int = 0) -> None:
         self._groups = Groups()
-        self._server = Server(("127.0.0.1", checked_port(port)), self._groups)
-        self.address = f"127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            kwargs={"poll_interval": 0.05},  # seconds that close may take
-            name="gangplank-gateway",
-            daemon=True,
-        )
-        self._thread.start()
+        server = Server(("127.0.0.1", checked_port(port)), self._groups)
+        self.address = f"127.0.0.1:{server.server_port}"
+        self._serving = ServerThread(server, "gangplank-gateway")
         self._is_open = True
 
     def __repr__(self) -> str:
@@ -60,10 +53,7 @@ class Gateway:
     def close(self) -> None:
         """Stops serving and frees the port; `metrics` still answers."""
         self._is_open = False
-        if self._thread.is_alive():  # which it is not in a process that was forked since
-            self._server.shutdown()
-            self._thread.join()
-        self._server.server_close()
+        self._serving.close()
 
     def __enter__(self) -> "Gateway":
         return self
