@@ -20,6 +20,11 @@ def nested():
     return keras.Model(inputs, outputs)
 
 
+def counts_by_layer(model, **options):
+    histograms = weights_histograms(model, BOUNDS, **options)
+    return {name: each.count for name, each in histograms.items()}
+
+
 def paths(model):
     return list(dict.fromkeys(variable.path for variable in model.trainable_variables))
 
@@ -49,8 +54,7 @@ def test_duplicates_are_told_apart():
     layers = [keras.layers.Dense(units, name="twin") for units in (3, 5, 7)]
     for layer in layers:
         layer.build((None, 2))
-    histograms = weights_histograms(layers, BOUNDS)
-    assert {name: each.count for name, each in histograms.items()} == {
+    assert counts_by_layer(layers) == {
         "twin": 9,
         "twin_2": 15,
         "twin_3": 21,
@@ -72,8 +76,7 @@ def test_a_name_that_is_taken():
 
 def test_mappings_and_iterables():
     state = {"encoder.0.weight": np.ones(2), "encoder.0.bias": np.ones(1), "head": np.ones(3)}
-    counts = {name: each.count for name, each in weights_histograms(state, BOUNDS).items()}
-    assert counts == {"encoder.0": 3, "head": 3}
+    assert counts_by_layer(state) == {"encoder.0": 3, "head": 3}
     assert list(weights_histograms(state, BOUNDS, per="variable")) == list(state)
     tree = {"layers": {"dense": {"vars": {"0": np.ones(2), "1": np.ones(3)}}}}
     assert list(weights_histograms(tree, BOUNDS)) == ["layers/dense/vars"]
@@ -121,8 +124,7 @@ def test_layers_of_the_same_path_are_told_apart_whatever_their_variables_are_cal
     inputs = keras.Input((4,))
     norm = inner(keras.layers.LayerNormalization(name="x"))
     outputs = norm(inner(keras.layers.Dense(4, name="x"))(inputs))
-    histograms = weights_histograms(keras.Model(inputs, outputs), BOUNDS)
-    assert {name: each.count for name, each in histograms.items()} == {"x": 20, "x_2": 8}
+    assert counts_by_layer(keras.Model(inputs, outputs)) == {"x": 20, "x_2": 8}
 
 
 def test_variables_of_the_same_name_are_of_their_layer():
@@ -132,15 +134,9 @@ def test_variables_of_the_same_name_are_of_their_layer():
 
     layer = Three(name="three")
     layer.build(None)
-    assert {name: each.count for name, each in weights_histograms(layer, BOUNDS).items()} == {
-        "three": 6
-    }
+    assert counts_by_layer(layer) == {"three": 6}
     by_variable = weights_histograms(layer, BOUNDS, per="variable")
     assert list(by_variable) == ["three/w", "three/w_2", "three/w_3"]
-
-
-def counts_by_layer(model):
-    return {name: each.count for name, each in weights_histograms(model, BOUNDS).items()}
 
 
 def test_a_variable_is_of_the_layer_that_made_it_whichever_has_it_first():
@@ -179,8 +175,7 @@ def test_a_variable_is_of_the_layer_that_made_it_whichever_has_it_first():
     wrapped = keras.layers.SpectralNormalization(dense, name="norm")
     wrapped.build((None, 4))
     assert counts_by_layer(wrapped) == {"norm/dense": 10}
-    everything = weights_histograms(wrapped, BOUNDS, weights="all")
-    assert {name: each.count for name, each in everything.items()} == {"norm/dense": 10, "norm": 2}
+    assert counts_by_layer(wrapped, weights="all") == {"norm/dense": 10, "norm": 2}
 
 
 def test_a_layer_has_its_own_path_whatever_its_variables_are_called():
@@ -213,8 +208,7 @@ def test_a_variable_with_a_dot_in_its_name():
 def test_the_keys_of_a_state_dict_inside_of_others():
     arrays = {"blocks.0.weight": np.ones(2), "blocks.0.bias": np.ones(3), "head": np.ones(4)}
     for weights, prefix in ((arrays, ""), ({"model": arrays}, "model/"), ([arrays], "0/")):
-        counts = {name: each.count for name, each in weights_histograms(weights, BOUNDS).items()}
-        assert counts == {
+        assert counts_by_layer(weights) == {
             f"{prefix}blocks.0": 5,
             (prefix.rstrip("/") or "head"): 4,
         }
