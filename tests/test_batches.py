@@ -69,13 +69,13 @@ def test_the_epochs_end_is_shown_in_any_case(model, data):
     assert exporter.registry.get_sample_value("gangplank_train_loss") == loss
 
 
-def test_batches_are_pushed_at_most_once_a_second(model, data):
+def test_batches_are_pushed_at_most_once_a_second(model, data, port):
     pushes = []
 
     def handler(url, method, timeout, headers, data):
         return lambda: pushes.append((time.monotonic(), data))
 
-    exporter = TrainTestExporter("127.0.0.1:9091", "digits", handler=handler, update_freq=1)
+    exporter = TrainTestExporter(f"127.0.0.1:{port}", "digits", handler=handler, update_freq=1)
     x, y = (np.tile(a, (2, 1) if a.ndim == 2 else 2) for a in data)
     slow = Note(exporter, seconds=0.06)
     model.fit(x, y, batch_size=15, callbacks=[exporter, slow], verbose=0)

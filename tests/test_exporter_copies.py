@@ -25,7 +25,8 @@ class Sub(TrainTestExporter):
 
 
 @pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
-def test_a_copy_is_a_fresh_exporter_of_the_same_arguments(copied, model, data):
+def test_a_copy_is_a_fresh_exporter_of_the_same_arguments(copied, model, data, port):
+    address = f"127.0.0.1:{port}"
     arguments = {
         "metrics": ["loss"],
         "histogram_buckets": [0.0, 0.1],
@@ -42,7 +43,7 @@ def test_a_copy_is_a_fresh_exporter_of_the_same_arguments(copied, model, data):
         "delete_on_end": True,
         "timeout": 3.0,
     }
-    exporter = Sub("127.0.0.1:9091", "travels", **arguments)
+    exporter = Sub(address, "travels", **arguments)
     fit(model, data, exporter, epochs=1)
     other = copied(exporter)
     assert type(other) is Sub
@@ -51,7 +52,7 @@ def test_a_copy_is_a_fresh_exporter_of_the_same_arguments(copied, model, data):
     assert repr(other) == repr(exporter)
     assert other._arguments == exporter._arguments
     assert {**other._arguments, **arguments, "histogram_buckets": (0.0, 0.1)} == {
-        "pgw_addr": "127.0.0.1:9091",
+        "pgw_addr": address,
         "job": "travels",
         **arguments,
         "metrics": ["loss"],

@@ -259,7 +259,7 @@ def test_several_exporters_in_several_threads(gateway, data):
     assert pushing() == []
 
 
-def test_an_evaluation_inside_fit_does_not_wait_for_the_gateway(model, data):
+def test_an_evaluation_inside_fit_does_not_wait_for_the_gateway(model, data, port):
     calls = []
 
     def handler(**options):
@@ -267,7 +267,7 @@ def test_an_evaluation_inside_fit_does_not_wait_for_the_gateway(model, data):
         return lambda: released.wait(60)
 
     released = threading.Event()
-    exporter = TrainTestExporter("127.0.0.1:9091", "digits", handler=handler, timeout=20)
+    exporter = TrainTestExporter(f"127.0.0.1:{port}", "digits", handler=handler, timeout=20)
 
     def evaluate():
         awaited(lambda: calls)
