@@ -112,3 +112,14 @@ def test_more_samples_than_keras_counts_tell_no_rate(exporter, model, data):
         exporter.on_epoch_end(0, {"loss": 1.0})
         assert (gauge(exporter, "samples_per_second") is not None) == is_told
         exporter.on_train_end()
+
+
+def test_more_samples_than_keras_counts_do_not_make_the_validations_their_rate(
+    exporter, model, data, monkeypatch
+):
+    monkeypatch.setattr("gangplank.metrics.epoch._MOST_SAMPLES", len(data[0]))
+    half = tuple(each[:150] for each in data)
+    fit(model, data, exporter, epochs=1, validation_data=half)
+    assert gauge(exporter, "samples_per_second") is None
+    fit(model, half, exporter, epochs=1, validation_data=half)
+    assert gauge(exporter, "samples_per_second") > 0

@@ -21,18 +21,19 @@ class Epoch:
     def __init__(self) -> None:
         self._began: float | None = None
         self._samples_before: float | None = None
-        self._trained: dict[str, float] = {}
+        self._trained: dict[str, float] | None = None  # None while its batches go on
 
     def begin(self, model: Any) -> None:
         """It begins now."""
         self._samples_before = _samples(model)
-        self._trained = {}
+        self._trained = None
         self._began = time.monotonic()
 
     def has_trained(self, model: Any) -> None:
         """All of its batches are done. What comes is the validation, or its end."""
-        if self._began is None or self._trained:
+        if self._began is None or self._trained is not None:
             return
+        self._trained = {}
         seconds = time.monotonic() - self._began
         before, after = self._samples_before, _samples(model)
         if before is not None and after is not None and after > before and seconds > 0:
@@ -41,7 +42,7 @@ class Epoch:
     def end(self, model: Any) -> dict[str, float]:
         """It ends now: its gauges, those that are known."""
         self.has_trained(model)
-        gauges = dict(self._trained)
+        gauges = dict(self._trained or {})
         if self._began is not None:
             gauges["epoch_time_seconds"] = time.monotonic() - self._began
         if (rate := _learning_rate(model)) is not None:
