@@ -130,6 +130,29 @@ def test_each_run_begins_anew_and_holds_its_copy_no_longer(model, data):
         assert exporter._train.run.updates is None
 
 
+def test_no_room_for_a_copy_costs_the_ratio_alone(model, data, monkeypatch):
+    copies, copy = [], keras.ops.copy
+
+    def copied(array):
+        copies.append(array)
+        if len(copies) > len(model.trainable_variables):
+            raise MemoryError("there is no memory left")
+        return copy(array)
+
+    exporter = TrainTestExporter(
+        None, histogram_buckets=[0.0], histogram_freq=1, statistics="model", update_ratio=True
+    )
+    monkeypatch.setattr("keras.ops.copy", copied)
+    message = "There is no update ratio of the weights: there is no memory left"
+    with pytest.warns(UserWarning, match=message) as told:
+        model.fit(*data, epochs=3, callbacks=[exporter], verbose=0)
+    assert [str(each.message) for each in told].count(message) == 1
+    value = exporter.registry.get_sample_value
+    assert value("gangplank_train_model_weights_count") == 27
+    assert value("gangplank_train_weights_norm") > 0
+    assert ratio_of(exporter) is None
+
+
 def test_an_evaluation_moves_nothing_and_looks_at_nothing_for_it(model, data, monkeypatch):
     monkeypatch.setattr("gangplank._native.measure", None)
     exporter = TrainTestExporter(None, update_ratio=True)

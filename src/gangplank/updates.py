@@ -37,20 +37,24 @@ class Updates:
     def look(self, model: Any, norms: Mapping[str, float]) -> None:
         """Compares the weights with the last ones, and remembers them in their place.
 
-        What was not there, or had another shape, has no ratio.
+        What was not there, or had another shape, has no ratio. Where that fails nothing has one,
+        and the next look begins anew.
 
         Arguments:
             model: whose weights.
             norms: the L2 norm of each part, by its name.
         """
+        before, self._before, self.ratios = self._before, {}, {}
         arrays = self._arrays(model)
-        known = [name for name in arrays if _are_alike(arrays[name], self._before.get(name, []))]
-        changes = (_changes(arrays[name], self._before[name]) for name in known)
+        known = [name for name in arrays if _are_alike(arrays[name], before.get(name, []))]
+        changes = (_changes(arrays[name], before[name]) for name in known)
         measured = _native.measure(changes, None, has_moments=True)
-        self.ratios = {
+        ratios = {
             name: _ratio(part, norms[name]) for name, part in zip(known, measured, strict=True)
         }
+        del before, changes  # there need not be room for both copies
         self._remember(arrays)
+        self.ratios = ratios
 
     def _remember(self, arrays: Mapping[str, list[Any]]) -> None:
         self._before = {name: [ops.copy(each) for each in part] for name, part in arrays.items()}

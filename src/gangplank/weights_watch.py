@@ -46,9 +46,9 @@ class WeightsWatch:
         self,
         buckets: Any,
         weights: Any,
-        histogram_per: Any = "model",
-        statistics: Any = None,
-        update_ratio: Any = False,
+        histogram_per: Any,
+        statistics: Any,
+        update_ratio: Any,
     ) -> None:
         self.buckets, self._countings = _checked(buckets)
         self._weights = checked_weights(weights)
@@ -78,7 +78,7 @@ class WeightsWatch:
         return updates
 
     def report(
-        self, model: Any, updates: Updates | None = None, *, have_moved: bool = True
+        self, model: Any, updates: Updates | None, *, have_moved: bool
     ) -> WeightsReport | None:
         """What the weights of `model` are like; None where there is none, or it cannot be read.
 
@@ -105,7 +105,10 @@ class WeightsWatch:
         parts = Parts(model, self._weights, smallest, self._countings, has_moments=is_summed)
         statistics = parts.statistics(self._updates_per) if is_summed else {}
         if updates is not None and have_moved:
-            updates.look(model, {name: each.norm for name, each in statistics.items()})
+            try:
+                updates.look(model, {name: each.norm for name, each in statistics.items()})
+            except Exception as error:
+                self._warn("updates", f"There is no update ratio of the weights: {error}")
         shown: tuple[Per, ...] = ("model", self._per) if self._countings else ()
         return WeightsReport(
             {per: parts.histograms(per) for per in dict.fromkeys(shown)},
