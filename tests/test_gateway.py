@@ -1,5 +1,6 @@
 """The embedded gateway beside the real one: the same requests, the same answers."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -122,6 +123,14 @@ def test_a_histogram_without_its_totals_gets_them(gateway):
     assert types(gateway)["h"] == "histogram"
 
 
+@pytest.mark.parametrize("body", [HISTOGRAM, '# TYPE s summary\ns{quantile="0.5"} 5\n'])
+def test_what_has_no_totals_is_told_as_json(gateway, body):
+    assert request(gateway, "POST", "/metrics/job/a", body.encode())[0] == 200
+    (group,) = json.loads(fetched(f"http://{gateway}/api/v1/metrics"))["data"]
+    ((metric,),) = (group[name]["metrics"] for name in ("h", "s") if name in group)
+    assert (metric["count"], metric["sum"]) == ("0", "0")
+
+
 def test_a_histogram_and_a_summary_without_anything_else_get_it(gateway):
     body = '# TYPE h histogram\nh_count 3\nh_sum 4\n# TYPE s summary\ns{quantile="0.5"} 5\n'
     assert request(gateway, "POST", "/metrics/job/a", body.encode())[0] == 200
@@ -196,6 +205,16 @@ def test_what_does_not_parse_is_refused_whole(gateway, body):
     assert status == 400
     assert message.strip()
     assert shown(gateway) == sample("kept", 1, job="a")
+
+
+@pytest.mark.parametrize("value", ["NaN", "-1", "+Inf", "1e20"])
+@pytest.mark.parametrize("name", ["h_count", 'h_bucket{le="+Inf"}', "s_count"])
+def test_what_counts_nothing_is_refused(name, value):
+    body = f"# TYPE {name[0]} {'summary' if name[0] == 's' else 'histogram'}\n{name} {value}\n"
+    with Gateway() as gateway:
+        status, message = request(gateway.address, "POST", "/metrics/job/a", body.encode())
+        assert (status, "expected a count as value of" in message) == (400, True)
+        assert shown(gateway.address) == {}
 
 
 @pytest.mark.parametrize(

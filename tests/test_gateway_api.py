@@ -259,8 +259,13 @@ def test_what_is_refused_in_protobuf(gateway, bad):
         family("hits", "COUNTER"),
         family("x", "GAUGE_HISTOGRAM"),
         MetricFamily.FromString(b"\x0a\x01\xff\x18\x01"),
+        family("h", "HISTOGRAM", histogram={"sample_count_float": 3}),
+        family("h", "HISTOGRAM", histogram={"sample_count_float": 3, "schema": 3}),
     ],
-    ids=["a bad name", "no name", "a counter not of _total", "no type of the text", "not UTF-8"],
+    ids=[
+        *("a bad name", "no name", "a counter not of _total", "no type of the text", "not UTF-8"),
+        *("counts that are no integers", "native ones"),
+    ],
 )
 def test_what_the_embedded_gateway_alone_refuses(bad):
     with Gateway() as gateway:

@@ -284,6 +284,15 @@ def test_runs_that_made_room_are_let_go():
     assert sum(len(run["series"]) for run in told(history)["runs"]) <= 20
 
 
+def test_a_histogram_of_too_many_buckets_is_not_kept_and_that_is_told():
+    history = History()
+    counted = weights_histogram([np.zeros(3)], np.linspace(-1, 1, 2048))
+    history.push(GROUP, {"h": histogram_family("h", "", [({}, [counted])], 0)} | gauges(x=1), 1)
+    (run,) = told(history)["runs"]
+    assert (run["histograms"], series(history).keys()) == ([], {"x"})
+    assert told(history)["full"]
+
+
 def test_bounds_of_many_buckets_are_small():
     history = History()
     bounds = np.linspace(-1, 1, 2047).tolist()

@@ -183,6 +183,7 @@ def _in_group(family: Metric, key: Labels) -> Metric:
     """`family` with the grouping key's labels on its samples, complete as a gateway shows it."""
     grouped = Metric(family.name, family.documentation, family.type)
     seen: dict[tuple[str, Labels], Sample] = {}
+    counts = ("_bucket", "_count") if family.type in ("histogram", "summary") else ()
     for sample in family.samples:
         if sample.timestamp is not None:
             raise RefusedError("pushed metrics must not have timestamps")
@@ -194,8 +195,10 @@ def _in_group(family: Metric, key: Labels) -> Metric:
         identity = sample.name, frozenset(labels.items())
         if identity in seen:
             raise RefusedError(f"{sample.name!r} was pushed twice with the same labels")
-        native = sample.native_histogram
-        seen[identity] = Sample(sample.name, labels, _value(sample), native_histogram=native)
+        value, native = _value(sample), sample.native_histogram
+        if sample.name.removeprefix(family.name) in counts and not 0 <= value < 1 << 64:
+            raise RefusedError(f"expected a count as value of {sample.name!r}, got {value}")
+        seen[identity] = Sample(sample.name, labels, value, native_histogram=native)
     grouped.samples = list(seen.values())
     if family.type in ("histogram", "summary"):
         grouped.samples += _missing_totals(family, seen)
@@ -226,8 +229,8 @@ def _missing_totals(family: Metric, seen: dict[tuple[str, Labels], Sample]) -> I
         count = seen.get((f"{family.name}_count", key))
         for total in (f"{family.name}_sum", f"{family.name}_count"):
             if (total, key) not in seen:
-                yield Sample(total, labels, 0)
+                yield Sample(total, labels, 0.0)
         infinite = {**labels, "le": "+Inf"}
         bucket = f"{family.name}_bucket"
         if family.type == "histogram" and (bucket, frozenset(infinite.items())) not in seen:
-            yield Sample(bucket, infinite, count.value if count else 0)
+            yield Sample(bucket, infinite, count.value if count else 0.0)

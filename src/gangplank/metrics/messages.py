@@ -81,10 +81,10 @@ def native_histogram(histogram: Any) -> NativeHistogram | None:
     Raises:
         ValueError: their counts are no integers.
     """
+    if histogram.HasField("sample_count_float"):
+        raise ValueError("histograms with counts that are no integers are not taken")
     if not histogram.HasField("schema"):
         return None
-    if histogram.HasField("sample_count_float"):
-        raise ValueError("native histograms with counts that are no integers are not taken")
     positive, negative = (
         [BucketSpan(span.offset, span.length) for span in spans]
         for spans in (histogram.positive_span, histogram.negative_span)

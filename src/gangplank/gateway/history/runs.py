@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from prometheus_client.core import Metric
 from prometheus_client.samples import Sample
@@ -62,7 +62,7 @@ class Run:
                 for sample in family.samples:
                     key = self._key(sample)
                     series = self.series.get(key)
-                    if series is None and room.has(self, *key):
+                    if series is None and room.has(self, "series", key):
                         series = Series(room.number(), sample.name, dict(sorted(key[1])))
                         self.series[key] = series
                     if series is not None:
@@ -100,7 +100,10 @@ class Run:
             bounds, counts = (NATIVE_BOUNDS, native[key]) if is_native else from_cumulative(buckets)
             snapshots = self.histograms.get(key)
             if snapshots is None or snapshots.bounds != bounds:
-                if len(counts) > MOST_BUCKETS or not (snapshots or room.has_histogram(self, *key)):
+                if len(counts) > MOST_BUCKETS:
+                    room.is_full = True
+                    continue
+                if snapshots is None and not room.has(self, "histograms", key):
                     continue
                 snapshots = Snapshots(room.number(), key[0], dict(sorted(key[1])), bounds)
                 self.histograms[key] = snapshots
@@ -131,8 +134,7 @@ class Room:
 
     def __init__(self, runs: list[Run], most_series: int, most_histograms: int) -> None:
         self._runs = runs
-        self._most_series = most_series
-        self._most_histograms = most_histograms
+        self._most = {"series": most_series, "histograms": most_histograms}
         self._next = 0
         self.is_full = False
 
@@ -141,19 +143,11 @@ class Room:
         self._next += 1
         return self._next
 
-    def has(self, run: Run, name: str, labels: frozenset[tuple[str, str]]) -> bool:
-        """Whether `run` may keep one more series, for which the oldest runs may be forgotten."""
-        return self._is_kept(run, "series", self._most_series, name, labels)
-
-    def has_histogram(self, run: Run, name: str, labels: frozenset[tuple[str, str]]) -> bool:
-        """The same of one more histogram."""
-        return self._is_kept(run, "histograms", self._most_histograms, name, labels)
-
-    def _is_kept(
-        self, run: Run, kind: str, most: int, name: str, labels: frozenset[tuple[str, str]]
-    ) -> bool:
+    def has(self, run: Run, kind: Literal["series", "histograms"], key: Key) -> bool:
+        """Whether `run` may keep one more of a kind, for which the oldest runs may be forgotten."""
+        name, labels = key
         is_kept = size_of_text(name, dict(labels)) <= _LONGEST
-        while is_kept and sum(len(getattr(each, kind)) for each in self._runs) >= most:
+        while is_kept and sum(len(getattr(each, kind)) for each in self._runs) >= self._most[kind]:
             oldest = min(self._runs, key=lambda each: (each is run, each.pushed or each.began))
             if oldest is run:
                 is_kept = False
