@@ -16,8 +16,7 @@ UNREADABLE = (
     OSError,
     EOFError,
     ValueError,
-    RuntimeError,  # a password
-    NotImplementedError,
+    RuntimeError,  # a password, or (NotImplementedError) a method of compression
 )
 
 

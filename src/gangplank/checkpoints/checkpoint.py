@@ -1,6 +1,5 @@
 """What is in a checkpoint, and what to raise where it is none."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +20,12 @@ class Checkpoint:
         left_out: by name, what cannot be counted, and why.
     """
 
-    arrays: Mapping[str, Any] = field(default_factory=dict)
+    arrays: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, array: _native.StoredArray) -> None:
         """Adds an array, or leaves it out where its dtype cannot be counted."""
         if _native.is_countable(array.dtype.name):
-            self.arrays[name] = array  # type: ignore[index]
+            self.arrays[name] = array
         else:
             self.left_out[name] = f"its dtype is {array.dtype.name}"

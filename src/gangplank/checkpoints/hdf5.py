@@ -76,7 +76,7 @@ def _opened(file: StoredFile, begin: int, size: int) -> Iterator[Checkpoint]:
         try:
             # By a file of Python's: HDF5 would open the path once more, and lock it.
             opened = stack.enter_context(h5py.File(file.part(begin, size), "r"))
-            root = opened.get(_OLD_WEIGHTS, opened) if _is_group(opened, _OLD_WEIGHTS) else opened
+            root = opened[_OLD_WEIGHTS] if _is_group(opened, _OLD_WEIGHTS) else opened
             reader = _Reader(file, begin)
             arrays = reader.arrays(root)
         except CheckpointError:

@@ -97,7 +97,7 @@ def sharded_safetensors(path: Path) -> Iterator[Checkpoint]:
             checkpoint.left_out |= {
                 tensor: f"{path.name} does not say that it is in {name}"
                 for tensor in found
-                if tensor not in wanted and weight_map.get(tensor) is None
+                if tensor not in weight_map
             }
         yield checkpoint
 

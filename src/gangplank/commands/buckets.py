@@ -51,18 +51,5 @@ def counts_of(histogram: Histogram) -> dict[tuple[float, float], int]:
         return dict(zip(pairwise(edges), histogram.counts.tolist(), strict=True))
     # To add one of a coarser schema merges buckets.
     none = NativeWeightsHistogram(0, histogram.zero_threshold, 0, {}, {})
-    coarse = histogram + none
-    threshold = coarse.zero_threshold
-    buckets = NativeBuckets(coarse.schema, threshold)
-
-    def reach(index: int) -> tuple[float, float]:
-        return max(buckets.bound(index - 1), threshold), buckets.bound(index)
-
-    counts: dict[tuple[float, float], int] = {}
-    for index, count in reversed(coarse.negative.items()):
-        lower, upper = reach(index)
-        counts[-upper, -lower] = count
-    if coarse.zero_count:
-        counts[-threshold, threshold] = coarse.zero_count
-    counts |= {reach(index): count for index, count in coarse.positive.items()}
-    return counts
+    buckets = (histogram + none).buckets()
+    return {(lower, upper): count for lower, upper, count in buckets if count}

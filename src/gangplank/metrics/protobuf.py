@@ -43,7 +43,6 @@ message Summary {
 }
 message Bucket {
   optional uint64 cumulative_count = 1;
-  optional double cumulative_count_float = 4;
   optional double upper_bound = 2;
 }
 message BucketSpan {
@@ -58,13 +57,10 @@ message Histogram {
   optional sint32 schema = 5;
   optional double zero_threshold = 6;
   optional uint64 zero_count = 7;
-  optional double zero_count_float = 8;
   repeated BucketSpan negative_span = 9;
   repeated sint64 negative_delta = 10;
-  repeated double negative_count = 11;
   repeated BucketSpan positive_span = 12;
   repeated sint64 positive_delta = 13;
-  repeated double positive_count = 14;
 }
 message Metric {
   repeated LabelPair label = 1;
@@ -80,7 +76,6 @@ message MetricFamily {
   optional string help = 2;
   optional MetricType type = 3;
   repeated Metric metric = 4;
-  optional string unit = 5;
 }
 """
 

@@ -93,7 +93,7 @@ def ends(bars: Sequence[Bar]) -> tuple[float, float]:
 
 def _places(lower: float, upper: float, scale: Scale) -> tuple[float, float]:
     bottom, top = scale.place([scale.bottom, scale.top]).tolist()
-    width = scale.open_width
+    width = max(scale.unit, (top - bottom) / 24)  # of a bar whose bucket has no end
     if upper == math.inf:
         # Infinity, beside which nothing is near, is not taken for the next bucket.
         begin = top + (width / 2 if lower > scale.top else 0)

@@ -35,11 +35,6 @@ class Linear:
         """What the height of a bar tells."""
         return f"weights per {self.unit:.3g}"
 
-    @property
-    def open_width(self) -> float:
-        """How wide a bar is drawn whose bucket has no end."""
-        return _open_width(self)
-
     def place(self, values: ArrayLike) -> NDArray[np.float64]:
         """Where the values lie."""
         return np.asarray(values, np.float64)
@@ -86,11 +81,6 @@ class Symlog:
     unit: ClassVar = 1.0
     digits: ClassVar = 3
     height_label: ClassVar = "weights per factor of 2"
-
-    @property
-    def open_width(self) -> float:
-        """How wide a bar is drawn whose bucket has no end."""
-        return _open_width(self)
 
     def place(self, values: ArrayLike) -> NDArray[np.float64]:
         """Where the values lie, in octaves from the place of zero."""
@@ -172,8 +162,3 @@ def _of_both_sides(
 ) -> NDArray[np.float64]:
     signs: NDArray[np.float64] = np.sign(signed)
     return signs * magnitudes
-
-
-def _open_width(scale: Scale) -> float:
-    bottom, top = scale.place([scale.bottom, scale.top])
-    return max(scale.unit, float(top - bottom) / 24)

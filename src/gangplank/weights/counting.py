@@ -21,16 +21,12 @@ class Counting(NamedTuple):
     """How many time series a histogram makes."""
 
 
-def counting(buckets: Iterable[float] | NativeBuckets, argument: str = "buckets") -> Counting:
-    """How to count into `buckets`, which the user passed as `argument`.
-
-    Raises:
-        ValueError: they are none.
-    """
+def counting(buckets: Iterable[float] | NativeBuckets) -> Counting:
+    """How to count into `buckets`. Raises ValueError if they are none."""
     if isinstance(buckets, NativeBuckets):
         native = native_bounds(buckets)
         return Counting(native, True, partial(native_histogram, buckets, native), series=1)
-    bounds = finite_bounds(buckets, argument)
+    bounds = finite_bounds(buckets, "buckets")
     packed = _native.Bounds.of(bounds)
 
     def histogram(measured: _native.Measured) -> WeightsHistogram:

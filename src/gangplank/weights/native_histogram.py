@@ -80,6 +80,15 @@ class NativeWeightsHistogram(Drawn):
         """What classic buckets can tell: that `count` weights are at most +inf."""
         return [(math.inf, self.count)]
 
+    def buckets(self) -> list[tuple[float, float, int]]:
+        """What each bucket reaches from and to, ascending, and its count; that of zero is there."""
+        negative = ((*self._reach(i), count) for i, count in reversed(self.negative.items()))
+        return [
+            *((-upper, -lower, count) for lower, upper, count in negative),
+            (-self.zero_threshold, self.zero_threshold, self.zero_count),
+            *((*self._reach(i), count) for i, count in self.positive.items()),
+        ]
+
     def to_bounds(self, bounds: Iterable[float]) -> WeightsHistogram:
         """The histogram of the same weights for upper bounds, such as those of a dashboard.
 
@@ -169,12 +178,7 @@ class NativeWeightsHistogram(Drawn):
         drawn = self
         while drawn._length() > most and drawn.schema > LOWEST_SCHEMA:
             drawn = drawn._merged(drawn.schema - 1)
-        zero = drawn.zero_threshold
-        negative = ((*drawn._reach(i), count) for i, count in reversed(drawn.negative.items()))
-        positive = [(*drawn._reach(i), count) for i, count in drawn.positive.items()]
-        buckets = [(-upper, -lower, count) for lower, upper, count in negative]
-        buckets += [(-zero, zero, drawn.zero_count), *positive]
-        return plots.Counted(buckets, self.nan_count, self.sum, zero)
+        return plots.Counted(drawn.buckets(), self.nan_count, self.sum, drawn.zero_threshold)
 
     def _length(self) -> int:
         """How many buckets there are from the first finite one to the last on both sides."""
