@@ -92,6 +92,16 @@ def test_a_generator(watched, registry):
     assert value(registry, "_batch_samples_sum", method="predict") == 300
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it is TensorFlow's")
+def test_a_variable_of_any_number_of_samples(watched, registry):
+    import tensorflow as tf
+
+    for shape in (None, X.shape, None):
+        watched(tf.Variable(X, shape=shape and tf.TensorShape(shape)))
+        watched(tf.Variable(X, shape=tf.TensorShape([None, X.shape[1]])))
+    assert value(registry, "_call_total") == 6 * len(X)
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.data is TensorFlow's")
 def test_a_dataset(watched, registry):
     import tensorflow as tf

@@ -13,7 +13,7 @@ import pytest
 from models import classifier
 from served import X, value
 
-from gangplank import PrometheusModel
+from gangplank import Drift, PrometheusModel
 
 
 def test_64_threads_at_once(registry):
@@ -50,8 +50,11 @@ def no_collection():
     gc.enable()
 
 
-def test_a_signals_handler_may_raise_and_predict_at_any_instruction(registry, no_collection):
-    watched = PrometheusModel(Answers(), registry)
+@pytest.mark.parametrize("detector", [None, lambda *_: Drift()], ids=["no detector", "detector"])
+def test_a_signals_handler_may_raise_and_predict_at_any_instruction(
+    registry, no_collection, detector
+):
+    watched = PrometheusModel(Answers(), registry, None, detector, drift_queue_size=2)
     interrupted = 0
 
     class LaterError(Exception):

@@ -1,7 +1,9 @@
 """Monitors: windows, what they find, and that no call is lost or does harm."""
 
 import copy
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -9,6 +11,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from gangplank import Drift, DriftMonitor, drift_reference
 
@@ -101,11 +104,17 @@ def test_an_empty_batch_changes_nothing():
     assert monitor(NEW[:1], Y[:1]) != Drift()
 
 
-def test_what_cannot_be_counted_leaves_the_predictions():
+@pytest.mark.parametrize("x", [None, iter([NEW])])
+def test_no_samples_leave_the_predictions(x):
     monitor = DriftMonitor(REFERENCE, window=400)
-    assert monitor((NEW for _ in "a"), predicted(NEW)).drift_detected is False
+    assert monitor(x, predicted(NEW)).drift_detected is False
     assert {each.name.partition("[")[0] for each in monitor.report()} == {"output", "class"}
-    assert monitor(object(), predicted(NEW * 3)).drift_detected is True
+    assert monitor(x, predicted(NEW * 3)).drift_detected is True
+
+
+def test_it_says_what_it_is():
+    monitor = DriftMonitor(REFERENCE, window=20, level=0.01)
+    assert repr(monitor) == f"DriftMonitor({REFERENCE!r}, window=20, level=0.01)"
 
 
 def test_predictions_alone():
@@ -148,6 +157,9 @@ def test_whole_numbers(dtype):
         (NEW, Y[:400, :2], r"predictions must have .* \(3,\) a sample\. Received \(2,\)\."),
         (NEW, Y[:3], r"for each sample\. Received 400 samples and 3 predictions"),
         (np.full((400, 5), "a"), Y[:400], "Samples must be numbers"),
+        (scipy.sparse.csr_array(NEW), Y[:400], "Samples must be .* Received a csr_array"),
+        ({"a": NEW, "b": None}, Y[:400], "Samples of 'b' must be .* Received a NoneType"),
+        (NEW, (each for each in Y[:400]), "Predictions must be .* Received a generator"),
         (NEW, None, "Predictions must be an array, .* Received a NoneType"),
     ],
 )
@@ -226,6 +238,24 @@ def test_threads_lose_no_sample():
     together = rows.reshape(-1, 5)
     assert told == [alone(together, predicted(together))]
     assert monitor.report() == alone.report()
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # by Python from 3.12 on
+def test_a_forked_process_begins_a_window_and_waits_for_nobody():
+    monitor, expected = (DriftMonitor(REFERENCE, window=200) for _ in range(2))
+    monitor(NEW[200:399], predicted(NEW[200:399]))
+    with monitor._lock:
+        process = os.fork()
+        if not process:
+            try:
+                signal.alarm(60)
+                halves = [monitor(each, predicted(each)) for each in (NEW[:199], NEW[199:200])]
+                os._exit(halves != [Drift(), expected(NEW[:200], predicted(NEW[:200]))])
+            finally:
+                os._exit(2)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert monitor(NEW[:1], predicted(NEW[:1])) != Drift()
 
 
 def test_memory_does_not_grow():

@@ -178,6 +178,25 @@ def test_calls_that_fail_or_build_a_graph_are_not_looked_at(model, registry):
     assert seen == []
 
 
+@pytest.mark.parametrize("drift_queue_size", [0, 64])
+def test_what_the_detector_itself_calls_is_not_looked_at(model, registry, drift_queue_size):
+    seen = []
+
+    def detector(given, answer):
+        watched.predict_on_batch(X[:1])
+        seen.append(len(given))
+        return Drift(True)
+
+    watched = PrometheusModel(model, registry, None, detector, drift_queue_size=drift_queue_size)
+    for size in (2, 3):
+        watched.predict_on_batch(X[:size])
+        awaited(lambda size=size: seen[-1:] == [size])
+    awaited(lambda: value(registry, "detected_total") == 2)
+    assert registry.get_sample_value("gangplank_predict_total") == 2 + 3 + 2 * 1
+    assert seen == [2, 3]
+    watched.close()
+
+
 def alive():
     return [thread for thread in threading.enumerate() if thread.name == "gangplank-drift"]
 

@@ -93,7 +93,13 @@ def test_the_file_has_no_pickle_and_says_what_it_is(tmp_path):
     [
         (X, Y[:3], {}, r"a prediction for each sample\. Received 200 samples and 3 predictions"),
         (X, None, {}, r"predictions must be what the model answers to x\. Received None"),
-        (iter([1]), Y, {}, r"x must be an array, .*Received a list_iterator; gather"),
+        (
+            iter([1]),
+            Y,
+            {},
+            r"x must be an array, .*Received a list_iterator\. Of what is none, gather",
+        ),
+        ({"a": X, "b": None}, Y, {}, r"x of 'b' must be an array, .*Received a NoneType"),
         (np.zeros((0, 3)), Y, {}, r"x must hold samples\. Received the shape \(0, 3\)"),
         (X, Y, {"buckets": 3}, r"buckets must be an integer from 8 to 4096\. Received 3"),
         (X, Y, {"buckets": True}, "Received True"),
@@ -101,7 +107,7 @@ def test_the_file_has_no_pickle_and_says_what_it_is(tmp_path):
         (X, Y, {"classifier": np.ones(2)}, r"classifier must be .*Received array\(\[1\., 1\.\]\)"),
         ({}, Y, {}, r"x must hold samples\. Received \{\}\."),
         (X, {"a": []}, {}, r"predictions must hold samples\. Received the shape \(0, 1\)"),
-        (np.array(["a"]), ["b"], {}, "Samples must be numbers"),
+        (np.array(["a"]), ["b"], {}, "x must be numbers"),
     ],
 )
 def test_what_makes_none(x, predictions, options, message):

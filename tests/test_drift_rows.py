@@ -3,14 +3,15 @@
 import ml_dtypes
 import numpy as np
 import pytest
+import scipy.sparse
 
-from gangplank.drift.rows import feature_names, leaves_of, named_arrays, rows_of
+from gangplank.drift.rows import feature_names, is_stream, leaves_of, named_arrays, rows_of
 
 GRID = np.arange(12).reshape(2, 2, 3)
 
 
 def rows(values, leaves=None):
-    arrays = named_arrays(values)
+    arrays = named_arrays(values, "Samples")
     return rows_of(arrays, leaves or leaves_of(arrays, "samples"), "samples")
 
 
@@ -52,7 +53,7 @@ def test_numbers_in_lists_are_one_array():
 def test_several_arrays_stand_beside_one_another_by_their_names():
     one, two = np.array([[1.0], [2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]])
     values = {"b": two, "a": [one, two]}
-    leaves = leaves_of(named_arrays(values), "samples")
+    leaves = leaves_of(named_arrays(values, "Samples"), "samples")
     assert leaves == (("b", (2,)), ("a/0", (1,)), ("a/1", (2,)))
     expected = [[3, 4, 1, 3, 4], [5, 6, 2, 5, 6]]
     np.testing.assert_array_equal(rows(values), expected)
@@ -66,17 +67,32 @@ def test_one_array_may_have_any_name():
         np.testing.assert_array_equal(rows(values, leaves), rows(GRID))
 
 
-@pytest.mark.parametrize(
-    "values", [iter([GRID]), (GRID for _ in "a"), {"a": iter([GRID])}, object()]
-)
-def test_what_cannot_be_counted_is_left_alone(values):
-    assert named_arrays(values) is None
+class Dataset:
+    """Of the kind of a Keras PyDataset."""
+
+    def __getitem__(self, index):
+        return GRID
+
+
+@pytest.mark.parametrize("values", [iter([GRID]), (GRID for _ in "ab"), {1}, Dataset()])
+def test_a_stream_of_samples(values):
+    assert is_stream(values)
+    assert is_stream(values)
 
 
 def test_a_generator_is_not_used_up():
     generator = (GRID for _ in "ab")
-    named_arrays(generator)
+    assert is_stream(generator)
     assert len(list(generator)) == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [None, 5, "abc", b"abc", object(), GRID, [GRID], {"a": GRID}, scipy.sparse.eye_array(3)],
+    ids=lambda values: type(values).__name__,
+)
+def test_what_is_no_stream(values):
+    assert not is_stream(values)
 
 
 def test_tensors_of_the_backend():
@@ -97,11 +113,15 @@ def test_tensors_of_the_backend():
         (np.array([[None]]), "Received the dtype object"),
         (np.float32(3), r"must be rows of an array\. Received the number 3\.0"),
         ([[1, 2], [3]], "must be rows of as many numbers each: "),
+        (object(), "Samples must be an array, or a list, tuple or dict .* Received a object"),
+        ({"a": GRID, "b": None}, "Samples of 'b' must be an array, .* Received a NoneType"),
+        ([GRID, {"a": iter([GRID])}], "Samples of '1/a' must be .* Received a list_iterator"),
+        (scipy.sparse.eye_array(3), "Samples must be an array, .* Received a dia_array"),
     ],
 )
 def test_what_are_no_samples(values, message):
     with pytest.raises(ValueError, match=message):
-        named_arrays(values)
+        named_arrays(values, "Samples")
 
 
 def test_another_shape_is_told_of_with_both():

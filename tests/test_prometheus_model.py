@@ -2,15 +2,17 @@
 
 import contextlib
 import copy
+import gc
 import inspect
 import pickle
 import sys
 import threading
+import weakref
 
 import keras
 import prometheus_client
 import pytest
-from conftest import fetched
+from conftest import awaited, fetched
 from models import classifier
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from served import X, assert_equal, value
@@ -167,6 +169,20 @@ def test_a_registry_that_has_such_a_name(model, registry):
     registry.unregister(other)
     PrometheusModel(model, registry)(X)
     assert value(registry, "_call_total") == 300
+
+
+def test_a_registry_that_nobody_else_has_goes_with_the_model(model):
+    registry = CollectorRegistry()
+    watched = PrometheusModel(model, registry, None, lambda *_: gangplank.Drift())
+    watched(X)
+    held = weakref.ref(registry)
+    del registry, watched
+
+    def is_gone():
+        gc.collect()
+        return held() is None
+
+    awaited(is_gone)
 
 
 def test_port_serves_the_registry(model, registry):

@@ -92,7 +92,7 @@ class PrometheusModel:
         )
         if port is not None:
             try:
-                watch.serve(port, address)
+                watch.serve(port, registry, address)
             except BaseException:
                 watch.close()
                 raise

@@ -5,14 +5,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gangplank.checked_values import as_float, is_integer
 from gangplank.drift.drift import Drift, FeatureDrift
 from gangplank.drift.reference import DriftReference
-from gangplank.drift.rows import Leaf, Rows, named_arrays, rows_of
+from gangplank.drift.rows import Rows, is_stream, named_arrays, rows_of
 from gangplank.drift.window import Window
 from gangplank.extras import how_to_install
+from gangplank.forks import forget_where_forked
 
 if TYPE_CHECKING:
     from gangplank.drift.families import Family
@@ -29,7 +29,7 @@ class DriftMonitor:
 
     Windows follow one another and share no sample. One ends with the call that fills it. Several
     threads may call. A copy, by pickle too, has the same reference and arguments, and its first
-    window begins.
+    window begins; so does that of a forked process.
 
     Arguments:
         reference: a `DriftReference`, or the path of a file of one.
@@ -68,12 +68,12 @@ class DriftMonitor:
             raise ValueError(f"level must be a number between 0 and 1. Received {level!r}.")
         self.reference, self.window, self.level = reference, int(window), share
         self.last = Drift()
-        self._lock = threading.Lock()
         self._families: list[Family] = []
-        inputs = reference.inputs
-        self._inputs = None if inputs is None else Window(inputs, self.window)
-        self._outputs = Window(reference.outputs, self.window)
-        self._begin()
+        self.forget()
+        forget_where_forked(self)
+
+    def __repr__(self) -> str:
+        return f"DriftMonitor({self.reference!r}, window={self.window}, level={self.level})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {"reference": self.reference, "window": self.window, "level": self.level}
@@ -85,8 +85,8 @@ class DriftMonitor:
         """Adds samples and what the model answered to them.
 
         Arguments:
-            X: what was passed to `predict`. What cannot be counted without being used up, such as a
-                generator or a dataset, is left out: then the predictions alone are compared.
+            X: what was passed to `predict`. A generator or a dataset, which to count would use up,
+                and None are left out: then the predictions alone are compared.
             Y: what it returned. An empty batch changes nothing.
 
         Returns:
@@ -96,15 +96,10 @@ class DriftMonitor:
             ValueError: the samples are not like those of the reference. Nothing is counted.
         """
         reference = self.reference
-        outputs = _rows(Y, reference.outputs.leaves, "predictions")
-        if outputs is None:
-            raise ValueError(
-                "Predictions must be an array, or a list, tuple or dict of arrays. "
-                f"Received a {type(Y).__name__}."
-            )
+        outputs = rows_of(named_arrays(Y, "Predictions"), reference.outputs.leaves, "predictions")
         inputs = None
-        if reference.inputs is not None:
-            inputs = _rows(X, reference.inputs.leaves, "samples")
+        if reference.inputs is not None and X is not None and not is_stream(X):
+            inputs = rows_of(named_arrays(X, "Samples"), reference.inputs.leaves, "samples")
         if inputs is not None and len(inputs) != len(outputs):
             raise ValueError(
                 f"There must be a prediction for each sample. Received {len(inputs)} samples and "
@@ -130,6 +125,14 @@ class DriftMonitor:
             each for family in families for each in family.compared(len(families) * family.size)
         ]
         return sorted(compared, key=lambda each: (each.p_value, -each.statistic))
+
+    def forget(self) -> None:
+        """Begins a window anew, as in a forked process."""
+        self._lock = threading.Lock()
+        inputs, outputs = self.reference.inputs, self.reference.outputs
+        self._inputs = None if inputs is None else Window(inputs, self.window)
+        self._outputs = Window(outputs, self.window)
+        self._begin()
 
     def _begin(self) -> None:
         self._count = self._input_count = 0
@@ -164,11 +167,6 @@ class DriftMonitor:
             least.append((min(p_value * (len(families) * family.size), 1.0), statistic))
         p_value, statistic = min(least, key=lambda test: test[0])
         return Drift(p_value <= self.level, p_value, statistic)
-
-
-def _rows(values: Any, leaves: tuple[Leaf, ...], what: str) -> NDArray[np.float32] | None:
-    arrays = named_arrays(values)
-    return None if arrays is None else rows_of(arrays, leaves, what)
 
 
 def _tests() -> Any:

@@ -130,12 +130,7 @@ def _counted(values: Any, argument: str, buckets: int) -> Any:
     """The histograms of samples and the samples as rows, or None."""
     if values is None:
         return None
-    arrays = named_arrays(values)
-    if arrays is None:
-        raise ValueError(
-            f"{argument} must be an array, or a list, tuple or dict of arrays. Received a "
-            f"{type(values).__name__}; gather some thousand samples of it into an array."
-        )
+    arrays = named_arrays(values, argument)
     if not arrays:
         raise ValueError(f"{argument} must hold samples. Received {values!r:.200}.")
     leaves = leaves_of(arrays, argument)

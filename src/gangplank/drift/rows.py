@@ -17,31 +17,39 @@ Rows = NDArray[np.float32]
 """Samples, shape (n, F): all features of a sample, flattened, beside one another."""
 
 
-def named_arrays(values: Any, name: str = "") -> list[tuple[str, NDArray[Any]]] | None:
+def named_arrays(values: Any, what: str, name: str = "") -> list[tuple[str, NDArray[Any]]]:
     """The arrays that `values` are or hold, by names of keys and places.
 
-    None where they cannot be counted without being used up: a generator, a dataset.
-
     Raises:
-        ValueError: one of them has no rows, or holds what is no number.
+        ValueError: one of them is no array, has no rows, or holds what is no number. `what` is
+            what the values are called.
     """
     if _is_array(values):
-        return [(name, _checked(values, name))]
+        return [(name, _checked(values, what, name))]
     if isinstance(values, Mapping):
         inside = list(values.items())
     elif isinstance(values, list | tuple):
         if not _holds_arrays(values):
-            return [(name, _checked(_array(values), name))]
+            return [(name, _checked(_array(values, what), what, name))]
         inside = list(enumerate(values))
     else:
-        return None
-    arrays: list[tuple[str, NDArray[Any]]] = []
-    for key, value in inside:
-        found = named_arrays(value, f"{name}/{key}" if name else str(key))
-        if found is None:
-            return None
-        arrays += found
-    return arrays
+        raise ValueError(
+            f"{_called(what, name)} must be an array, or a list, tuple or dict of arrays. Received "
+            f"a {type(values).__name__}. Of what is none, gather some thousand samples into one."
+        )
+    return [
+        found
+        for key, value in inside
+        for found in named_arrays(value, what, f"{name}/{key}" if name else str(key))
+    ]
+
+
+def is_stream(values: Any) -> bool:
+    """Whether samples can be had of `values` by using them up only: a generator, a dataset."""
+    is_something_else = _is_array(values) or hasattr(values, "shape")
+    is_iterable = hasattr(values, "__iter__") or hasattr(values, "__getitem__")
+    are_held = isinstance(values, Mapping | list | tuple | str | bytes)
+    return is_iterable and not is_something_else and not are_held
 
 
 def leaves_of(arrays: list[tuple[str, NDArray[Any]]], what: str) -> tuple[Leaf, ...]:
@@ -104,20 +112,24 @@ def _holds_arrays(values: list[Any] | tuple[Any, ...]) -> bool:
     )
 
 
-def _array(values: Any) -> NDArray[Any]:
+def _called(what: str, name: str) -> str:
+    return f"{what} of {name!r}" if name else what
+
+
+def _array(values: Any, what: str) -> NDArray[Any]:
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"Samples must be rows of as many numbers each: {error}") from error
+        raise ValueError(f"{what} must be rows of as many numbers each: {error}") from error
 
 
-def _checked(values: Any, name: str) -> NDArray[Any]:
+def _checked(values: Any, what: str, name: str) -> NDArray[Any]:
     array = values if _native.is_array(values) else np.asarray(values)
     dtype = _native.dtype_name(array)
-    where = f" of {name!r}" if name else ""
+    called = _called(what, name)
     if not _native.is_countable(dtype) and dtype != "bool":
         raise ValueError(
-            f"Samples{where} must be numbers. Received the dtype {dtype}. To watch the predictions "
+            f"{called} must be numbers. Received the dtype {dtype}. To watch the predictions "
             "alone, make the reference with drift_reference(None, predictions)."
         )
     host: NDArray[Any]
@@ -126,7 +138,7 @@ def _checked(values: Any, name: str) -> NDArray[Any]:
     else:
         host = _native.host_view(array)
     if not host.ndim:
-        raise ValueError(f"Samples{where} must be rows of an array. Received the number {host}.")
+        raise ValueError(f"{called} must be rows of an array. Received the number {host}.")
     return host
 
 

@@ -1,9 +1,9 @@
 """A function that looks for drift, called where it delays no prediction."""
 
-import contextlib
 import math
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +15,12 @@ from gangplank.inference.predictions import Predictions
 class _Call(NamedTuple):
     given: Any
     answer: Any
+
+
+class _Here(threading.local):
+    """What one thread knows: whether it is in the function."""
+
+    is_looking = False
 
 
 class DriftQueue:
@@ -43,12 +49,20 @@ class DriftQueue:
 
     def forget(self) -> None:
         """Begins anew, in a forked process too: the thread and what waits for it are another's."""
-        self._waiting: queue.Queue[_Call | None] = queue.Queue(self._size)
+        self._here = _Here()
+        # A signal's handler that predicts would wait for a Queue, or a metric, that it interrupts.
+        self._waiting: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._newly_dropped: deque[None] = deque()
         self._thread: threading.Thread | None = None
         self._beginning = threading.Lock()
 
     def put(self, given: Any, answer: Any) -> None:
-        """Has the function called. Raises nothing that it raises, and does not wait for it."""
+        """Has the function called. Raises nothing that it raises, and does not wait for it.
+
+        What the function itself calls the model with is not looked at, which would have no end.
+        """
+        if self._here.is_looking:
+            return
         try:
             if not self._size:
                 self._look(given, answer)
@@ -57,41 +71,55 @@ class DriftQueue:
         except (RuntimeError, *NO_FILES):
             self._warning.log()
 
+    def show_dropped(self) -> None:
+        """Shows how many calls were dropped since the last time. Only one thread may call it."""
+        count = len(self._newly_dropped)
+        for _ in range(count):
+            self._newly_dropped.popleft()
+        self._dropped.inc(count)
+
     def close(self) -> None:
         """Has the thread end after the call that it looks at, and drops what waits."""
         self._is_closed = True
-        with contextlib.suppress(queue.Full):  # then the thread sees for itself
-            self._waiting.put_nowait(None)
+        self._waiting.put(None)
 
     def _look(self, given: Any, answer: Any) -> None:
+        self._here.is_looking = True
         try:
             self._show(self._function(given, answer))
         except (Exception, SystemExit) as error:
             kind = type(error).__name__
             self._predictions.metric("gangplank_predict_drift_failed", type=kind).inc()
             self._warning.log()
+        finally:
+            self._here.is_looking = False
 
     def _put(self, given: Any, answer: Any) -> None:
+        if self._waiting.qsize() >= self._size:
+            self._newly_dropped.append(None)
+            return
         try:
             if self._thread is None or not self._thread.is_alive():
                 self._begin()
-            self._waiting.put_nowait(_Call(given, answer))
-        except queue.Full:
-            self._dropped.inc()
         except RuntimeError:  # no thread can be started
-            self._dropped.inc()
+            self._newly_dropped.append(None)
             raise
+        self._waiting.put(_Call(given, answer))
 
     def _begin(self) -> None:
-        with self._beginning:
+        if not self._beginning.acquire(blocking=False):
+            return  # another thread, or what a signal's handler interrupts, is about to
+        try:
             if self._thread is None or not self._thread.is_alive():
                 thread = threading.Thread(
                     target=self._work, args=(self._waiting,), name="gangplank-drift", daemon=True
                 )
                 thread.start()
                 self._thread = thread
+        finally:
+            self._beginning.release()
 
-    def _work(self, waiting: "queue.Queue[_Call | None]") -> None:
+    def _work(self, waiting: "queue.SimpleQueue[_Call | None]") -> None:
         while (call := waiting.get()) is not None and not self._is_closed:
             self._look(*call)
             del call  # and what it holds, until there is another one

@@ -27,7 +27,8 @@ def samples_answered(given: Any, answer: Any) -> int | None:
     """
     if given.__class__ in _met and answer.__class__ in _met:
         try:
-            return given.shape[0]  # type: ignore[attr-defined, no-any-return]
+            if (known := given.shape[0]) is not None:  # type: ignore[attr-defined]
+                return known  # type: ignore[no-any-return]
         except IndexError:
             return 1
     array = first_array(answer)

@@ -1,18 +1,18 @@
 """What watches the calls of one model."""
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gangplank.drift import Drift
+from gangplank.forks import forget_where_forked
 from gangplank.inference.calls import TOGETHER, Calls
 from gangplank.inference.drift_queue import DriftQueue
 from gangplank.inference.harmless import NO_FILES, OneWarning
@@ -46,7 +46,7 @@ class Watch(Collector):
         find_drift: Callable[[Any, Any], Drift] | None,
         drift_queue_size: int,
     ) -> None:
-        self._registry, self._labels = registry, labels
+        self._labels = labels
         self._predictions = Predictions(labels, latency_buckets)
         self._drift = find_drift and DriftQueue(find_drift, self._predictions, drift_queue_size)
         self.calls = {method: self._calls_of(method) for method in _COUNTERS}
@@ -55,16 +55,18 @@ class Watch(Collector):
         self._warning = OneWarning("What a model does cannot be shown. It answers as ever.")
         self._lock = threading.RLock()
         SERVED_MODELS.register([self], registry, labels)
-        _watches.add(self)
+        # Weakly: who is registered there would keep it for ever.
+        self._registry = ref(registry)
+        forget_where_forked(self)
 
     @property
     def port(self) -> int | None:
         """Where the registry is served, if it is."""
         return None if self._server is None else self._server.port
 
-    def serve(self, port: int, address: str) -> None:
+    def serve(self, port: int, registry: CollectorRegistry, address: str) -> None:
         """Serves the registry. Raises what `MetricsServer` does."""
-        self._server = MetricsServer(port, self._registry, address)
+        self._server = MetricsServer(port, registry, address)
 
     def end_drift(self) -> None:
         """Has nothing more looked at for drift."""
@@ -81,7 +83,8 @@ class Watch(Collector):
         if self._server is not None:
             self._server.close()
             self._server = None
-        SERVED_MODELS.unregister(self._registry, self._labels)
+        if (registry := self._registry()) is not None:
+            SERVED_MODELS.unregister(registry, self._labels)
 
     def collect(self) -> Iterable[Metric]:
         self._show()
@@ -92,7 +95,7 @@ class Watch(Collector):
         return self._predictions.describe()
 
     def forget(self) -> None:
-        """Begins anew in a forked process, where nobody will give the lock back."""
+        """Begins anew in a forked process."""
         self._lock, self._is_showing = threading.RLock(), False
         for calls in self.calls.values():
             calls.forget()
@@ -138,18 +141,8 @@ class Watch(Collector):
         self._show()  # that it is no longer under way
 
     def _show_noted(self) -> None:
+        if self._drift is not None:
+            self._drift.show_dropped()
         for method, calls in self.calls.items():
             answers, in_flight = calls.take_answers(), calls.samples_in_flight()
             self._predictions.show(method, _COUNTERS[method], answers, in_flight)
-
-
-_watches: WeakSet[Watch] = WeakSet()
-
-
-def _forget() -> None:
-    for watch in list(_watches):
-        watch.forget()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_forget)
