@@ -1,15 +1,17 @@
 """What the callback pushes, and where to."""
 
+import contextlib
 import logging
 
 import prometheus_client
 import pytest
-from conftest import awaited
+from conftest import awaited, pushing
 from prometheus_client import CollectorRegistry
 from runs import At, fit
 from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
+from gangplank.gateway import Gateway
 
 
 def test_a_gateway_that_is_down_is_logged_in_two_lines_and_the_run_goes_on(
@@ -101,6 +103,19 @@ def test_a_metric_of_the_users_own_with_the_name_of_one_of_the_runs(
     assert metrics["gangplank_train_accuracy_total"] == 3
     (message,) = caplog.messages
     assert "two metrics of the name 'gangplank_train_loss'. Pushed is the exporter's" in message
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
+def test_a_gateway_hears_what_ended_its_with(model, data, caplog, failure):
+    def fails():
+        awaited(lambda: status_of(gateway.address, "digits") == "running")
+        raise failure
+
+    with contextlib.suppress(failure), Gateway() as gateway:
+        fit(model, data, TrainTestExporter(gateway.address, "digits"), At(0, fails))
+    awaited(lambda: not pushing())
+    assert 'gangplank_train_status{instance="",job="digits",status="failed"} 1' in gateway.metrics()
+    assert caplog.messages == []
 
 
 def test_a_grouping_key(gateway, model, data):

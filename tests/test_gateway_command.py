@@ -42,7 +42,7 @@ def test_a_port_that_is_taken(capsys):
         assert main(["gateway", "--port", port]) == 1
     assert capsys.readouterr().err == (
         f"gangplank: --port must be a free port of 127.0.0.1, but {port} is not: Address already "
-        "in use. With --port 0 it is any free one.\n"
+        "in use. With port 0 it is any free one.\n"
     )
 
 

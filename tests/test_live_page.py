@@ -180,6 +180,14 @@ def push_epochs(address, path, *epochs):
         push(address, path, *(line.format(epoch) for line in RUN))
 
 
+def test_weights_that_are_all_nan(browser, address):
+    push_epochs(address, "/metrics/job/a", 0)
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("!!document.querySelector('.reading')?.textContent")
+        assert text(page, ".reading") == "epoch 0: no weights but NaN"
+        assert page.complaints() == []
+
+
 def test_on_a_telephone_and_in_the_dark(browser, address):
     push_epochs(address, "/metrics/job/a-job-of-a-rather-long-name-that-has-to-wrap", 1, 2, 3)
     push_epochs(address, "/metrics/job/another/run/2", 1, 2)

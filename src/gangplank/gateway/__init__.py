@@ -14,6 +14,8 @@ whoever comes then is told 503.
 In a browser, ``http://<address>/`` shows the runs live, and what they were before.
 """
 
+import time
+
 from gangplank.checked_values import checked_port
 from gangplank.gateway.groups import Groups
 from gangplank.gateway.server import Server
@@ -21,9 +23,14 @@ from gangplank.server_thread import ServerThread
 
 __all__ = ["Gateway"]
 
+_LAST_WORDS = 2.0  # seconds that they may take
+
 
 class Gateway:
     """Serves from its construction until `close`, on a thread of its own.
+
+    In a `with` that an exception leaves, it serves on until no run says that it is running, for two
+    seconds at most: those which the exception ended can say so.
 
     Arguments:
         port: the TCP port on 127.0.0.1; any free one by default.
@@ -38,7 +45,15 @@ class Gateway:
 
     def __init__(self, port: int = 0) -> None:
         self._groups = Groups()
-        server = Server(("127.0.0.1", checked_port(port)), self._groups)
+        place = "127.0.0.1", checked_port(port)
+        try:
+            server = Server(place, self._groups)
+        except OSError as error:
+            reason = (
+                f"port must be a free port of 127.0.0.1, but {port} is not: {error.strerror}. "
+                "With port 0 it is any free one."
+            )
+            raise OSError(error.errno, reason) from error
         self.address = f"127.0.0.1:{server.server_port}"
         self._serving = ServerThread(server, "gangplank-gateway")
         self._is_open = True
@@ -58,5 +73,15 @@ class Gateway:
     def __enter__(self) -> "Gateway":
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is not None:
+                self._await_last_words()
+        finally:
+            self.close()
+
+    def _await_last_words(self) -> None:
+        """Gives the runs that an exception has ended the time to say so."""
+        until = time.monotonic() + _LAST_WORDS
+        while time.monotonic() < until and any(g.is_running() for g in self._groups.snapshot()):
+            time.sleep(0.02)

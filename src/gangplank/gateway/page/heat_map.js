@@ -189,8 +189,9 @@ export class HeatMap {
     }
     const when = this.axis === "epochs" ? `epoch ${short(at)}` : clock(at);
     const row = this.cursor?.[1];
+    const all = total === 0 ? "no weights but NaN" : `${short(total)} weights`;
     this.reading.textContent = row === undefined
-      ? `${when}: ${short(total)} weights`
+      ? `${when}: ${all}`
       : `${when}: ${this.bucketText(row)}: ${short(counts[row])} weights, ${percent(shares[row])}`;
     this.draw();
   }

@@ -13,8 +13,8 @@ const FACTS = new Set([
 ]);
 const SPEED = ["learning_rate", "samples_per_second", "epoch_time_seconds"];
 const STATISTICS = [
-  "norm", "update_ratio", "mean", "standard_deviation", "minimum", "maximum", "zeros", "infinite",
-  "nan",
+  "norm", "update_ratio", "nan", "infinite", "zeros", "mean", "standard_deviation", "minimum",
+  "maximum",
 ];
 
 const words = (name) => name.replaceAll("_", " ");
