@@ -26,6 +26,14 @@ class TestTables:
         assert statistics["zeros"] == "200"
         assert float(statistics["deviation"]) == pytest.approx(0.1, rel=0.1)
 
+    def test_bars_are_shorter_in_a_narrow_terminal(self, file, capsys, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "40")
+        output, _ = ran(capsys, file, "--buckets", "-0.1,0,0.1")
+        lines = output.splitlines()[1:]
+        assert len(lines) == 4
+        assert max(map(len, lines)) == 40
+        assert max(line.count("█") for line in lines) == 17
+
     def test_native_buckets_are_shown_by_powers_of_2(self, capsys, tmp_path):
         np.save(tmp_path / "a.npy", np.array([-3.0, -0.5, 0.0, 0.3, 0.4, 0.5, np.inf]))
         output, _ = ran(capsys, str(tmp_path / "a.npy"), "--buckets", "native")

@@ -18,11 +18,11 @@ def print_bars(histogram: Histogram, console: Console) -> None:
     labels = [(edge(low), edge(high)) for low, high in counts]
     width = max((len(label) for pair in labels for label in pair), default=0) + 1
     digits = len(f"{longest:,}") + 1
+    room = max(1, min(BAR_WIDTH, console.width - 2 * width - digits - len(" ..   ")))
     for (low, high), count in zip(labels, counts.values(), strict=True):
-        bar = "█" * round(BAR_WIDTH * count / longest)
+        bar = "█" * round(room * count / longest)
         console.print(
-            f"{low:>{width}} .. {high:<{width}} {bar:<{BAR_WIDTH}} {count:>{digits},}",
-            highlight=False,
+            f"{low:>{width}} .. {high:<{width}} {bar:<{room}} {count:>{digits},}", highlight=False
         )
 
 

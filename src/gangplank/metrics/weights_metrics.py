@@ -18,8 +18,9 @@ _HISTOGRAMS: dict[Per, str] = {
     "layer": "The weights of each layer by their value.",
     "variable": "The weights of each variable by their value.",
 }
+# Of native ones too, whose sum is known: a gateway complains at each scrape where two texts differ.
 _NO_SUM = (
-    " Their sum is not known: where _sum is 0, as a Pushgateway shows it, _sum / _count is no mean."
+    " Where their sum is not known, a Pushgateway shows _sum as 0, and _sum / _count is no mean."
 )
 STATISTICS = {
     "zeros": ("zero_count", "Weights that are zero."),
@@ -104,12 +105,9 @@ class WeightsMetrics:
         report = self._report
         for per, text in _HISTOGRAMS.items():
             parts = report.histograms.get(per, {})
-            has_sum = any(
-                isinstance(h, NativeWeightsHistogram) for hs in parts.values() for h in hs
-            )
             series = [(_labels(per, name), histograms) for name, histograms in parts.items()]
-            text = text if has_sum else text + _NO_SUM
-            yield histogram_family(f"{self._prefix}{per}_weights", text, series, report.created)
+            name = f"{self._prefix}{per}_weights"
+            yield histogram_family(name, text + _NO_SUM, series, report.created)
         for name, (attribute, text) in STATISTICS.items():
             values = {part: getattr(each, attribute) for part, each in report.statistics.items()}
             yield self._gauge(f"weights_{name}", text, values)
