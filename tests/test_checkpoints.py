@@ -44,14 +44,20 @@ class TestZip:
 
 
 class TestOpening:
-    def test_a_missing_file(self, tmp_path):
-        assert refused(tmp_path / "a.npz") == "No such file or directory"
+    @pytest.mark.parametrize("name", ["a.npz", "a.onnx", "a"])
+    def test_a_missing_file(self, name, tmp_path):
+        assert refused(tmp_path / name) == "No such file or directory"
 
-    def test_a_folder(self, tmp_path):
-        (tmp_path / "a.keras").mkdir()
-        assert refused(tmp_path / "a.keras") == (
-            "it is a folder. Pass the file that has the weights."
-        )
+    @pytest.mark.parametrize("name", ["a.keras", "a"])
+    def test_a_folder(self, name, tmp_path):
+        (tmp_path / name).mkdir()
+        assert refused(tmp_path / name) == "it is a folder. Pass the file that has the weights."
+
+    def test_a_suffix_in_capitals(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.zeros(3))
+        (tmp_path / "a.npy").rename(tmp_path / "a.NPY")
+        with open_checkpoint(tmp_path / "a.NPY") as checkpoint:
+            assert len(checkpoint.arrays) == 1
 
     def test_a_pipe(self, tmp_path):
         os.mkfifo(tmp_path / "a.npz")
@@ -63,9 +69,11 @@ class TestOpening:
 
     @pytest.mark.parametrize("name", ["a.pt", "a.bin", "a.pkl"])
     def test_formats_of_pickles(self, name, tmp_path):
+        (tmp_path / name).touch()
         problem = refused(tmp_path / name)
         assert problem.startswith("its name ends in none of .keras, ")
         assert problem.endswith("which are never loaded: save it as .safetensors.")
 
     def test_an_unknown_format(self, tmp_path):
+        (tmp_path / "a.onnx").touch()
         assert refused(tmp_path / "a.onnx").endswith("and so its format is not known.")

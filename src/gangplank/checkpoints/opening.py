@@ -8,6 +8,7 @@ from gangplank.checkpoints.checkpoint import Checkpoint, CheckpointError
 from gangplank.checkpoints.hdf5 import hdf5_file, keras_file
 from gangplank.checkpoints.numpy_files import npy_file, npz_file
 from gangplank.checkpoints.safetensors import INDEX, safetensors, sharded_safetensors
+from gangplank.checkpoints.stored_file import StoredFile
 
 _FORMATS: dict[str, Callable[[Path], AbstractContextManager[Checkpoint]]] = {
     ".keras": keras_file,
@@ -38,8 +39,9 @@ def open_checkpoint(path: Path | str) -> AbstractContextManager[Checkpoint]:
     """
     path = Path(path)
     for suffix, opened in _FORMATS.items():
-        if path.name.endswith(suffix):
+        if path.name.lower().endswith(suffix):
             return opened(path)
+    StoredFile(path).close()  # it tells of what is no file, whatever the name
     advice = ""
     if path.suffix in _PICKLES:
         advice = " Such files may hold pickles, which are never loaded: save it as .safetensors."
