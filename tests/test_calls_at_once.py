@@ -7,13 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import pytest
+from conftest import awaited
 from models import classifier
 from served import X, value
 
 from gangplank import Drift, PrometheusModel
+from gangplank.inference.drift_queue import DriftQueue
+from gangplank.inference.predictions import Predictions
 
 
 def test_64_threads_at_once(registry):
@@ -50,11 +54,22 @@ def no_collection():
     gc.enable()
 
 
-@pytest.mark.parametrize("detector", [None, lambda *_: Drift()], ids=["no detector", "detector"])
+@pytest.mark.parametrize("has_detector", [False, True])
 def test_a_signals_handler_may_raise_and_predict_at_any_instruction(
-    registry, no_collection, detector
+    registry, no_collection, has_detector
 ):
-    watched = PrometheusModel(Answers(), registry, None, detector, drift_queue_size=2)
+    seen = []
+
+    def detector(given, answer):
+        seen.append(len(given))
+        return Drift()
+
+    watched = PrometheusModel(
+        Answers(), registry, None, detector if has_detector else None, drift_queue_size=2
+    )
+    if has_detector:  # Python's own threads cannot be started where a handler may raise
+        watched(X[:1])
+        awaited(lambda: seen)
     interrupted = 0
 
     class LaterError(Exception):
@@ -79,6 +94,48 @@ def test_a_signals_handler_may_raise_and_predict_at_any_instruction(
     assert interrupted > 1_000
     assert value(registry, "_in_flight_samples", method="call") == 0
     assert value(registry, "_call_total") >= interrupted
+    if has_detector:
+        awaited(lambda: watched(X[:7]) is not None and 7 in seen)
+
+
+def test_a_signals_handler_may_raise_wherever_the_thread_for_drift_is_begun(
+    no_collection, monkeypatch
+):
+    class LaterError(Exception):
+        pass
+
+    class Begins:
+        """A thread that cannot be started, so that each call begins one."""
+
+        def __init__(self, **_):
+            pass
+
+        def start(self):
+            raise RuntimeError
+
+    def handle(*_):
+        raise LaterError
+
+    monkeypatch.setattr("gangplank.inference.drift_queue.threading.Thread", Begins)
+    was_called = threading.Event()
+    drift_queue = DriftQueue(
+        lambda *_: was_called.set() or Drift(), Predictions({}, (1.0,)), 1 << 30
+    )
+    previous = signal.signal(signal.SIGALRM, handle)
+    try:
+        for turn in range(2_000):
+            with contextlib.suppress(LaterError):
+                signal.setitimer(signal.ITIMER_REAL, 2e-5 + turn % 50 * 1e-6)
+                for _ in range(100):
+                    drift_queue.put(None, None)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    monkeypatch.undo()
+    with ThreadPoolExecutor(1) as pool:  # for whom a lock that was not given back is another's
+        pool.submit(drift_queue.put, None, None).result(60)
+    assert was_called.wait(60)
+    drift_queue.close()
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX warns of every fork")

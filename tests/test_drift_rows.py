@@ -70,13 +70,14 @@ def test_one_array_may_have_any_name():
 class Dataset:
     """Of the kind of a Keras PyDataset."""
 
+    shape = (2, 3)
+
     def __getitem__(self, index):
         return GRID
 
 
-@pytest.mark.parametrize("values", [iter([GRID]), (GRID for _ in "ab"), {1}, Dataset()])
+@pytest.mark.parametrize("values", [iter([GRID]), (GRID for _ in "ab"), Dataset()])
 def test_a_stream_of_samples(values):
-    assert is_stream(values)
     assert is_stream(values)
 
 

@@ -3,11 +3,12 @@
 import contextlib
 import logging
 
+import keras
 import prometheus_client
 import pytest
 from conftest import awaited, pushing
 from prometheus_client import CollectorRegistry
-from runs import At, fit
+from runs import At, Run, fit
 from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
@@ -105,17 +106,28 @@ def test_a_metric_of_the_users_own_with_the_name_of_one_of_the_runs(
     assert "two metrics of the name 'gangplank_train_loss'. Pushed is the exporter's" in message
 
 
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_end"])
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
-def test_a_gateway_hears_what_ended_its_with(model, data, caplog, failure):
-    def fails():
-        awaited(lambda: status_of(gateway.address, "digits") == "running")
+def test_a_gateway_hears_what_ended_its_with(model, data, caplog, failure, hook):
+    def fails(*_):
         raise failure
 
+    failing = keras.callbacks.LambdaCallback(**{hook: fails})
     with contextlib.suppress(failure), Gateway() as gateway:
-        fit(model, data, TrainTestExporter(gateway.address, "digits"), At(0, fails))
+        fit(model, data, TrainTestExporter(gateway.address, "digits"), failing)
     awaited(lambda: not pushing())
     assert 'gangplank_train_status{instance="",job="digits",status="failed"} 1' in gateway.metrics()
     assert caplog.messages == []
+
+
+def test_a_run_that_goes_on_keeps_no_gateway_from_closing(monkeypatch):
+    monkeypatch.setattr("gangplank.gateway._LAST_WORDS", 0.1)
+    with contextlib.suppress(KeyboardInterrupt), Gateway() as gateway:
+        run = Run(gateway.address)
+        run.publish(1)
+        raise KeyboardInterrupt
+    assert repr(gateway).endswith("closed>")
+    run.publisher.stop()
 
 
 def test_a_grouping_key(gateway, model, data):

@@ -41,8 +41,8 @@ def test_a_port_that_is_taken(capsys):
         port = gateway.address.partition(":")[2]
         assert main(["gateway", "--port", port]) == 1
     assert capsys.readouterr().err == (
-        f"gangplank: --port must be a free port of 127.0.0.1, but {port} is not: Address already "
-        "in use. With port 0 it is any free one.\n"
+        f"gangplank: port must be a free port of 127.0.0.1, but {port} is not (Address already in "
+        "use). Pass another one, or 0 for any.\n"
     )
 
 

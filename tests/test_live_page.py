@@ -184,7 +184,7 @@ def test_weights_that_are_all_nan(browser, address):
     push_epochs(address, "/metrics/job/a", 0)
     with browser.page(f"http://{address}/") as page:
         page.awaited("!!document.querySelector('.reading')?.textContent")
-        assert text(page, ".reading") == "epoch 0: no weights but NaN"
+        assert text(page, ".reading") == "epoch 0: no weights (NaN are not counted)"
         assert page.complaints() == []
 
 

@@ -1,6 +1,8 @@
 """How far weights have moved: ratios of layers and variables, and what has none."""
 
+import itertools
 import math
+import weakref
 
 import keras
 import numpy as np
@@ -131,11 +133,10 @@ def test_each_run_begins_anew_and_holds_its_copy_no_longer(model, data):
 
 
 def test_no_room_for_a_copy_costs_the_ratio_alone(model, data, monkeypatch):
-    copies, copy = [], keras.ops.copy
+    asked, copy, variables = itertools.count(1), keras.ops.copy, len(model.trainable_variables)
 
     def copied(array):
-        copies.append(array)
-        if len(copies) > len(model.trainable_variables):
+        if next(asked) == variables + 1:
             raise MemoryError("there is no memory left")
         return copy(array)
 
@@ -144,13 +145,36 @@ def test_no_room_for_a_copy_costs_the_ratio_alone(model, data, monkeypatch):
     )
     monkeypatch.setattr("keras.ops.copy", copied)
     message = "There is no update ratio of the weights: there is no memory left"
-    with pytest.warns(UserWarning, match=message) as told:
-        model.fit(*data, epochs=3, callbacks=[exporter], verbose=0)
-    assert [str(each.message) for each in told].count(message) == 1
-    value = exporter.registry.get_sample_value
-    assert value("gangplank_train_model_weights_count") == 27
-    assert value("gangplank_train_weights_norm") > 0
-    assert ratio_of(exporter) is None
+    shown = []
+
+    def show(*_):
+        value = exporter.registry.get_sample_value
+        names = "model_weights_count", "weights_norm", "weights_update_ratio"
+        shown.append([value(f"gangplank_train_{name}") is not None for name in names])
+
+    look = keras.callbacks.LambdaCallback(on_epoch_end=show)
+    with pytest.warns(UserWarning, match=message):
+        model.fit(*data, epochs=3, callbacks=[exporter, look], verbose=0)
+    # The second look has nothing to compare with.
+    assert shown == [[True, True, False]] * 2 + [[True, True, True]]
+
+
+def test_there_need_not_be_room_for_the_old_copy_and_the_new(layers, monkeypatch):
+    held, copy = [], keras.ops.copy
+
+    def copied(array):
+        assert not any(reference() is not None for reference in old)
+        held.append(weakref.ref(made := copy(array)))
+        return made
+
+    old = []
+    monkeypatch.setattr("keras.ops.copy", copied)
+    updates = Updates("trainable", "layer")
+    updates.begin(layers)
+    old = list(held)
+    assert all(reference() is not None for reference in old)
+    updates.look(layers, dict.fromkeys(weights_statistics(layers, per="layer"), 1.0))
+    assert len(held) == 2 * len(old)
 
 
 def test_an_evaluation_moves_nothing_and_looks_at_nothing_for_it(model, data, monkeypatch):

@@ -1,30 +1,27 @@
-"""What begins anew in a forked process."""
+"""What begins anew in a forked process, where no other thread is, nor gives a lock back."""
 
+import itertools
 import os
 import sys
-from typing import Protocol
-from weakref import WeakSet
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakMethod
+
+_numbers = itertools.count()
+_methods: dict[int, WeakMethod[Callable[[], Any]]] = {}
 
 
-class Forgetful(Protocol):
-    """Something with locks or threads."""
-
-    def forget(self) -> None:
-        """Begins anew: no other thread is in this process, nor will any give a lock back."""
-
-
-_forgetful: WeakSet[Forgetful] = WeakSet()
+def call_where_forked(method: Callable[[], Any]) -> None:
+    """Has a bound method called in every process that is forked while its object lives."""
+    number = next(_numbers)
+    _methods[number] = WeakMethod(method, lambda _: _methods.pop(number, None))
 
 
-def forget_where_forked(each: Forgetful) -> None:
-    """Has `each` forget in every process that is forked while it lives."""
-    _forgetful.add(each)
-
-
-def _forget() -> None:
-    for each in list(_forgetful):
-        each.forget()
+def _call() -> None:
+    for each in _methods.copy().values():
+        if (method := each()) is not None:
+            method()
 
 
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_call)

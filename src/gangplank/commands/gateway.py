@@ -18,7 +18,7 @@ def run(port: int) -> None:
     try:
         gateway = Gateway(port)
     except OSError as error:
-        raise ValueError(f"--{error.strerror}") from None
+        raise ValueError(f"{error.strerror}.") from None
     with gateway:
         text = f"See the runs at http://{gateway.address}/ and push to {gateway.address}.\n"
         wait_for_interrupt(gateway.address, lambda line: print(line, flush=True), text)

@@ -12,7 +12,7 @@ from gangplank.drift.reference import DriftReference
 from gangplank.drift.rows import Rows, is_stream, named_arrays, rows_of
 from gangplank.drift.window import Window
 from gangplank.extras import how_to_install
-from gangplank.forks import forget_where_forked
+from gangplank.forks import call_where_forked
 
 if TYPE_CHECKING:
     from gangplank.drift.families import Family
@@ -69,8 +69,8 @@ class DriftMonitor:
         self.reference, self.window, self.level = reference, int(window), share
         self.last = Drift()
         self._families: list[Family] = []
-        self.forget()
-        forget_where_forked(self)
+        self._begin_first()
+        call_where_forked(self._begin_first)
 
     def __repr__(self) -> str:
         return f"DriftMonitor({self.reference!r}, window={self.window}, level={self.level})"
@@ -126,8 +126,7 @@ class DriftMonitor:
         ]
         return sorted(compared, key=lambda each: (each.p_value, -each.statistic))
 
-    def forget(self) -> None:
-        """Begins a window anew, as in a forked process."""
+    def _begin_first(self) -> None:
         self._lock = threading.Lock()
         inputs, outputs = self.reference.inputs, self.reference.outputs
         self._inputs = None if inputs is None else Window(inputs, self.window)

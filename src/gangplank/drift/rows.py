@@ -45,11 +45,11 @@ def named_arrays(values: Any, what: str, name: str = "") -> list[tuple[str, NDAr
 
 
 def is_stream(values: Any) -> bool:
-    """Whether samples can be had of `values` by using them up only: a generator, a dataset."""
-    is_something_else = _is_array(values) or hasattr(values, "shape")
-    is_iterable = hasattr(values, "__iter__") or hasattr(values, "__getitem__")
+    """Whether batches of samples come of `values` one by one, as of a generator or a dataset."""
+    is_some_array = _is_array(values) or (hasattr(values, "shape") and hasattr(values, "dtype"))
     are_held = isinstance(values, Mapping | list | tuple | str | bytes)
-    return is_iterable and not is_something_else and not are_held
+    are_batches = hasattr(values, "__iter__") or hasattr(values, "__getitem__")
+    return are_batches and not is_some_array and not are_held
 
 
 def leaves_of(arrays: list[tuple[str, NDArray[Any]]], what: str) -> tuple[Leaf, ...]:

@@ -1,10 +1,10 @@
 """A small Pushgateway inside this process, for development, tests and notebooks.
 
 It takes what prometheus_client pushes, compressed by gzip or not, and protobuf, refuses what would
-not parse or would change a metric's type, as the real one does, and then shows the same series,
-also as JSON. It is not for production: it keeps everything in memory, has neither authentication
-nor TLS, and listens on 127.0.0.1 only. It takes bodies of up to 8 MiB, and 64 connections at once;
-whoever comes then is told 503.
+not parse or would change a metric's type, as the real one does, and counts that are none, and then
+shows the same series, also as JSON. It is not for production: it keeps everything in memory, has
+neither authentication nor TLS, and listens on 127.0.0.1 only. It takes bodies of up to 8 MiB, and
+64 connections at once; whoever comes then is told 503.
 
     with gangplank.gateway.Gateway() as gateway:
         callback = gangplank.TrainTestExporter(gateway.address, "mnist")
@@ -14,11 +14,13 @@ whoever comes then is told 503.
 In a browser, ``http://<address>/`` shows the runs live, and what they were before.
 """
 
+import errno
 import time
 
 from gangplank.checked_values import checked_port
 from gangplank.gateway.groups import Groups
 from gangplank.gateway.server import Server
+from gangplank.publishing import process_end
 from gangplank.server_thread import ServerThread
 
 __all__ = ["Gateway"]
@@ -29,8 +31,8 @@ _LAST_WORDS = 2.0  # seconds that they may take
 class Gateway:
     """Serves from its construction until `close`, on a thread of its own.
 
-    In a `with` that an exception leaves, it serves on until no run says that it is running, for two
-    seconds at most: those which the exception ended can say so.
+    Where an exception leaves a `with` of it, it serves on while a run of this process goes on or
+    has not yet said that it failed, for two seconds at most.
 
     Arguments:
         port: the TCP port on 127.0.0.1; any free one by default.
@@ -49,9 +51,11 @@ class Gateway:
         try:
             server = Server(place, self._groups)
         except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
             reason = (
-                f"port must be a free port of 127.0.0.1, but {port} is not: {error.strerror}. "
-                "With port 0 it is any free one."
+                f"port must be a free port of 127.0.0.1, but {port} is not ({error.strerror}). "
+                "Pass another one, or 0 for any"
             )
             raise OSError(error.errno, reason) from error
         self.address = f"127.0.0.1:{server.server_port}"
@@ -83,5 +87,5 @@ class Gateway:
     def _await_last_words(self) -> None:
         """Gives the runs that an exception has ended the time to say so."""
         until = time.monotonic() + _LAST_WORDS
-        while time.monotonic() < until and any(g.is_running() for g in self._groups.snapshot()):
+        while process_end.is_expecting() and time.monotonic() < until:
             time.sleep(0.02)

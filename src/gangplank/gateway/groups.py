@@ -23,7 +23,6 @@ _TIMES = {
     "push_failure_time_seconds": "Last Unix time when changing this group failed.",
     "push_time_seconds": "Last Unix time when changing this group succeeded.",
 }
-_STATUSES = "gangplank_train_status", "gangplank_test_status"
 # Of each type that the text format has, the endings of its series' names.
 _SERIES_OF = {
     "counter": ("_total",),
@@ -102,15 +101,6 @@ class Group:
         """Whether the last push was taken."""
         failed, pushed = (self.families[name].samples[0].value for name in _TIMES)
         return pushed > failed
-
-    def is_running(self) -> bool:
-        """Whether it says of a run that it goes on."""
-        return any(
-            sample.labels.get("status") == "running" and sample.value == 1
-            for name in _STATUSES
-            if name in self.families
-            for sample in self.families[name].samples
-        )
 
 
 class Groups(Collector):

@@ -71,10 +71,10 @@ class Calls:
         if samples is None:
             return answer
         self._answers.append((samples, began, ended))
-        if len(self._answers) >= self._notes:
-            self._show()
         if self._on_answer is not None:
             self._on_answer(given, answer)
+        if len(self._answers) >= self._notes:
+            self._show()
         return answer
 
     def take_answers(self) -> list[Answer]:

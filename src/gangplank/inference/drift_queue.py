@@ -54,7 +54,7 @@ class DriftQueue:
         self._waiting: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._newly_dropped: deque[None] = deque()
         self._thread: threading.Thread | None = None
-        self._beginning = threading.Lock()
+        self._beginning = threading.RLock()
 
     def put(self, given: Any, answer: Any) -> None:
         """Has the function called. Raises nothing that it raises, and does not wait for it.
@@ -99,7 +99,7 @@ class DriftQueue:
             self._newly_dropped.append(None)
             return
         try:
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None:
                 self._begin()
         except RuntimeError:  # no thread can be started
             self._newly_dropped.append(None)
@@ -107,22 +107,33 @@ class DriftQueue:
         self._waiting.put(_Call(given, answer))
 
     def _begin(self) -> None:
-        if not self._beginning.acquire(blocking=False):
-            return  # another thread, or what a signal's handler interrupts, is about to
-        try:
-            if self._thread is None or not self._thread.is_alive():
-                thread = threading.Thread(
-                    target=self._work, args=(self._waiting,), name="gangplank-drift", daemon=True
-                )
-                thread.start()
-                self._thread = thread
-        finally:
-            self._beginning.release()
+        with self._beginning:
+            # Not is_alive(): where a signal's handler raises in it, Python 3.11 takes the thread
+            # for one that has ended.
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(
+                target=self._work, args=(self._waiting,), name="gangplank-drift", daemon=True
+            )
+            try:
+                self._thread.start()
+            except BaseException:
+                self._thread = None
+                raise
 
     def _work(self, waiting: "queue.SimpleQueue[_Call | None]") -> None:
-        while (call := waiting.get()) is not None and not self._is_closed:
-            self._look(*call)
-            del call  # and what it holds, until there is another one
+        try:
+            # Where a handler raises as a thread begins, there may be another one.
+            while self._thread is threading.current_thread():
+                call = waiting.get()
+                if call is None or self._is_closed:
+                    waiting.put(None)
+                    return
+                self._look(*call)
+                del call  # and what it holds, until there is another one
+        finally:
+            if self._thread is threading.current_thread():
+                self._thread = None
 
     def _show(self, drift: Drift) -> None:
         if not isinstance(drift, tuple) or len(drift) != 3:

@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gangplank.drift import Drift
-from gangplank.forks import forget_where_forked
+from gangplank.forks import call_where_forked
 from gangplank.inference.calls import TOGETHER, Calls
 from gangplank.inference.drift_queue import DriftQueue
 from gangplank.inference.harmless import NO_FILES, OneWarning
@@ -57,7 +57,7 @@ class Watch(Collector):
         SERVED_MODELS.register([self], registry, labels)
         # Weakly: who is registered there would keep it for ever.
         self._registry = ref(registry)
-        forget_where_forked(self)
+        call_where_forked(self._forget)
 
     @property
     def port(self) -> int | None:
@@ -94,7 +94,7 @@ class Watch(Collector):
     def describe(self) -> Iterable[Metric]:
         return self._predictions.describe()
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Begins anew in a forked process."""
         self._lock, self._is_showing = threading.RLock(), False
         for calls in self.calls.values():

@@ -43,6 +43,11 @@ def forget(run: Unfinished) -> None:
         _restore_sigterm()
 
 
+def is_expecting() -> bool:
+    """Whether a run of this process has not ended, or has not yet said that it has."""
+    return bool(_unfinished)
+
+
 def _have_last_words() -> None:
     runs = list(_unfinished)
     for run in runs:

@@ -81,7 +81,7 @@ class NativeWeightsHistogram(Drawn):
         return [(math.inf, self.count)]
 
     def buckets(self) -> list[tuple[float, float, int]]:
-        """What each bucket reaches from and to, ascending, and its count; that of zero is there."""
+        """The reach and the count of each bucket, ascending; also of an empty zero bucket."""
         negative = ((*self._reach(i), count) for i, count in reversed(self.negative.items()))
         return [
             *((-upper, -lower, count) for lower, upper, count in negative),

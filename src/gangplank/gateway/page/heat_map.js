@@ -189,7 +189,7 @@ export class HeatMap {
     }
     const when = this.axis === "epochs" ? `epoch ${short(at)}` : clock(at);
     const row = this.cursor?.[1];
-    const all = total === 0 ? "no weights but NaN" : `${short(total)} weights`;
+    const all = total === 0 ? "no weights (NaN are not counted)" : `${short(total)} weights`;
     this.reading.textContent = row === undefined
       ? `${when}: ${all}`
       : `${when}: ${this.bucketText(row)}: ${short(counts[row])} weights, ${percent(shares[row])}`;
