@@ -54,6 +54,35 @@ def no_collection():
     gc.enable()
 
 
+def times_interrupted(act, meanwhile=lambda: None):
+    """How often a signal's handler came in between, which calls `meanwhile` and raises.
+
+    It comes 2,000 times at most, each time a little later in a hundred calls of `act`.
+    """
+    interrupted = 0
+
+    class LaterError(Exception):
+        pass
+
+    def handle(*_):
+        nonlocal interrupted
+        interrupted += 1
+        meanwhile()
+        raise LaterError
+
+    previous = signal.signal(signal.SIGALRM, handle)
+    try:
+        for turn in range(2_000):
+            with contextlib.suppress(LaterError):
+                signal.setitimer(signal.ITIMER_REAL, 2e-5 + turn % 50 * 1e-6)
+                for _ in range(100):
+                    act()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    return interrupted
+
+
 @pytest.mark.parametrize("has_detector", [False, True])
 def test_a_signals_handler_may_raise_and_predict_at_any_instruction(
     registry, no_collection, has_detector
@@ -70,27 +99,7 @@ def test_a_signals_handler_may_raise_and_predict_at_any_instruction(
     if has_detector:  # Python's own threads cannot be started where a handler may raise
         watched(X[:1])
         awaited(lambda: seen)
-    interrupted = 0
-
-    class LaterError(Exception):
-        pass
-
-    def handle(*_):
-        nonlocal interrupted
-        interrupted += 1
-        watched(X[:1])
-        raise LaterError
-
-    previous = signal.signal(signal.SIGALRM, handle)
-    try:
-        for turn in range(2_000):
-            with contextlib.suppress(LaterError):
-                signal.setitimer(signal.ITIMER_REAL, 2e-5 + turn % 50 * 1e-6)
-                for _ in range(100):
-                    watched(X[:2])
-                signal.setitimer(signal.ITIMER_REAL, 0)
-    finally:
-        signal.signal(signal.SIGALRM, previous)
+    interrupted = times_interrupted(lambda: watched(X[:2]), lambda: watched(X[:1]))
     assert interrupted > 1_000
     assert value(registry, "_in_flight_samples", method="call") == 0
     assert value(registry, "_call_total") >= interrupted
@@ -101,9 +110,6 @@ def test_a_signals_handler_may_raise_and_predict_at_any_instruction(
 def test_a_signals_handler_may_raise_wherever_the_thread_for_drift_is_begun(
     no_collection, monkeypatch
 ):
-    class LaterError(Exception):
-        pass
-
     class Begins:
         """A thread that cannot be started, so that each call begins one."""
 
@@ -113,24 +119,12 @@ def test_a_signals_handler_may_raise_wherever_the_thread_for_drift_is_begun(
         def start(self):
             raise RuntimeError
 
-    def handle(*_):
-        raise LaterError
-
     monkeypatch.setattr("gangplank.inference.drift_queue.threading.Thread", Begins)
     was_called = threading.Event()
     drift_queue = DriftQueue(
         lambda *_: was_called.set() or Drift(), Predictions({}, (1.0,)), 1 << 30
     )
-    previous = signal.signal(signal.SIGALRM, handle)
-    try:
-        for turn in range(2_000):
-            with contextlib.suppress(LaterError):
-                signal.setitimer(signal.ITIMER_REAL, 2e-5 + turn % 50 * 1e-6)
-                for _ in range(100):
-                    drift_queue.put(None, None)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-    finally:
-        signal.signal(signal.SIGALRM, previous)
+    assert times_interrupted(lambda: drift_queue.put(None, None)) > 1_000
     monkeypatch.undo()
     with ThreadPoolExecutor(1) as pool:  # for whom a lock that was not given back is another's
         pool.submit(drift_queue.put, None, None).result(60)

@@ -73,10 +73,10 @@ class DriftQueue:
 
     def show_dropped(self) -> None:
         """Shows how many calls were dropped since the last time. Only one thread may call it."""
-        count = len(self._newly_dropped)
-        for _ in range(count):
-            self._newly_dropped.popleft()
-        self._dropped.inc(count)
+        if count := len(self._newly_dropped):
+            for _ in range(count):
+                self._newly_dropped.popleft()
+            self._dropped.inc(count)
 
     def close(self) -> None:
         """Has the thread end after the call that it looks at, and drops what waits."""
