@@ -26,6 +26,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import numpy as np
 import pytest
+from browser import chromium
 from prometheus_client import CollectorRegistry, Gauge
 from safetensors.numpy import save_file
 from weights_files import moved_arrays, named_arrays
@@ -71,10 +72,10 @@ ONCE = (
     *("drift_comparison", "drift_features", "drift_monitor", "drift_reference", "edges", "gateway"),
     *("gateway_api", "gateway_command", "gateway_history", "gateway_page", "gateway_requests"),
     *("histogram_collector", "histogram_command", "histogram_family", "histogram_tables"),
-    *("histograms", "kernels", "large_checkpoints", "live_page", "monitoring"),
-    *("monitoring_documents", "native_buckets", "numpy_files", "pieces", "plots", "protobuf"),
-    *("proxy", "pushgateway", "pushgateway_arguments", "reference", "results", "safetensors"),
-    *("security", "serving", "serving_prometheus", "svg"),
+    *("histograms", "kernels", "large_checkpoints", "live_charts"),
+    *("live_page", "monitoring", "monitoring_documents", "native_buckets", "numpy_files"),
+    *("pieces", "plots", "protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference"),
+    *("results", "safetensors", "security", "serving", "serving_prometheus", "svg"),
 )
 
 
@@ -228,6 +229,13 @@ def real_gateway():
         yield address
 
 
+@pytest.fixture
+def address():
+    """The address of an embedded gateway that is empty."""
+    with Gateway() as gateway:
+        yield gateway.address
+
+
 @pytest.fixture(params=["pushgateway", "embedded"])
 def gateway(request):
     """The address of an empty gateway: each test that asks for it runs with both kinds."""
@@ -237,6 +245,12 @@ def gateway(request):
     else:
         with Gateway() as embedded:
             yield embedded.address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ FILES = (
     "histogram_collector",
     "keras_tuner",
     "left_behind",
+    "live_charts",
     "live_page",
     "loops",
     "metrics_server",

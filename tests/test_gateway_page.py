@@ -12,14 +12,7 @@ from conftest import request
 from documents import ROOT
 from samples import sample, shown
 
-from gangplank.gateway import Gateway
 from gangplank.gateway.page import _FILES
-
-
-@pytest.fixture
-def address():
-    with Gateway() as gateway:
-        yield gateway.address
 
 
 def answer(address, path, **headers):
