@@ -4,8 +4,9 @@ import time
 
 import pytest
 import trustme
-from conftest import pushgateway
+from conftest import LATE, pushgateway
 from faulty import TLS_RECORD, after, answering, dripping, forwarding, saying_nothing, serving
+from prometheus_client.exposition import default_handler
 from samples import metrics_of
 
 from gangplank import PushError
@@ -20,9 +21,9 @@ def no_proxy(monkeypatch):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def refusal(address, registry, timeout=10):
+def refusal(address, registry, timeout=10, handler=None):
     with pytest.raises(PushError) as error:
-        Pushgateway(address, "job").push(registry, timeout)
+        Pushgateway(address, "job", handler=handler).push(registry, timeout)
     return str(error.value)
 
 
@@ -137,11 +138,27 @@ def test_a_proxy_that_fails_is_named(scheme, speak, reason, registry, monkeypatc
         monkeypatch.setenv(f"{scheme}_proxy", f"http://user:hunter2@{proxy}")
         began = time.monotonic()
         message = refusal(f"{scheme}://gateway.example", registry, 0.4)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < LATE
     assert f" at {scheme}://gateway.example through the proxy http://{proxy}: " in message
     assert reason in message
     assert message.endswith("To do without the proxy, name the gateway in the variable no_proxy.")
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("of", ["gateway.example", "127.0.0.1"])
+def test_a_proxy_that_a_handler_may_have_taken_is_named(of, registry, monkeypatch):
+    """Those of prometheus_client go by it also on loopback."""
+    with serving(answering("403 Forbidden", b"not you")) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://user:hunter2@{proxy}")
+        message = refusal(f"{of}:9091", registry, handler=default_handler)
+    assert f" at {of}:9091: it answered 403 Forbidden: 'not you'. " in message
+    assert message.endswith(
+        f" A handler that heeds the environment, as urllib does, went through the proxy http://{proxy}."
+        " To do without the proxy, name the gateway in the variable no_proxy."
+    )
+    monkeypatch.setenv("no_proxy", "127.0.0.1,gateway.example")
+    message = refusal("gateway.example:9091", registry, handler=default_handler)
+    assert "proxy" not in message
 
 
 def test_a_proxy_whose_name_is_not_known(registry, monkeypatch):

@@ -124,6 +124,24 @@ def test_a_collector_that_fails_is_told_of(gateway, caplog):
     assert "the sensor is gone" in str(run.finish(2))
 
 
+def test_the_time_of_a_slow_collector_is_not_the_gateways(gateway, caplog):
+    class Slow:
+        def collect(self):
+            time.sleep(1.5)
+            return ()
+
+    run = Run(gateway, timeout=1)
+    run.registry.register(Slow())
+    run.publish(1)
+    awaited(lambda: metrics_of(gateway, "job").get("epochs") == 1)
+    run.publish(2)
+    error = run.finish(3)
+    assert "collecting what the registry holds takes longer than the timeout" in str(error)
+    assert "Check the handler, and the collectors in the registry." in str(error)
+    assert "did not answer" not in str(error)
+    assert caplog.messages == []
+
+
 def test_the_next_run_waits_for_a_push_that_was_left_behind(gateway):
     release = threading.Event()
 

@@ -3,16 +3,19 @@
 import contextlib
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 
 def proxy_for(address: str) -> str | None:
     """The URL of the proxy by which `address` is reached. None is needed on loopback."""
-    parts = urlsplit(address if "://" in address else f"http://{address}")
-    if _is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
-        return None
-    return getproxies().get(parts.scheme) or None
+    return None if _is_loopback(_parts(address).hostname or "") else proxy_of_urllib(address)
+
+
+def proxy_of_urllib(address: str) -> str | None:
+    """The URL of the one by which urllib reaches it, and with it prometheus_client's handlers."""
+    parts = _parts(address)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme) or None
 
 
 def without_credentials(proxy: str) -> str:
@@ -20,6 +23,10 @@ def without_credentials(proxy: str) -> str:
     scheme = re.match(r"\w+://", proxy)
     place = proxy[scheme.end() if scheme else 0 :].rpartition("@")[2].partition("/")[0]
     return f"{scheme[0] if scheme else 'http://'}{place}"
+
+
+def _parts(address: str) -> SplitResult:
+    return urlsplit(address if "://" in address else f"http://{address}")
 
 
 def _is_loopback(host: str) -> bool:

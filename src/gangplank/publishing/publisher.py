@@ -8,8 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from prometheus_client.core import Metric
+
 from gangplank.metrics import Collected
 from gangplank.publishing import process_end
+from gangplank.publishing.attempt import Attempt
 from gangplank.publishing.last_push import LastPush
 from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.outage import Outage
@@ -23,6 +26,7 @@ _logger = logging.getLogger(__name__)
 _GRACE = 1.0  # seconds, that a push may take longer than its timeout before the run counts it
 _BETWEEN_LOOKS = 0.2  # seconds, at whether the run is over
 _LONGEST_SILENCE = 60.0  # seconds, after which a run that shows nothing new is pushed all the same
+_SLOW_COLLECTORS = "collecting what the registry holds takes longer than the timeout"
 
 
 class Publisher:
@@ -40,6 +44,9 @@ class Publisher:
         left: what takes away what earlier runs have left there; nothing is if None.
         after: the publisher of the run before, which may still be pushing.
         is_watched: whether somebody raises `error`, so that it need not be logged too.
+
+    Attributes:
+        is_loss_told: whether somebody was told that the gateway is lost.
     """
 
     # No lock, so that the handler of a signal can neither wait for the code that it interrupts nor
@@ -71,16 +78,15 @@ class Publisher:
         self._states = 0  # of the registry that were to be pushed, the ending's apart
         self._failed_at: float | None = None
         self._is_stopped = False
-        self._is_failure_told = False
+        self.is_loss_told = False
         self._ending: LastPush | None = None
 
         self._settled = 0  # of the states; delivered, overtaken, or given up
-        self._under_way: list[float] = []  # when the attempt began; whoever counts it takes it
+        self._attempt = Attempt()
         self._has_one_attempt = False
         self._outage: Outage | None = None
         self._follows_a_hang = False
         self._delivered: float | None = None
-        self._attempted = time.monotonic()
         self._pace = Pace()
 
         self._metrics.failures = self._metrics.failures or 0
@@ -135,7 +141,7 @@ class Publisher:
 
     def fail(self, *, is_told: bool = False) -> None:
         """The run has failed: begins its last push. `is_told` where nobody need log a loss."""
-        self._is_failure_told |= is_told
+        self.is_loss_told |= is_told
         self._failed_at = self._failed_at or time.monotonic()
         self._woken.put(None)
 
@@ -162,23 +168,22 @@ class Publisher:
             self._follows_a_hang = self._after._is_hung()
             self._after = None
         while state := self._next():
-            self._attempted = time.monotonic()
-            self._under_way.append(self._attempted)
+            self._attempt.begin()
             try:
                 self._push()
             except PushError as error:
-                if (began := self._taken()) is not None:
+                if (began := self._attempt.taken()) is not None:
                     self._note_failure(error, began)
                 self._pace.failed(error)
                 if self._has_one_attempt or not error.may_pass:
                     self._give_up(state)
             else:
-                self._taken()
+                self._attempt.taken()
                 self._settled = state
                 self._pace.succeeded()
                 self._note_success()
         process_end.forget(self)
-        if self._failed_at is not None and not self._is_failure_told and (loss := self._loss()):
+        if self._failed_at is not None and not self.is_loss_told and (loss := self._loss()):
             _logger.error("%s", loss)
         # They hold the frame of the run, and with it its data.
         del self._is_over, self._on_failure
@@ -213,7 +218,7 @@ class Publisher:
 
     def _is_silent(self, now: float) -> bool:
         """Whether nothing new was shown for long, or a push that said so may yet pass."""
-        is_long = now - self._attempted >= _LONGEST_SILENCE
+        is_long = now - self._attempt.last >= _LONGEST_SILENCE
         return is_long or (self._outage is not None and self._outage.error.may_pass)
 
     def _push(self) -> None:
@@ -230,20 +235,30 @@ class Publisher:
         return self._outage is not None and self._outage.hung
 
     def _push_once(self) -> None:
-        ending = self._ending
-        timeout = self._gateway.timeout
-        if ending is not None:
-            timeout = min(timeout, max(0.001, ending.ends - time.monotonic()))
-            if ending.deletes:
-                self._gateway.delete(timeout)
-                self._left = None  # of a group that is gone
-                return
+        if self._ending is not None and self._ending.deletes:
+            self._gateway.delete(self._seconds_left())
+            self._left = None  # of a group that is gone
+            return
         # Whatever it raises: else the thread would end without a word.
-        self._gateway.attempt(lambda: self._push_within(timeout), timeout)
+        families = self._gateway.attempt(self._collected, self._gateway.timeout)
+        timeout = self._seconds_left()
+        self._gateway.attempt(lambda: self._push_within(families, timeout), timeout)
 
-    def _push_within(self, timeout: float) -> None:
+    def _seconds_left(self) -> float:
+        timeout = self._gateway.timeout
+        if self._ending is None:
+            return timeout
+        return min(timeout, max(0.001, self._ending.ends - time.monotonic()))
+
+    def _collected(self) -> list[Metric]:
+        with self._attempt.collecting():
+            families = list(self._pushed.collect())
+        if self._ending is not None and time.monotonic() > self._ending.ends:
+            raise RuntimeError(_SLOW_COLLECTORS)
+        return families
+
+    def _push_within(self, families: list[Metric], timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        families = list(self._pushed.collect())
         if self._left is not None:
             self._left.remove(families, timeout)
         self._gateway.push(Collected(families), max(0.001, deadline - time.monotonic()))
@@ -254,20 +269,12 @@ class Publisher:
         else:
             self._ending.is_given_up = True
 
-    def _taken(self) -> float | None:
-        """When the attempt under way began, for the first side that asks."""
-        try:
-            return self._under_way.pop()
-        except IndexError:
-            return None
-
     def _note_lateness(self, seconds: float) -> None:
         """Counts as failed an attempt that takes longer than `seconds`.
 
         That is one that neither the handler nor the search for a name bounds.
         """
-        is_late = any(time.monotonic() - began > seconds for began in self._under_way)
-        if is_late and (began := self._taken()) is not None:
+        if self._attempt.is_late(seconds) and (began := self._attempt.taken()) is not None:
             self._note_failure(self._gateway.late(), began)
 
     def _note_failure(self, error: PushError, began: float) -> None:
@@ -307,6 +314,8 @@ class Publisher:
             return None
         if self._outage is not None:
             error = self._outage.error
+        elif self._attempt.is_collecting:
+            error = self._gateway.not_pushed(RuntimeError(_SLOW_COLLECTORS))
         elif self._thread.is_alive():  # in the push of the run before
             error = self._gateway.late()
         else:

@@ -58,7 +58,14 @@ class PushError(OSError):
 
 
 def push_error(
-    error: Exception, what: str, address: str, timeout: float, *, of: float, proxy: str | None
+    error: Exception,
+    what: str,
+    address: str,
+    timeout: float,
+    *,
+    of: float,
+    proxy: str | None,
+    is_proxy_taken: bool,
 ) -> PushError:
     """The PushError that `error` is the cause of.
 
@@ -69,6 +76,7 @@ def push_error(
         timeout: seconds that there were.
         of: the timeout that the user knows, of which these were left.
         proxy: the URL of the proxy through which the gateway was to be reached, if any.
+        is_proxy_taken: whether it is known that this is how; of a user's handler it is not.
     """
     words = ""
     if isinstance(error, HTTPError):
@@ -78,10 +86,15 @@ def push_error(
     within = f"{round(timeout, 2):g} s"
     if round(timeout, 2) < round(of, 2):
         within += f", which were left of the timeout of {of:g} s"
-    reason = _reason(error, words, address, within, "its" if proxy is None else "the proxy's")
+    is_by_proxy = proxy is not None and is_proxy_taken
+    reason = _reason(error, words, address, within, "the proxy's" if is_by_proxy else "its")
     through = ""
     if proxy is not None:
-        through = f" through the proxy {without_credentials(proxy)}"
+        words = f"through the proxy {without_credentials(proxy)}"
+        if is_by_proxy:
+            through = f" {words}"
+        else:
+            reason += f" A handler that heeds the environment, as urllib does, went {words}."
         reason += " To do without the proxy, name the gateway in the variable no_proxy."
     failure = PushError(f"{what} the Pushgateway at {address}{through}: {reason}")
     failure.may_pass = _may_pass(error)

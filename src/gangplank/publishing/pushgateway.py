@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from gangplank.checked_values import as_float, check_encodable
 from gangplank.metrics import Collected, is_label_name, is_native
 from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
-from gangplank.publishing.proxy import proxy_for
+from gangplank.publishing.proxy import proxy_for, proxy_of_urllib
 from gangplank.publishing.push_error import PushError, push_error
 
 Handler = Callable[..., Callable[[], None]]
@@ -215,10 +215,16 @@ class Pushgateway:
 
     def _error(self, error: Exception, what: str, timeout: float) -> PushError:
         assert self.address is not None
-        # Of another handler it is not known whether it goes through the proxy.
-        proxy = proxy_for(self.address) if self.handler is None else None
-        what = what.format(job=self.job)
-        return push_error(error, what, self.address, timeout, of=self.timeout, proxy=proxy)
+        is_own = self.handler is None
+        return push_error(
+            error,
+            what.format(job=self.job),
+            self.address,
+            timeout,
+            of=self.timeout,
+            proxy=(proxy_for if is_own else proxy_of_urllib)(self.address),
+            is_proxy_taken=is_own,
+        )
 
 
 def _groups(text: str) -> Iterator[dict[str, Any]]:

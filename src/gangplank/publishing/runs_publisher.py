@@ -98,4 +98,5 @@ class RunsPublisher:
             return
         if self._raises and not is_unwinding:
             raise failure
-        _logger.error("%s", failure)
+        if not publisher.is_loss_told:
+            _logger.error("%s", failure)
