@@ -85,6 +85,34 @@ def test_lists_out(registry):
     assert value(registry, "_total") == 20
 
 
+class Texts(keras.Model):
+    """Predicts a word for each sample."""
+
+    def predict(self, x):
+        return ["cat"] * len(x)
+
+
+def test_samples_are_those_of_the_input_where_the_answer_is_no_array(registry):
+    assert len(PrometheusModel(Texts(), registry).predict(X[:20])) == 20
+    assert value(registry, "_total") == 20
+
+
+def test_an_input_that_does_not_tell_its_shape(registry):
+    class Nested:
+        @property
+        def shape(self):
+            raise RuntimeError("it is nested")
+
+    class Counts(keras.Model):
+        def __call__(self, inputs):
+            return X[:3]
+
+    watched = PrometheusModel(Counts(), registry)
+    for given in (Nested(), X[:3], Nested()):
+        assert len(watched(given)) == 3
+    assert value(registry, "_call_total") == 9
+
+
 def test_a_generator(watched, registry):
     batches = ((X[start : start + 100],) for start in range(0, 300, 100))
     assert watched.predict(batches, steps=3, verbose=0).shape == (300, 3)

@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
+import numpy as np
 import pytest
 from conftest import awaited
 from models import classifier
@@ -21,22 +22,31 @@ from gangplank.inference.predictions import Predictions
 
 
 def test_64_threads_at_once(registry):
-    watched = PrometheusModel(classifier(), registry)
+    """Some calls are refused, and a function looks at those that are not."""
+    model = classifier()
+    watched = PrometheusModel(model, registry, None, lambda *_: Drift(True))
+    expected = keras.ops.convert_to_numpy(model(X))
     barrier = threading.Barrier(64)
 
     def call(size):
-        barrier.wait()
+        barrier.wait(60)
         for _ in range(5):
-            watched(X[: size % 4])
+            answer = keras.ops.convert_to_numpy(watched(X[: size % 4]))
+            np.testing.assert_allclose(answer, expected[: size % 4], rtol=1e-5)
+            with pytest.raises(ValueError, match="shape"):
+                watched(X[:1, :5])
 
-    threads = [threading.Thread(target=call, args=(size,)) for size in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(64) as pool:
+        list(pool.map(call, range(64)))
     assert value(registry, "_call_total") == 5 * 16 * (0 + 1 + 2 + 3)
     assert value(registry, "_latency_seconds_count", method="call") == 64 * 5
+    assert value(registry, "_rejected_total", method="call", type="ValueError") == 64 * 5
     assert value(registry, "_in_flight_samples", method="call") == 0
+
+    def looked_at():
+        return value(registry, "_drift_detected_total") + value(registry, "_drift_dropped_total")
+
+    awaited(lambda: looked_at() == 64 * 5)
 
 
 class Answers(keras.Model):

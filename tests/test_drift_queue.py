@@ -1,5 +1,6 @@
 """The function that looks for drift: it is told of every call, and is in the way of none."""
 
+import asyncio
 import logging
 import os
 import threading
@@ -48,6 +49,23 @@ def test_what_was_given_and_answered_is_looked_at_in_the_background(model, regis
     ((given, answer),) = seen
     assert given is X
     np.testing.assert_array_equal(answer, expected)
+
+
+def test_what_predict_answered_may_be_written_into(model, registry, blocks):
+    seen = []
+
+    def look(given, answer):
+        blocks(given, answer)
+        seen.append(answer)
+        return Drift()
+
+    watched = PrometheusModel(model, registry, None, look)
+    answer = watched.predict(X, verbose=0)
+    expected = answer.copy()
+    answer[:] = 7
+    blocks.may_go_on.set()
+    awaited(lambda: seen)
+    np.testing.assert_array_equal(seen[0], expected)
 
 
 def test_each_metric_is_there_from_its_first_value_on(model, registry):
@@ -125,14 +143,15 @@ def test_a_failing_detector_is_told_of_once_and_counted(model, registry, caplog,
     assert record.exc_info[0] is ZeroDivisionError
 
 
-def test_a_detector_that_ends_its_thread_ends_nothing_else(model, registry):
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
+def test_a_detector_that_ends_its_thread_ends_nothing_else(model, registry, error):
     def leave(given, answer):
-        raise SystemExit(3)
+        raise error
 
     watched = PrometheusModel(model, registry, None, leave)
     for _ in range(20):
         watched(X)
-    awaited(lambda: value(registry, "failed_total", type="SystemExit") == 20)
+    awaited(lambda: value(registry, "failed_total", type=error.__name__) == 20)
     at_once = PrometheusModel(model, registry, None, leave, name="a", drift_queue_size=0)
     assert at_once(X).shape == (5, 3)
 
@@ -199,6 +218,17 @@ def test_what_the_detector_itself_calls_is_not_looked_at(model, registry, drift_
 
 def alive():
     return [thread for thread in threading.enumerate() if thread.name == "gangplank-drift"]
+
+
+@pytest.mark.parametrize("drift_queue_size", [0, 64])
+def test_after_close_nothing_is_looked_at(model, registry, drift_queue_size):
+    seen = []
+    watched = PrometheusModel(
+        model, registry, None, lambda *_: seen.append(1), drift_queue_size=drift_queue_size
+    )
+    watched.close()
+    assert watched(X).shape == (5, 3)
+    assert seen == []
 
 
 @pytest.mark.parametrize("ends", ["close", "collected"])

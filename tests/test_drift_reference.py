@@ -82,7 +82,7 @@ def test_the_file_has_no_pickle_and_says_what_it_is(tmp_path):
     REFERENCES["a classifier"].save(tmp_path / "reference.npz")
     with np.load(tmp_path / "reference.npz", allow_pickle=False) as arrays:
         about = json.loads(str(arrays["about"]))
-        assert about["format"], about["version"] == ("gangplank drift reference", 1)
+        assert (about["format"], about["version"]) == ("gangplank drift reference", 1)
         np.testing.assert_array_equal(
             arrays["classes_0"], np.bincount(Y.argmax(axis=1), minlength=4)
         )

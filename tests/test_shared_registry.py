@@ -8,6 +8,8 @@ from prometheus_client.core import GaugeMetricFamily
 
 from gangplank.metrics.shared_registry import SharedRegistry
 
+NAME = {"name": "a"}
+
 
 class Source:
     def collect(self):
@@ -41,3 +43,19 @@ def test_sources_are_added_while_python_collects_garbage_in_a_scrape():
         gc.set_threshold(*thresholds)
     assert added
     assert 3000 <= shown.count("\nserved{") <= 3500
+
+
+def test_a_registry_that_others_have_emptied():
+    """As tests do, of which each is to begin with nothing."""
+    registry, shared = CollectorRegistry(), SharedRegistry("")
+    first, second = [Source()], [Source()]
+    shared.register(first, registry, NAME)
+    for collector in list(registry._collector_to_names):
+        registry.unregister(collector)
+    shared.unregister(first, registry, NAME)
+    shared.register(second, registry, NAME)
+    assert registry.get_sample_value("served", NAME) == 1
+    shared.unregister(first, registry, NAME)
+    assert registry.get_sample_value("served", NAME) == 1
+    shared.unregister(second, registry, NAME)
+    assert generate_latest(registry) == b""

@@ -24,8 +24,9 @@ class Calls:
     noted.
 
     Arguments:
-        counts_given: whether samples are counted in what is given, where that tells. It takes less
-            time, since a tensor of TensorFlow makes its shape when it is first asked.
+        counts_given: whether samples are counted in what is given, where that tells, even if the
+            answer does. It takes less time, since a tensor of TensorFlow makes its shape when it
+            is first asked.
         notes: how many answered calls are noted until `show` is called.
         show: shows what is noted. Is called as each call begins, too, if each is to be shown.
         on_error: called with what a call raises.
@@ -67,7 +68,8 @@ class Calls:
             raise
         finally:
             self._under_way.pop(key, None)  # also where a signal's handler raises
-        samples = samples_answered(given if self._counts_given else answer, answer)
+        is_given_counted = self._counts_given or sample_count(first_array(answer)) is None
+        samples = samples_answered(given if is_given_counted else answer, answer)
         if samples is None:
             return answer
         self._answers.append((samples, began, ended))

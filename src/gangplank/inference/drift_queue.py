@@ -3,9 +3,13 @@
 import math
 import queue
 import threading
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import keras
+import numpy as np
 
 from gangplank.drift import Drift
 from gangplank.inference.harmless import NO_FILES, OneWarning
@@ -15,6 +19,10 @@ from gangplank.inference.predictions import Predictions
 class _Call(NamedTuple):
     given: Any
     answer: Any
+
+
+def _kept(answer: Any) -> Any:
+    return answer.copy() if isinstance(answer, np.ndarray) else answer
 
 
 class _Here(threading.local):
@@ -61,12 +69,12 @@ class DriftQueue:
 
         What the function itself calls the model with is not looked at, which would have no end.
         """
-        if self._here.is_looking:
+        if self._here.is_looking or self._is_closed:
             return
         try:
             if not self._size:
                 self._look(given, answer)
-            elif not self._is_closed:
+            else:
                 self._put(given, answer)
         except (RuntimeError, *NO_FILES):
             self._warning.log()
@@ -87,7 +95,7 @@ class DriftQueue:
         self._here.is_looking = True
         try:
             self._show(self._function(given, answer))
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, CancelledError) as error:
             kind = type(error).__name__
             self._predictions.metric("gangplank_predict_drift_failed", type=kind).inc()
             self._warning.log()
@@ -104,7 +112,9 @@ class DriftQueue:
         except RuntimeError:  # no thread can be started
             self._newly_dropped.append(None)
             raise
-        self._waiting.put(_Call(given, answer))
+        # Of predict's arrays a copy, as whoever called it may write into them.
+        kept = keras.tree.map_structure(_kept, answer)
+        self._waiting.put(_Call(given, kept))
 
     def _begin(self) -> None:
         with self._beginning:

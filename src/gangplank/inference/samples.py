@@ -31,6 +31,8 @@ def samples_answered(given: Any, answer: Any) -> int | None:
                 return known  # type: ignore[no-any-return]
         except IndexError:
             return 1
+        except Exception:  # of PyTorch's nested tensors
+            return sample_count(first_array(answer)) or 0
     array = first_array(answer)
     if is_symbolic(array.__class__):
         return None
@@ -54,7 +56,7 @@ def sample_count(array: Any) -> int | None:
         return array.shape[0]  # type: ignore[no-any-return]
     except IndexError:  # a scalar
         return 1
-    except (AttributeError, TypeError, ValueError):  # TensorFlow's, of an unknown rank
+    except Exception:  # of TensorFlow's of an unknown rank, of PyTorch's that are nested
         return None
 
 

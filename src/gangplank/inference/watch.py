@@ -84,7 +84,7 @@ class Watch(Collector):
             self._server.close()
             self._server = None
         if (registry := self._registry()) is not None:
-            SERVED_MODELS.unregister(registry, self._labels)
+            SERVED_MODELS.unregister([self], registry, self._labels)
 
     def collect(self) -> Iterable[Metric]:
         self._show()

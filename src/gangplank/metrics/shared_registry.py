@@ -46,10 +46,11 @@ class SharedRegistry:
                 f"registry must be a prometheus_client.CollectorRegistry. Received {registry!r}."
             )
         with self._lock:
-            sources = self._sources_of.get(registry) or _Sources()
+            shown = self._shown(registry)
+            sources = shown or _Sources()
             try:
                 sources.add(list(parts), labels)
-                if registry not in self._sources_of:
+                if shown is None:
                     registry.register(sources)
             except ValueError as error:
                 raise ValueError(
@@ -57,11 +58,23 @@ class SharedRegistry:
                 ) from error
             self._sources_of[registry] = sources
 
-    def unregister(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
-        """Has `registry` no longer show the source with these labels."""
+    def unregister(
+        self,
+        parts: Iterable[_Described],
+        registry: CollectorRegistry,
+        labels: Mapping[str, str],
+    ) -> None:
+        """Has `registry` no longer show the source of these parts and labels, if it does."""
         with self._lock:
-            if self._sources_of[registry].remove(labels):
+            shown = self._shown(registry)
+            if shown is not None and shown.remove(list(parts), labels):
                 registry.unregister(self._sources_of.pop(registry))
+
+    def _shown(self, registry: CollectorRegistry) -> "_Sources | None":
+        """The sources of a registry, less those that somebody else took out of it, as tests do."""
+        sources = self._sources_of.get(registry)
+        # No public name tells, and to register them again would wait for who scrapes.
+        return sources if sources in registry._collector_to_names else None
 
 
 class _Sources(Collector):
@@ -76,9 +89,11 @@ class _Sources(Collector):
             raise ValueError(f"those of another one, with the labels {dict(labels)}")
         self._parts[key] = parts
 
-    def remove(self, labels: Mapping[str, str]) -> bool:
-        """Whether it was the last one."""
-        del self._parts[frozenset(labels.items())]
+    def remove(self, parts: list[_Described], labels: Mapping[str, str]) -> bool:
+        """Whether that leaves none."""
+        key = frozenset(labels.items())
+        if self._parts.get(key) == parts:
+            del self._parts[key]
         return not self._parts
 
     def collect(self) -> Iterable[Metric]:
