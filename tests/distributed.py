@@ -49,14 +49,16 @@ class NotesPushing(keras.callbacks.Callback):
 
 
 def trained(model, gateway, train):
-    """What is counted after a run that one process pushes, and one that all push."""
+    """What is counted after a run that one process pushes, and two that all push."""
     pushing = NotesPushing()
-    for push_from in ("first", "all"):
+    # What only the first one shows, the last one of the same groups has taken away.
+    for push_from, per in (("all", "layer"), ("first", "model"), ("all", "model")):
         exporter = gangplank.TrainTestExporter(
             gateway,
             push_from,
             histogram_buckets=BOUNDS,
             histogram_freq=1,
+            histogram_per=per,
             statistics="model",
             update_ratio=True,
             ignore_exceptions=False,

@@ -15,3 +15,4 @@ OWN = {"elapsed_time_seconds", "model_parameters_count"} | OF_EPOCHS
 RICH = {"histogram_buckets": [0.0], "histogram_freq": 1}
 WEIGHTS = {f"model_weights_{series}" for series in ("bucket", "sum", "count", "created")}
 FULL = OWN | WEIGHTS | {"loss", "accuracy", "val_loss", "val_accuracy", "model_nan_weights"}
+OF_TESTS = {"elapsed_time_seconds", "model_parameters_count", "loss", "accuracy"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from conftest import awaited, held_port, pushgateway
+from conftest import awaited, fetched, held_port, pushgateway
 from samples import metrics_of
 
 BACKEND = keras.backend.backend()
@@ -59,6 +59,7 @@ def said(program, folder, environments=({},)):
         awaited(are_done, 600)
         errors = "\n".join(path.read_text() for path in folder.glob("*.err"))
         assert len(answers()) == len(processes), errors
+        assert "gangplank_train_layer_weights" not in fetched(f"http://{gateway}/metrics")
         groups = [metrics_of(gateway, "first")]
         groups += [metrics_of(gateway, "all", process=str(i)) for i in range(len(processes))]
         return answers(), groups
@@ -66,7 +67,7 @@ def said(program, folder, environments=({},)):
 
 def assert_all_is_right(answers, groups):
     assert [answer["is_pushing"] for answer in answers] == [
-        [index == 0, True] for index in range(len(answers))
+        [True, index == 0, True] for index in range(len(answers))
     ]
     for answer in answers:
         assert answer["counts"] == answer["expected"] == answers[0]["counts"]

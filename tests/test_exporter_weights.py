@@ -173,3 +173,14 @@ def test_the_weights_that_are_counted(model, data):
     assert exporter.registry.get_sample_value(name) == 27
     with pytest.raises(ValueError, match=r"weights must be 'trainable' or 'all'. Received 'some'"):
         TrainTestExporter(None, weights="some")
+
+
+def test_a_model_most_of_which_is_quantized(data):
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3), keras.layers.Dense(3)])
+    model.layers[0].quantize("int8")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    name = "gangplank_train_model_weights_count"
+    with pytest.warns(UserWarning, match=r"has 15 of the 42 weights .*of quantized layers"):
+        value = trained(model, data, histogram_buckets=[0.0])
+    assert value(name) == 15
+    assert trained(model, data, histogram_buckets=[0.0], weights="all")(name) == 42

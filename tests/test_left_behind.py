@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import prometheus_client
@@ -15,11 +16,12 @@ from conftest import (
     pushing,
 )
 from faulty import answering, failing_first
+from models import classifier
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import default_handler
 from runs import At, fit
 from samples import metrics_of, status_of
-from series import FULL, OF_EPOCHS, OWN, RICH, WEIGHTS, names
+from series import FULL, OF_EPOCHS, OF_TESTS, OWN, RICH, WEIGHTS, names
 
 from gangplank import TrainTestExporter
 
@@ -94,6 +96,29 @@ def test_what_others_push_meanwhile_is_not_lost(real_gateway, model, data):
     metrics = metrics_of(real_gateway, "digits")
     assert [name for name in pushed if name not in metrics] == []
     assert names(real_gateway) == OWN | {"loss", "accuracy"}
+
+
+def test_a_training_and_a_test_at_once_take_away_only_what_is_theirs(real_gateway, data):
+    def train():
+        for options in [RICH, {}] * 2:
+            exporter = TrainTestExporter(real_gateway, "digits", **options)
+            fit(classifier(), data, exporter, validation_split=0.2 if options else 0.0)
+            seen.append((names(real_gateway), FULL if options else OWN | {"loss", "accuracy"}))
+
+    def test():
+        for options in [RICH, {}] * 3:
+            exporter = TrainTestExporter(real_gateway, "digits", **options)
+            classifier().evaluate(*data, callbacks=[exporter], verbose=0)
+            expected = OF_TESTS | (WEIGHTS | {"model_nan_weights"} if options else set())
+            seen.append((names(real_gateway, "test"), expected))
+
+    seen = []
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(train), pool.submit(test)]:
+            each.result()
+    assert len(seen) == 10
+    for found, expected in seen:
+        assert found == expected
 
 
 SCRIPT = """

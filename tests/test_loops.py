@@ -75,6 +75,10 @@ def test_a_histogram_where_there_is_no_model():
     with pytest.warns(UserWarning, match=r"no histogram of the weights: there is no model\. Call"):
         loop(exporter, None)
     assert exporter.registry.get_sample_value("gangplank_train_loss") == 0.5
+    hooks = keras.callbacks.CallbackList([TrainTestExporter(None, histogram_buckets=[0.0])])
+    hooks.on_test_begin()
+    with pytest.warns(UserWarning, match="there is no model"):
+        hooks.on_test_end({"loss": 0.25})
 
 
 def test_a_heartbeat_with_a_fresh_time(gateway, monkeypatch):

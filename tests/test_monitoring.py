@@ -16,6 +16,7 @@ from usage import usage_error
 
 from gangplank.__main__ import main
 from gangplank.monitoring import dashboard_json, rules_yaml
+from gangplank.publishing import publisher
 
 COMMANDS = {
     "dashboard": STACK / "grafana/dashboards/gangplank.json",
@@ -27,6 +28,12 @@ def checked(*command):
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
+
+
+def test_a_run_that_pushes_its_heartbeats_is_not_silent():
+    after = re.search(r"_last_push_success_timestamp_seconds > (\d+)", rules_yaml())[1]
+    assert publisher._LONGEST_SILENCE == 60  # seconds, as the documents say
+    assert int(after) >= 3 * publisher._LONGEST_SILENCE
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import threading
 from urllib.error import HTTPError
 
@@ -111,6 +112,9 @@ def test_a_loss_that_is_nan_is_a_failure(gateway, model, data, raises):
         assert raises
     assert awaited(lambda: status_of(gateway, "digits") == "failed")
     assert "gangplank_train_push_failures_total" in metrics_of(gateway, "digits")
+    fit(model, data, exporter)  # without the callback it goes on to its end
+    assert status_of(gateway, "digits") == "completed"
+    assert math.isnan(metrics_of(gateway, "digits")["gangplank_train_loss"])
 
 
 def test_a_run_that_stops_early_is_completed(gateway, model, data):

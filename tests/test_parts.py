@@ -82,6 +82,12 @@ def test_mappings_and_iterables():
     assert list(weights_histograms(tree, BOUNDS)) == ["layers/dense/vars"]
     assert list(weights_histograms([np.ones(1), np.ones(2)], BOUNDS)) == ["0", "1"]
     assert list(weights_histograms(np.ones(1), BOUNDS)) == ["0"]
+    variable = keras.Variable(np.ones(2), name="kernel")
+    assert list(weights_histograms([variable], BOUNDS, per="variable")) == ["kernel"]
+    assert list(weights_histograms(variable, BOUNDS, per="variable")) == ["kernel"]
+    named = {"generator": variable, "others": {"critic": keras.Variable(np.ones(1))}}
+    names = ["generator", "others/critic"]
+    assert list(weights_histograms(named, BOUNDS, per="variable")) == names
     assert weights_histograms([], BOUNDS) == {}
 
 

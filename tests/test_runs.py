@@ -24,10 +24,11 @@ def test_a_fit_inside_of_a_fit_gives_way_to_the_outer_one_again(
     gateway, model, other_model, data, caplog
 ):
     exporter = TrainTestExporter(gateway, "nested", histogram_buckets=[0.0], timeout=3)
-    inner = At(0, lambda: fit(other_model, data, exporter, epochs=7))
+    inner = At(0, lambda: fit(other_model, data, exporter, epochs=7, validation_split=0.2))
     history = fit(model, data, inner, exporter, epochs=3)
     assert exporter.model is model
     metrics = metrics_of(gateway, "nested")
+    assert [name for name in metrics if "_val_" in name] == []
     assert metrics["gangplank_train_epochs_count"] == 3
     assert metrics["gangplank_train_accuracy"] == pytest.approx(history.history["accuracy"][-1])
     assert metrics["gangplank_train_model_parameters_count"] == 27

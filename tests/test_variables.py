@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from gangplank import weights_histogram
+from gangplank.weights.variables import weights_count
 
 BOUNDS = (0.0,)
 
@@ -38,6 +39,17 @@ def test_all_weights(rich_model):
     # The frozen Dense, and the normalization's moving mean and variance.
     assert count(rich_model, weights="all") == 20 + 20 + 8 + 20 + 8
     assert count(rich_model, weights="all") == rich_model.count_params()
+
+
+def test_a_mask_is_no_weight():
+    class Masked(keras.layers.Dense):
+        def build(self, shape):
+            self.add_weight(shape=(5,), dtype="bool", initializer="zeros", trainable=False)
+            super().build(shape)
+
+    layer = Masked(3)
+    layer.build((None, 2))
+    assert count(layer) == count(layer, weights="all") == weights_count(layer) == 9
 
 
 def test_the_state_of_a_seed_generator_is_no_weight(rich_model):

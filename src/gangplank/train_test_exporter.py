@@ -75,7 +75,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         update_ratio: whether to show how far the weights have moved since they were last looked
             at, or since the training began: ‖w - w before‖ / ‖w‖, of each layer, or of what
             `statistics` names. The exporter then holds a copy of the weights, where they lie, and
-            another one while it compares them.
+            another one while it compares them. A model that TensorFlow builds in its first batch
+            has none to compare with before it was looked at once.
         update_freq: "epoch" shows the metrics at each epoch's end; a number of batches also after
             so many batches of training, at most once a second.
         grouping_key: further labels that tell the metrics of this run from others of the job.

@@ -119,8 +119,8 @@ def weights_histograms(
         "encoder/dense/kernel", in Keras's order. A variable that layers of a model share counts
         once, as of the layer that made it, or else of the first. A layer that Keras gives no path
         goes by its name. Of several with the same path the second one is called
-        "encoder/dense_2", and so on. Of arrays in mappings the names, with slashes between them,
-        are the paths; a layer is what comes before the last slash or dot. It is a
+        "encoder/dense_2", and so on. Of arrays and variables in mappings the names, with slashes
+        between them, are the paths; a layer is what comes before the last slash or dot. It is a
         `WeightsHistograms`, which notebooks show as a table and which can be plotted.
 
     Raises:

@@ -27,8 +27,13 @@ class Owner(NamedTuple):
 Place = tuple[str, Owner | None]
 """Where in a model an array stands: by its path, and in which layer, where that is known.
 
-The path of a variable is what Keras calls it; that of an array in mappings are their keys, with
-slashes between them; that of one in an iterable is its place there.
+The path of what stands in mappings are their keys, with slashes between them. Else that of a
+variable is what Keras calls it, and that of an array its place in an iterable.
+"""
+
+_Found = tuple[tuple[str | None, Owner | None], str, Any]
+"""Such a place, without a path where neither a mapping nor an iterable tells it; what a message
+calls the variable or array there; and that itself.
 """
 
 
@@ -51,8 +56,8 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
         if isinstance(variable, keras_variable):
             if not _is_weight(variable):
                 continue
-            path = variable.path
-            name = f"the variable {path!r}"
+            path = variable.path if path is None else path
+            name = f"the variable {variable.path!r}"
             array = _value(variable, name)
         if not _native.is_array(array):
             raise _no_array(array, name)
@@ -64,7 +69,7 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
             )
         if reason := _native.unreadable(array):
             raise RuntimeError(f"{name} cannot be counted: {reason}")
-        yield (path, owner), array
+        yield ("0" if path is None else path, owner), array
 
 
 def checked_weights(weights: Any) -> Literal["trainable", "all"]:
@@ -76,37 +81,38 @@ def checked_weights(weights: Any) -> Literal["trainable", "all"]:
 
 def weights_count(model: Any) -> int:
     """How many weights a Keras model or layer has, trainable or not, by their shapes."""
-    return sum(math.prod(variable.shape) for variable in model.weights if _is_weight(variable))
+    variables = filter(_is_weight, _weights_and_no_masks(model))
+    return sum(math.prod(variable.shape) for variable in variables)
 
 
-def _variables(model: Any, weights: str) -> Iterator[tuple[Place, str, Any]]:
-    """The variables and arrays in `model`, each with its place and what a message calls it."""
+def _variables(model: Any, weights: str) -> Iterator[_Found]:
+    """The variables and arrays in `model`."""
     checked_weights(weights)
     layer, keras_variable = _of_keras("Layer"), _of_keras("Variable")
     # Those of layers, which may share some, while Keras counts each once.
     met: dict[int, Any] = {}
 
-    def inside(part: Any, path: str | None, name: str) -> Iterator[tuple[Place, str, Any]]:
+    def inside(part: Any, path: str | None, name: str) -> Iterator[_Found]:
         if isinstance(part, layer):
             owners = _owners(part)
             for variable in _variables_of_layer(part, weights):
                 if id(variable) not in met:
                     met[id(variable)] = variable
-                    yield ("", owners.get(id(variable))), name, variable
+                    yield (None, owners.get(id(variable))), name, variable
         elif isinstance(part, Mapping):
             for key, value in part.items():
                 below = str(key) if path is None else f"{path}/{key}"
                 if not below.endswith(SEED_STATE) and not is_optimizer(below, value):
                     yield from inside(value, below, f"{name}[{key!r}]")
         else:
-            yield ("0" if path is None else path, None), name, part
+            yield (path, None), name, part
 
     if isinstance(model, (layer, Mapping, keras_variable)) or _native.is_array(model):
         yield from inside(model, None, "model")
     elif isinstance(model, Iterable) and not is_refused(model):
         for i, part in enumerate(model):
             if isinstance(part, keras_variable):  # as most are, and without more ado
-                yield ("", None), "", part
+                yield (None, None), "", part
             else:
                 yield from inside(part, str(i), f"element {i}")
     else:
@@ -120,7 +126,11 @@ def _variables_of_layer(layer: Any, weights: str) -> list[Any]:
             f"{layer.name!r} is not built, so it has no weights yet. "
             "Call its build(input_shape), or fit it, first."
         )
-    return layer.trainable_variables if weights == "trainable" else layer.weights  # type: ignore[no-any-return]
+    return layer.trainable_variables if weights == "trainable" else _weights_and_no_masks(layer)
+
+
+def _weights_and_no_masks(layer: Any) -> list[Any]:
+    return [variable for variable in layer.weights if variable.dtype != "bool"]
 
 
 def _owners(layer: Any) -> dict[int, Owner]:
