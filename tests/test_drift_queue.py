@@ -220,15 +220,30 @@ def alive():
     return [thread for thread in threading.enumerate() if thread.name == "gangplank-drift"]
 
 
-@pytest.mark.parametrize("drift_queue_size", [0, 64])
-def test_after_close_nothing_is_looked_at(model, registry, drift_queue_size):
+def test_after_close_nothing_is_looked_at(model, registry):
     seen = []
-    watched = PrometheusModel(
-        model, registry, None, lambda *_: seen.append(1), drift_queue_size=drift_queue_size
-    )
+    look = lambda *_: seen.append(1) or Drift()  # noqa: E731
+    watched = PrometheusModel(model, registry, None, look, drift_queue_size=0)
+    watched(X)
     watched.close()
     assert watched(X).shape == (5, 3)
-    assert seen == []
+    assert seen == [1]
+
+
+class NoRoom(np.ndarray):
+    def __copy__(self):
+        raise MemoryError
+
+
+def test_where_there_is_no_room_for_a_copy_the_answer_is_there(registry, caplog):
+    class Large(keras.Model):
+        def predict(self, x):
+            return x.view(NoRoom)
+
+    watched = PrometheusModel(Large(), registry, None, lambda *_: Drift())
+    assert len(watched.predict(X)) == 5
+    assert value(registry, "dropped_total") == 1
+    assert "get_drift_metrics_func failed" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("ends", ["close", "collected"])

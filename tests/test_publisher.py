@@ -19,7 +19,7 @@ from prometheus_client.exposition import default_handler
 from runs import Run
 from samples import metrics_of
 
-from gangplank.publishing import process_end
+from gangplank.publishing import process_end, publisher
 from gangplank.publishing.bounded_handler import bounded_handler
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -124,22 +124,78 @@ def test_a_collector_that_fails_is_told_of(gateway, caplog):
     assert "the sensor is gone" in str(run.finish(2))
 
 
-def test_the_time_of_a_slow_collector_is_not_the_gateways(gateway, caplog):
-    class Slow:
-        def collect(self):
-            time.sleep(1.5)
-            return ()
+class Hangs:
+    """A collector that hangs, or takes some seconds, once it is told to."""
 
-    run = Run(gateway, timeout=1)
-    run.registry.register(Slow())
+    def __init__(self, registry):
+        self.seconds = 0.0
+        self.may_go_on = threading.Event()
+        registry.register(self)
+
+    def collect(self):
+        self.may_go_on.wait(self.seconds)
+        return ()
+
+
+SLOW = (
+    "collecting what the registry holds takes too long (RuntimeError). Check the collectors in the "
+    "registry. "
+)
+
+
+def test_the_time_of_the_collectors_is_not_the_gateways(gateway):
+    run = Run(gateway, timeout=3)
+    collector = Hangs(run.registry)
+    collector.seconds = 3.5
     run.publish(1)
     awaited(lambda: metrics_of(gateway, "job").get("epochs") == 1)
-    run.publish(2)
-    error = run.finish(3)
-    assert "collecting what the registry holds takes longer than the timeout" in str(error)
-    assert "Check the handler, and the collectors in the registry." in str(error)
-    assert "did not answer" not in str(error)
-    assert caplog.messages == []
+    assert run.publisher.error is None
+    collector.seconds = 60
+    error = str(run.finish(2))
+    collector.may_go_on.set()
+    assert SLOW in error
+
+
+def test_a_failed_run_without_time_for_its_collectors_tells_of_them(gateway, caplog):
+    run = Run(gateway, timeout=2)
+    Hangs(run.registry).seconds = 2.5
+    run.publisher.fail()
+    awaited(lambda: not pushing())
+    assert SLOW in caplog.messages[-1]
+
+
+def test_a_collector_that_hangs_is_told_of_while_the_run_goes_on(gateway, caplog, monkeypatch):
+    monkeypatch.setattr(publisher, "_LONGEST_SILENCE", 0.5)
+    run = Run(gateway)
+    collector = Hangs(run.registry)
+    collector.seconds = 60
+    awaited(lambda: run.publish(1) or run.publisher.error)
+    assert SLOW in f"{run.publisher.error} "
+    assert SLOW in caplog.messages[0]
+    collector.seconds = 0
+    collector.may_go_on.set()
+    assert run.finish(2) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "may_pass"), [(TimeoutError("the sensor is slow"), True), (KeyError("it"), False)]
+)
+def test_what_a_collector_raises_is_not_the_gateways(gateway, monkeypatch, error, may_pass):
+    class Broken:
+        def collect(self):
+            raise error
+
+    monkeypatch.setenv("http_proxy", "http://proxy.invalid")
+    run = Run(gateway, handler=default_handler)
+    run.registry.register(Broken())
+    run.publish(1)
+    found = awaited(lambda: run.publisher.error)
+    assert found.reason is error
+    assert found.may_pass == may_pass
+    assert str(found).endswith(
+        f": {error} ({type(error).__name__}). Check the collectors in the registry."
+    )
+    run.publisher.stop()
 
 
 def test_the_next_run_waits_for_a_push_that_was_left_behind(gateway):

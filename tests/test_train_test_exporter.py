@@ -307,18 +307,15 @@ def test_a_histogram_that_is_no_longer_true_is_not_shown(model, data, monkeypatc
 
 
 def test_weights_that_cannot_be_counted_are_told_of_once_and_the_run_goes_on(gateway, data):
-    if keras.backend.backend() == "torch":
-        pytest.skip("PyTorch has no trainable weight that cannot be counted")
-
-    class Masked(keras.layers.Dense):
+    class Complex(keras.layers.Dense):
         def build(self, input_shape):
             super().build(input_shape)
-            self.add_weight(name="mask", shape=(3,), dtype="bool", initializer="zeros")
+            self.add_weight(name="waves", shape=(3,), dtype="complex64")
 
-    model = keras.Sequential([keras.Input((8,)), Masked(3, activation="softmax")])
+    model = keras.Sequential([keras.Input((8,)), Complex(3, activation="softmax")])
     model.compile(loss="sparse_categorical_crossentropy")
     exporter = TrainTestExporter(gateway, "digits", histogram_buckets=BUCKETS)
-    with pytest.warns(UserWarning, match="no histogram of the weights: .*mask.* bool"):
+    with pytest.warns(UserWarning, match="no histogram of the weights: .*waves.* complex64"):
         model.evaluate(*data, callbacks=[exporter], verbose=0)
     model.evaluate(*data, callbacks=[exporter], verbose=0)
     metrics = metrics_of(gateway, "digits")

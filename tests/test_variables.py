@@ -44,7 +44,8 @@ def test_all_weights(rich_model):
 def test_a_mask_is_no_weight():
     class Masked(keras.layers.Dense):
         def build(self, shape):
-            self.add_weight(shape=(5,), dtype="bool", initializer="zeros", trainable=False)
+            for trainable in (True, False):
+                self.add_weight(shape=(5,), dtype="bool", initializer="zeros", trainable=trainable)
             super().build(shape)
 
     layer = Masked(3)

@@ -192,7 +192,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         while run := self._runs.innermost():
             if kind is not None:
-                self._end(run, "failed", is_unwinding=True)
+                self._end(run, "failed", unwinding=kind)
             elif run.phase is self._train:
                 self.on_train_end()
             else:
@@ -299,14 +299,16 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._model = run.model
         return run
 
-    def _end(self, run: Run, ending: Ending, *, is_unwinding: bool = False) -> None:
+    def _end(
+        self, run: Run, ending: Ending, *, unwinding: type[BaseException] | None = None
+    ) -> None:
         run.status.end(ending)
         run.updates = None  # which hold a copy of the weights
         self._runs.end(run)
         if self._runs.innermost() is not None:
             self._publisher.push()
         else:
-            self._publisher.end(is_completed=ending == "completed", is_unwinding=is_unwinding)
+            self._publisher.end(is_completed=ending == "completed", unwinding=unwinding)
 
     def _show(self, run: Run, logs: Mapping[str, Any] | None, **own: float) -> None:
         if run.parameters is not None:

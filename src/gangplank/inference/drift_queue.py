@@ -1,4 +1,4 @@
-"""A function that looks for drift, called where it delays no prediction."""
+"""A function that looks for drift, for which no prediction waits."""
 
 import math
 import queue
@@ -6,6 +6,7 @@ import threading
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from typing import Any, NamedTuple
 
 import keras
@@ -14,6 +15,7 @@ import numpy as np
 from gangplank.drift import Drift
 from gangplank.inference.harmless import NO_FILES, OneWarning
 from gangplank.inference.predictions import Predictions
+from gangplank.inference.samples import first_array
 
 
 class _Call(NamedTuple):
@@ -22,7 +24,10 @@ class _Call(NamedTuple):
 
 
 def _kept(answer: Any) -> Any:
-    return answer.copy() if isinstance(answer, np.ndarray) else answer
+    """A copy of what `predict` answers, as whoever called it may write into its arrays."""
+    if not isinstance(first_array(answer), np.ndarray):
+        return answer
+    return keras.tree.map_structure(copy, answer)
 
 
 class _Here(threading.local):
@@ -76,7 +81,7 @@ class DriftQueue:
                 self._look(given, answer)
             else:
                 self._put(given, answer)
-        except (RuntimeError, *NO_FILES):
+        except (RuntimeError, MemoryError, *NO_FILES):
             self._warning.log()
 
     def show_dropped(self) -> None:
@@ -109,12 +114,11 @@ class DriftQueue:
         try:
             if self._thread is None:
                 self._begin()
-        except RuntimeError:  # no thread can be started
+            call = _Call(given, _kept(answer))
+        except (RuntimeError, MemoryError):  # no thread can be started, or there is no room
             self._newly_dropped.append(None)
             raise
-        # Of predict's arrays a copy, as whoever called it may write into them.
-        kept = keras.tree.map_structure(_kept, answer)
-        self._waiting.put(_Call(given, kept))
+        self._waiting.put(call)
 
     def _begin(self) -> None:
         with self._beginning:

@@ -67,7 +67,9 @@ class SharedRegistry:
         """Has `registry` no longer show the source of these parts and labels, if it does."""
         with self._lock:
             shown = self._shown(registry)
-            if shown is not None and shown.remove(list(parts), labels):
+            if shown is None:
+                self._sources_of.pop(registry, None)
+            elif shown.remove(list(parts), labels):
                 registry.unregister(self._sources_of.pop(registry))
 
     def _shown(self, registry: CollectorRegistry) -> "_Sources | None":

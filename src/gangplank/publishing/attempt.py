@@ -9,7 +9,7 @@ class Attempt:
     """A push of a thread, which the thread and the run count as failed: who takes it first.
 
     Attributes:
-        last: when the last one began, by time.monotonic().
+        last: when the last one began, or reached for the gateway, by time.monotonic().
         is_collecting: whether it still collects what it is to push. The time that the collectors
             of a registry take is none of the gateway's.
     """
@@ -34,10 +34,9 @@ class Attempt:
             self.begin()
             self.is_collecting = False
 
-    def is_late(self, seconds: float) -> bool:
-        """Whether the gateway has had longer than that for what nobody has taken."""
-        is_late = any(time.monotonic() - began > seconds for began in self._under_way)
-        return is_late and not self.is_collecting
+    def seconds(self) -> float:
+        """How long ago that began which nobody has taken."""
+        return max((time.monotonic() - began for began in self._under_way), default=0.0)
 
     def taken(self) -> float | None:
         """When what is under way began, for the first one that asks."""

@@ -8,11 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from prometheus_client.core import Metric
-
-from gangplank.metrics import Collected
 from gangplank.publishing import process_end
-from gangplank.publishing.attempt import Attempt
+from gangplank.publishing.delivery import Delivery
 from gangplank.publishing.last_push import LastPush
 from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.outage import Outage
@@ -26,7 +23,6 @@ _logger = logging.getLogger(__name__)
 _GRACE = 1.0  # seconds, that a push may take longer than its timeout before the run counts it
 _BETWEEN_LOOKS = 0.2  # seconds, at whether the run is over
 _LONGEST_SILENCE = 60.0  # seconds, after which a run that shows nothing new is pushed all the same
-_SLOW_COLLECTORS = "collecting what the registry holds takes longer than the timeout"
 
 
 class Publisher:
@@ -44,9 +40,6 @@ class Publisher:
         left: what takes away what earlier runs have left there; nothing is if None.
         after: the publisher of the run before, which may still be pushing.
         is_watched: whether somebody raises `error`, so that it need not be logged too.
-
-    Attributes:
-        is_loss_told: whether somebody was told that the gateway is lost.
     """
 
     # No lock, so that the handler of a signal can neither wait for the code that it interrupts nor
@@ -65,11 +58,11 @@ class Publisher:
         is_watched: bool = False,
     ) -> None:
         self._gateway = gateway
-        self._pushed = pushed
+        self._delivery = Delivery(gateway, pushed, left)
+        self._attempt = self._delivery.attempt
         self._metrics = pushed.pushes
         self._is_over = is_over
         self._on_failure = on_failure
-        self._left = left
         self._after = after
         self._is_watched = is_watched
         self._process = os.getpid()
@@ -78,11 +71,10 @@ class Publisher:
         self._states = 0  # of the registry that were to be pushed, the ending's apart
         self._failed_at: float | None = None
         self._is_stopped = False
-        self.is_loss_told = False
+        self._is_failure_told = False
         self._ending: LastPush | None = None
 
         self._settled = 0  # of the states; delivered, overtaken, or given up
-        self._attempt = Attempt()
         self._has_one_attempt = False
         self._outage: Outage | None = None
         self._follows_a_hang = False
@@ -141,7 +133,7 @@ class Publisher:
 
     def fail(self, *, is_told: bool = False) -> None:
         """The run has failed: begins its last push. `is_told` where nobody need log a loss."""
-        self.is_loss_told |= is_told
+        self._is_failure_told |= is_told
         self._failed_at = self._failed_at or time.monotonic()
         self._woken.put(None)
 
@@ -183,7 +175,7 @@ class Publisher:
                 self._pace.succeeded()
                 self._note_success()
         process_end.forget(self)
-        if self._failed_at is not None and not self.is_loss_told and (loss := self._loss()):
+        if self._failed_at is not None and not self._is_failure_told and (loss := self._loss()):
             _logger.error("%s", loss)
         # They hold the frame of the run, and with it its data.
         del self._is_over, self._on_failure
@@ -222,46 +214,17 @@ class Publisher:
         return is_long or (self._outage is not None and self._outage.error.may_pass)
 
     def _push(self) -> None:
-        self._push_once()
+        self._delivery.push(self._ending)
         if self._follows_a_hang or self._is_hung():
             # It reads only now what it was sent before, and of 60 gateways that were stopped and
             # continued, 55 showed that in the end. After a second push, none did.
-            if self._left is not None:
-                self._left.look_again()
-            self._push_once()
+            if self._delivery.left is not None:
+                self._delivery.left.look_again()
+            self._delivery.push(self._ending)
         self._follows_a_hang = False
 
     def _is_hung(self) -> bool:
         return self._outage is not None and self._outage.hung
-
-    def _push_once(self) -> None:
-        if self._ending is not None and self._ending.deletes:
-            self._gateway.delete(self._seconds_left())
-            self._left = None  # of a group that is gone
-            return
-        # Whatever it raises: else the thread would end without a word.
-        families = self._gateway.attempt(self._collected, self._gateway.timeout)
-        timeout = self._seconds_left()
-        self._gateway.attempt(lambda: self._push_within(families, timeout), timeout)
-
-    def _seconds_left(self) -> float:
-        timeout = self._gateway.timeout
-        if self._ending is None:
-            return timeout
-        return min(timeout, max(0.001, self._ending.ends - time.monotonic()))
-
-    def _collected(self) -> list[Metric]:
-        with self._attempt.collecting():
-            families = list(self._pushed.collect())
-        if self._ending is not None and time.monotonic() > self._ending.ends:
-            raise RuntimeError(_SLOW_COLLECTORS)
-        return families
-
-    def _push_within(self, families: list[Metric], timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        if self._left is not None:
-            self._left.remove(families, timeout)
-        self._gateway.push(Collected(families), max(0.001, deadline - time.monotonic()))
 
     def _give_up(self, state: int) -> None:
         if self._ending is None:
@@ -270,12 +233,17 @@ class Publisher:
             self._ending.is_given_up = True
 
     def _note_lateness(self, seconds: float) -> None:
-        """Counts as failed an attempt that takes longer than `seconds`.
+        """Counts as failed an attempt that takes longer than `seconds`, or whose collectors hang.
 
         That is one that neither the handler nor the search for a name bounds.
         """
-        if self._attempt.is_late(seconds) and (began := self._attempt.taken()) is not None:
-            self._note_failure(self._gateway.late(), began)
+        is_collecting = self._attempt.is_collecting
+        if self._attempt.seconds() <= (_LONGEST_SILENCE if is_collecting else seconds):
+            return
+        if (began := self._attempt.taken()) is not None:
+            self._note_failure(
+                self._delivery.slow() if is_collecting else self._gateway.late(), began
+            )
 
     def _note_failure(self, error: PushError, began: float) -> None:
         self._metrics.failures = (self._metrics.failures or 0) + 1
@@ -292,9 +260,9 @@ class Publisher:
         return self._delivered is None or not error.may_pass
 
     def _note_success(self) -> None:
-        if self._left is not None:
+        if self._delivery.left is not None:
             is_last = self._ending is not None and self._settled == self._newest()
-            self._left.pushed(is_last=is_last)
+            self._delivery.left.pushed(is_last=is_last)
         outage, self._outage = self._outage, None
         self._delivered = time.monotonic()
         self._metrics.succeeded = time.time()
@@ -315,7 +283,7 @@ class Publisher:
         if self._outage is not None:
             error = self._outage.error
         elif self._attempt.is_collecting:
-            error = self._gateway.not_pushed(RuntimeError(_SLOW_COLLECTORS))
+            error = self._delivery.slow()
         elif self._thread.is_alive():  # in the push of the run before
             error = self._gateway.late()
         else:

@@ -104,6 +104,15 @@ def push_error(
     return failure
 
 
+def collection_error(error: Exception, what: str, address: str) -> PushError:
+    """The PushError of a collector that raised `error`, of which the gateway knows nothing."""
+    advice = "Check the collectors in the registry."
+    failure = PushError(f"{what} the Pushgateway at {address}: {_cause(error)} {advice}")
+    failure.may_pass = isinstance(error, OSError)
+    failure.reason = error
+    return failure
+
+
 def _reason(error: Exception, words: str, address: str, within: str, whose: str) -> str:
     if isinstance(error, HTTPError):
         advice = {
@@ -134,10 +143,13 @@ def _reason(error: Exception, words: str, address: str, within: str, whose: str)
             "a header that the handler sends is none. "
             "Check that no secret in it ends in a line break, as one read from a file may."
         )
-    cause = f"{_one_line(str(error)) or 'no more is known'} ({type(error).__name__}). "
     if isinstance(error, OSError | HTTPException):
-        return f"{cause}Check that a Pushgateway is up there (curl {address}/-/ready)."
-    return f"{cause}Check the handler, and the collectors in the registry."
+        return f"{_cause(error)} Check that a Pushgateway is up there (curl {address}/-/ready)."
+    return f"{_cause(error)} Check the handler, and the collectors in the registry."
+
+
+def _cause(error: Exception) -> str:
+    return f"{_one_line(str(error)) or 'no more is known'} ({type(error).__name__})."
 
 
 def _may_pass(error: Exception) -> bool:

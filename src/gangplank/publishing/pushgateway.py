@@ -25,7 +25,7 @@ from gangplank.checked_values import as_float, check_encodable
 from gangplank.metrics import Collected, is_label_name, is_native
 from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
 from gangplank.publishing.proxy import proxy_for, proxy_of_urllib
-from gangplank.publishing.push_error import PushError, push_error
+from gangplank.publishing.push_error import PushError, collection_error, push_error
 
 Handler = Callable[..., Callable[[], None]]
 """A push handler as prometheus_client defines it: called with url, method, timeout, headers
@@ -187,6 +187,11 @@ class Pushgateway:
     def not_pushed(self, reason: Exception) -> PushError:
         """The error of a push that failed for this reason."""
         return self._error(reason, _PUSH, self.timeout)
+
+    def not_collected(self, reason: Exception) -> PushError:
+        """The error of what was not pushed since collecting it failed for this reason."""
+        assert self.address is not None
+        return collection_error(reason, _PUSH.format(job=self.job), self.address)
 
     def attempt(self, call: Callable[[], T], timeout: float, what: str = _PUSH) -> T:
         """What `call` returns; raises as a PushError whatever a handler or a collector raises."""

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from gangplank.metrics import RunMetrics, Runs
 from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.publisher import Publisher
+from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
 from gangplank.publishing.run_registry import RunRegistry
 
@@ -84,10 +85,11 @@ class RunsPublisher:
             self._publisher.fail(is_told=True)
             raise failure
 
-    def end(self, *, is_completed: bool, is_unwinding: bool = False) -> None:
+    def end(self, *, is_completed: bool, unwinding: type[BaseException] | None = None) -> None:
         """All runs have ended. Waits for the last push, or for the deletion of the group.
 
-        Where that fails, it raises PushError if it is to, and no other exception is on its way.
+        Where that fails, it raises PushError if it is to, and no exception is on its way; where
+        that is one, nothing more is told.
         """
         publisher, self._publisher = self._publisher, None
         if publisher is None:
@@ -96,7 +98,7 @@ class RunsPublisher:
         failure = publisher.finish(delete=self._deletes and is_completed)
         if failure is None:
             return
-        if self._raises and not is_unwinding:
+        if self._raises and unwinding is None:
             raise failure
-        if not publisher.is_loss_told:
+        if not (self._raises and unwinding and issubclass(unwinding, PushError)):
             _logger.error("%s", failure)

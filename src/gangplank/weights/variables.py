@@ -27,8 +27,9 @@ class Owner(NamedTuple):
 Place = tuple[str, Owner | None]
 """Where in a model an array stands: by its path, and in which layer, where that is known.
 
-The path of what stands in mappings are their keys, with slashes between them. Else that of a
-variable is what Keras calls it, and that of an array its place in an iterable.
+The path of a variable or array in mappings are their keys, with slashes between them. Else that of
+a variable, as of those of a layer, is what Keras calls it; that of an array its place in an
+iterable.
 """
 
 _Found = tuple[tuple[str | None, Owner | None], str, Any]
@@ -62,6 +63,8 @@ def weight_arrays(model: Any, weights: str) -> Iterator[tuple[Place, Any]]:
         if not _native.is_array(array):
             raise _no_array(array, name)
         if not _native.is_countable(_native.dtype_name(array)):
+            if owner is not None and variable.dtype == "bool":
+                continue  # a mask of a layer
             raise TypeError(
                 f"Only floating-point and integer weights can be counted, but {name} has the "
                 f"dtype {_native.dtype_name(array)}. Leave it out: pass an iterable of the "
@@ -80,9 +83,12 @@ def checked_weights(weights: Any) -> Literal["trainable", "all"]:
 
 
 def weights_count(model: Any) -> int:
-    """How many weights a Keras model or layer has, trainable or not, by their shapes."""
-    variables = filter(_is_weight, _weights_and_no_masks(model))
-    return sum(math.prod(variable.shape) for variable in variables)
+    """How many weights a Keras model or layer has, trainable or not, by their shapes; no masks."""
+    return sum(
+        math.prod(variable.shape)
+        for variable in model.weights
+        if _is_weight(variable) and variable.dtype != "bool"
+    )
 
 
 def _variables(model: Any, weights: str) -> Iterator[_Found]:
@@ -126,11 +132,7 @@ def _variables_of_layer(layer: Any, weights: str) -> list[Any]:
             f"{layer.name!r} is not built, so it has no weights yet. "
             "Call its build(input_shape), or fit it, first."
         )
-    return layer.trainable_variables if weights == "trainable" else _weights_and_no_masks(layer)
-
-
-def _weights_and_no_masks(layer: Any) -> list[Any]:
-    return [variable for variable in layer.weights if variable.dtype != "bool"]
+    return layer.trainable_variables if weights == "trainable" else layer.weights  # type: ignore[no-any-return]
 
 
 def _owners(layer: Any) -> dict[int, Owner]:

@@ -1,0 +1,76 @@
+"""What one push does."""
+
+import time
+
+from prometheus_client.core import Metric
+
+from gangplank.metrics import Collected
+from gangplank.publishing.attempt import Attempt
+from gangplank.publishing.last_push import LastPush
+from gangplank.publishing.left_behind import LeftBehind
+from gangplank.publishing.push_error import PushError
+from gangplank.publishing.pushgateway import Pushgateway
+from gangplank.publishing.run_registry import RunRegistry
+
+
+class Delivery:
+    """Collects what a run shows, takes away what earlier ones have left, and pushes.
+
+    Arguments:
+        gateway: where to push to.
+        pushed: what to push.
+        left: what takes away what earlier runs have left there; nothing is if None.
+
+    Attributes:
+        attempt: the push that is under way.
+        left: as above.
+    """
+
+    def __init__(self, gateway: Pushgateway, pushed: RunRegistry, left: LeftBehind | None) -> None:
+        self.attempt = Attempt()
+        self.left = left
+        self._gateway = gateway
+        self._pushed = pushed
+
+    def push(self, ending: LastPush | None) -> None:
+        """Pushes what the registry holds, or deletes its group, in the time that there is.
+
+        Raises:
+            PushError: that failed.
+        """
+        if ending is not None and ending.deletes:
+            self._gateway.delete(self._seconds_left(ending))
+            self.left = None  # of a group that is gone
+            return
+        families = self._collected(ending)
+        timeout = self._seconds_left(ending)
+        # Whatever it raises: else the thread would end without a word.
+        self._gateway.attempt(lambda: self._push_within(families, timeout), timeout)
+
+    def slow(self) -> PushError:
+        """The error of collectors that hang, or take all the time that there is."""
+        return self._gateway.not_collected(
+            RuntimeError("collecting what the registry holds takes too long")
+        )
+
+    def _seconds_left(self, ending: LastPush | None) -> float:
+        timeout = self._gateway.timeout
+        if ending is None:
+            return timeout
+        return min(timeout, max(0.001, ending.ends - time.monotonic()))
+
+    def _collected(self, ending: LastPush | None) -> list[Metric]:
+        try:
+            with self.attempt.collecting():
+                families = list(self._pushed.collect())
+        except Exception as error:
+            raise self._gateway.not_collected(error) from error
+        if ending is not None and time.monotonic() > ending.ends:
+            raise self.slow()
+        return families
+
+    def _push_within(self, families: list[Metric], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        if self.left is not None:
+            self.left.remove(families, timeout)
+        self._gateway.push(Collected(families), max(0.001, deadline - time.monotonic()))
