@@ -1,7 +1,9 @@
 """Training loops of one's own, and what the end of an exporter's block makes of them."""
 
 import gc
+import time
 import weakref
+from functools import partial
 
 import keras
 import pytest
@@ -10,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from runs import fail, loop
 from samples import metrics_of, status_of
 
-from gangplank import TrainTestExporter
+from gangplank import PushError, TrainTestExporter
 
 
 @pytest.mark.parametrize("model_of", [lambda model: model, lambda _: None], ids=["model", "none"])
@@ -55,6 +57,29 @@ def test_a_lost_push_does_not_hide_the_exception_that_ends_the_block(model, capl
     exporter = TrainTestExporter("127.0.0.1:1", "loop", ignore_exceptions=False, timeout=0.3)
     exporter.on_train_begin()
     with pytest.raises(RuntimeError, match="no"), exporter:
+        fail()
+    (message,) = caplog.messages
+    assert message.endswith("It has nothing of this run.")
+
+
+def lost_loop(exporter, model):
+    with pytest.raises(PushError) as raised:
+        loop(exporter, model, epochs=1000, act=partial(time.sleep, 0.05))
+    return raised.value
+
+
+def test_what_a_hook_raised_is_not_logged_at_the_end_of_the_block(model, caplog, port):
+    exporter = TrainTestExporter(f"127.0.0.1:{port}", "loop", ignore_exceptions=False, timeout=1)
+    with pytest.raises(PushError), exporter:
+        raise lost_loop(exporter, model)
+    awaited(lambda: not pushing())
+    assert caplog.messages == []
+
+
+def test_what_is_lost_after_a_push_error_that_was_caught_is_logged(model, caplog, port):
+    exporter = TrainTestExporter(f"127.0.0.1:{port}", "loop", ignore_exceptions=False, timeout=1)
+    lost_loop(exporter, model)
+    with pytest.raises(RuntimeError), exporter:
         fail()
     (message,) = caplog.messages
     assert message.endswith("It has nothing of this run.")
