@@ -33,8 +33,9 @@ PLAIN_CELL_BITS = 18
 CROWDED = 1 / 32
 
 # Neighbouring weights often lie in the same slot, and to count one waits for the one before: so
-# they are counted in rows by turns.
-ROWS = 4
+# they are counted in rows by turns. With four rows an AMD processor was up to six times as slow as
+# with eight (benchmarks/README.md).
+ROWS = 8
 
 # Values, whatever their size: a number that the compiler knows, so that it makes straight code of a
 # block. Of float64 the first half of each is fetched, which was as fast.
