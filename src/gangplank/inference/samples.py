@@ -15,6 +15,10 @@ _SYMBOLIC = {
 }
 _EAGER = "tensorflow.python.framework.ops", "EagerTensor"
 
+# What is raised where a shape is not told: by TensorFlow's arrays of an unknown rank, by PyTorch's
+# that are nested, by what is no array. Others may be those of a signal's handler, not to be lost.
+_UNTOLD = AttributeError, TypeError, ValueError, RuntimeError
+
 # Types of arrays that have values, which were met. With caches that an operation of TensorFlow has
 # just emptied, to look into them takes as long as all the rest.
 _met: set[type] = set()
@@ -29,10 +33,8 @@ def samples_answered(given: Any, answer: Any) -> int | None:
         try:
             if (known := given.shape[0]) is not None:  # type: ignore[attr-defined]
                 return known  # type: ignore[no-any-return]
-        except IndexError:
-            return 1
-        except Exception:  # of PyTorch's nested tensors
-            return sample_count(first_array(answer)) or 0
+        except (IndexError, *_UNTOLD):
+            pass  # what follows is for all arrays
     array = first_array(answer)
     if is_symbolic(array.__class__):
         return None
@@ -56,7 +58,7 @@ def sample_count(array: Any) -> int | None:
         return array.shape[0]  # type: ignore[no-any-return]
     except IndexError:  # a scalar
         return 1
-    except Exception:  # of TensorFlow's of an unknown rank, of PyTorch's that are nested
+    except _UNTOLD:
         return None
 
 
