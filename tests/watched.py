@@ -128,8 +128,10 @@ class Watched:
         told = {alert["labels"]["alertname"] for alert in self.servers.alerts()}
         (silent,) = (rule for rule in self.servers.rules() if rule["name"] == "TrainingSilent")
         tested = 'gangplank_test_status{status="completed"} == 1'
-        answers = [self.servers.asked(query) for query in (silent["query"], tested)]
-        return told >= ALERTS and [len(each) for each in answers] == [2, len(BUCKETS)]
+        # Rules that record are evaluated after what they record was scraped.
+        recorded = "run:gangplank_train_val_loss:finite == on (job, run) gangplank_train_val_loss"
+        answers = [self.servers.asked(query) for query in (silent["query"], tested, recorded)]
+        return told >= ALERTS and [len(each) for each in answers] == [2, len(BUCKETS), 2]
 
     def shown(self, job, name, **labels):
         """What the exporter of a job shows as the value of a metric."""
