@@ -1,6 +1,5 @@
 """The calls of one method of a model, measured."""
 
-import contextlib
 import itertools
 import time
 from collections import deque
@@ -80,11 +79,10 @@ class Calls:
         return answer
 
     def take_answers(self) -> list[Answer]:
-        """The answered calls that were noted since the last time."""
+        """The answered calls that were noted since the last time. Only one thread may call it."""
         taken = []
-        with contextlib.suppress(IndexError):
-            while True:
-                taken.append(self._answers.popleft())
+        while self._answers:
+            taken.append(self._answers.popleft())
         return taken
 
     def samples_in_flight(self) -> int:

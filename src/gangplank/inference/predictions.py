@@ -84,6 +84,8 @@ class Predictions:
         self._labels = labels
         self._latency_buckets = latency_buckets
         self._made: dict[str, Any] = {}
+        # To find one by its labels in prometheus_client takes longer than to add to it.
+        self._children: dict[tuple[str, ...], Any] = {}
         self._native: dict[str, NativeLatency] = {}
         self._called: set[str] = set()  # methods
         self._began = time.perf_counter()
@@ -91,15 +93,10 @@ class Predictions:
 
     def metric(self, name: str, **labels: str) -> Any:
         """The metric of this name and these labels, which is shown from now on."""
-        labels = {**self._labels, **labels}
-        made = self._made.get(name)
-        if made is None:
-            kind, documentation, options = _FAMILIES[name]
-            if name == LATENCY:
-                options = {"buckets": self._latency_buckets}
-            new = kind(name, documentation, labels, registry=None, **options)
-            made = self._made.setdefault(name, new)  # another thread may have been first
-        return made.labels(**labels) if labels else made
+        key = name, *labels.values()
+        if key not in self._children:
+            self._children[key] = self._new_child(name, {**self._labels, **labels})
+        return self._children[key]
 
     def show(self, method: str, counter: str, answers: Sequence[Answer], in_flight: int) -> None:
         """Adds calls of a method that were answered, and shows how many samples are under way.
@@ -137,6 +134,16 @@ class Predictions:
     def describe(self) -> Iterable[Metric]:
         for name, family in _FAMILIES.items():
             yield Metric(name, family.documentation, family.kind.__name__.lower())
+
+    def _new_child(self, name: str, labels: Mapping[str, str]) -> Any:
+        made = self._made.get(name)
+        if made is None:
+            kind, documentation, options = _FAMILIES[name]
+            if name == LATENCY:
+                options = {"buckets": self._latency_buckets}
+            new = kind(name, documentation, labels, registry=None, **options)
+            made = self._made.setdefault(name, new)  # another thread may have been first
+        return made.labels(**labels) if labels else made
 
     def _add_native(self, family: Metric) -> None:
         for method, latency in self._native.copy().items():
