@@ -59,6 +59,7 @@ SLOW = (
     "test_monitoring_servers",
     "test_process_end",
     "test_serving",
+    "test_serving_example",
     "test_serving_prometheus",
     "test_package",
 )
@@ -75,7 +76,8 @@ ONCE = (
     *("histograms", "kernels", "large_checkpoints", "live_charts"),
     *("live_page", "monitoring", "monitoring_documents", "native_buckets", "numpy_files"),
     *("pieces", "plots", "protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference"),
-    *("results", "safetensors", "security", "serving", "serving_prometheus", "svg"),
+    *("results", "safetensors", "security", "serving", "serving_example"),
+    *("serving_prometheus", "svg"),
 )
 
 

@@ -63,6 +63,7 @@ FILES = (
     "runs",
     "security",
     "serving",
+    "serving_example",
     "serving_prometheus",
     "shared_registry",
     "train_test_exporter",
