@@ -70,7 +70,8 @@ SLOW = (
 ONCE = (
     *("authentication", "buckets", "checkpoints", "columns", "command_line", "count_and_sum"),
     *("cpu", "cuda_driver", "cuda_groups", "cuda_table", "documents", "drift_classes"),
-    *("drift_comparison", "drift_features", "drift_monitor", "drift_reference", "edges", "gateway"),
+    *("drift_comparison", "drift_features", "drift_memory", "drift_monitor", "drift_reference"),
+    *("edges", "gateway"),
     *("gateway_api", "gateway_command", "gateway_history", "gateway_page", "gateway_requests"),
     *("histogram_collector", "histogram_command", "histogram_family", "histogram_tables"),
     *("histograms", "kernels", "large_checkpoints", "live_charts"),

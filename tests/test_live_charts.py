@@ -2,12 +2,14 @@
 
 import json
 
+import keras
+import numpy as np
 import pytest
 from conftest import fetched
 from live_page import chart, numbers, push, push_epochs, text
 from prometheus_client import CollectorRegistry, push_to_gateway
 
-from gangplank.inference.predictions import Predictions
+from gangplank import Drift, PrometheusModel
 
 
 def test_the_numbers_are_all_there_over_time_too(browser, address):
@@ -103,14 +105,16 @@ def test_a_section_of_very_many_cards_shows_some(browser, address, of_one, secti
 
 def test_a_served_model(browser, address):
     registry = CollectorRegistry()
-    predictions = Predictions({"model": "digits"}, (0.1, 1.0))
-    registry.register(predictions)
-    for name in ("gangplank_predict_call", "gangplank_predict_call_time_seconds"):
-        predictions.metric(name)  # which stay at 0
-    predictions.metric("gangplank_predict_drift_p_value").set(0.25)
-    pushes = []
-    for calls in ([(10, 0.0, 1.0)], [(10, 0.0, 1.0), (30, 1.0, 2.0)]):
-        predictions.show("predict", "gangplank_predict", calls, 0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    found = Drift(p_value=0.25)
+    served = PrometheusModel(
+        model, registry, None, lambda *_: found, name="digits", drift_queue_size=0
+    )
+    seconds, pushes = [], []
+    for samples in (10, 40):
+        served.predict(np.zeros((samples, 4)), verbose=0)
+        taken = "gangplank_predict_time_seconds_total"
+        seconds.append(registry.get_sample_value(taken, {"model": "digits", "version": ""}))
         push_to_gateway(address, "served", registry)
         (run,) = json.loads(fetched(f"http://{address}/api/v1/history"))["runs"]
         pushes.append(run["pushed"])
@@ -123,12 +127,13 @@ def test_a_served_model(browser, address):
             )
         )
         speed, slowness = "predict: samples a second", "predict: seconds a sample"
-        p_value = "served: drift p value"
+        p_value, dropped = "served: drift p value", "served: drift dropped"
         assert titles[:2] == [speed, slowness]
-        assert sorted(titles[2:]) == [p_value, "served: in flight samples"]
+        assert sorted(titles[2:]) == [dropped, p_value, "served: in flight samples"]
         ((_, samples),) = numbers(page, chart(speed))
         assert float(samples) == pytest.approx(40 / (pushes[1] - pushes[0]))
-        assert [row[1] for row in numbers(page, chart(slowness))] == ["0.05"]
+        ((_, slow),) = numbers(page, chart(slowness))
+        assert float(slow) == pytest.approx((seconds[1] - seconds[0]) / 40, rel=1e-3)
         assert [row[1] for row in numbers(page, chart(p_value))] == ["0.25", "0.25"]
         assert page.value("document.querySelector('#weights-section').hidden")
         assert page.complaints() == []

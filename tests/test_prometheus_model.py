@@ -5,6 +5,7 @@ import copy
 import gc
 import inspect
 import pickle
+import socket
 import sys
 import threading
 import weakref
@@ -196,6 +197,15 @@ def test_port_serves_the_registry(model, registry):
         assert list(other.collect()) == []
     with pytest.raises(OSError, match="refused"):
         fetched(url)
+
+
+def test_a_port_that_another_program_has(model, registry):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        taken = f"port must be a free port of 127.0.0.1, but {port} is not"
+        with pytest.raises(OSError, match=taken):
+            PrometheusModel(model, registry, port, address="127.0.0.1")
+    PrometheusModel(model, registry)
 
 
 def test_an_address_that_is_not_this_machines(model, registry):
