@@ -67,7 +67,7 @@ class TestOpening:
         with pytest.raises(CheckpointError, match="null"), open_checkpoint("a\0.npz"):
             pass
 
-    @pytest.mark.parametrize("name", ["a.pt", "a.bin", "a.pkl"])
+    @pytest.mark.parametrize("name", ["a.pt", "a.bin", "a.pkl", "A.PTH"])
     def test_formats_of_pickles(self, name, tmp_path):
         (tmp_path / name).touch()
         problem = refused(tmp_path / name)

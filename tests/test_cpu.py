@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from gangplank import NativeBuckets
 from gangplank._native import cpu, jit, pieces, reference
 from gangplank._native.edges import Bounds
 from gangplank._native.measured import Measured
 from gangplank._native.numpy_kernel import numpy_kernel
+from gangplank.weights.counting import counting
 
 BOUNDS = Bounds.of(np.arange(-6, 7) / 20)
 VALUES = np.random.default_rng(0).normal(0, 0.2, 2 * cpu.VALUES_A_THREAD).astype(np.float32)
@@ -167,6 +169,25 @@ def test_statistics_alone_convert_a_few_values_at_a_time(kernel):
     tracemalloc.stop()
     assert measured[0].moments().total == 2 * values.size
     assert peak < 8 * values.size / 3
+
+
+def test_native_buckets_of_more_parts_take_no_more_memory():
+    bounds = counting(NativeBuckets(8)).bounds
+    part = np.random.default_rng(0).normal(size=1 << 19).astype(np.float16)
+
+    def counts_and_peak(parts):
+        measured = Measured()
+        tracemalloc.start()
+        cpu.measure(((0, part) for _ in range(parts)), bounds, [measured])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return measured.counts(bounds)[0], peak
+
+    one, _ = counts_and_peak(1)
+    _, peak_of_some = counts_and_peak(100)
+    counts, peak = counts_and_peak(400)
+    assert counts.tolist() == (400 * one).tolist()
+    assert peak < 1.3 * peak_of_some
 
 
 def test_many_small_arrays_are_counted_together(monkeypatch, expected):

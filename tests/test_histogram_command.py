@@ -1,6 +1,7 @@
 """`gangplank histogram` as its users run it."""
 
 import contextlib
+import errno
 import json
 import os
 import pty
@@ -334,3 +335,20 @@ def test_names_do_not_control_the_terminal(capsys, tmp_path):
     assert "\\x1b]0;title" in output.err
     assert main(["histogram", str(path), str(path), "--per", "variable", "--compare"]) == 0
     assert "\\x1b[31mred" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_read_hides_no_other(tmp_path, capsys, monkeypatch):
+    for name in ("bad", "good"):
+        save_file({"a": np.ones(3, "float32")}, tmp_path / f"{name}.safetensors")
+    bad, good = (str(tmp_path / f"{name}.safetensors") for name in ("bad", "good"))
+    inode, pread = (tmp_path / "bad.safetensors").stat().st_ino, os.pread
+
+    def failing(file, *place):
+        if os.fstat(file).st_ino == inode:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(file, *place)
+
+    monkeypatch.setattr(os, "pread", failing)
+    output, errors = ran(capsys, bad, good, status=1)
+    assert "good" in output
+    assert errors == f"gangplank: {bad}: it cannot be read: Input/output error.\n"

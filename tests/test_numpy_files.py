@@ -44,6 +44,20 @@ class TestNumPy:
         with open_checkpoint(tmp_path / "a.npz") as checkpoint:
             assert checkpoint.left_out == {"a": "its dtype is void16", "b": "its dtype is str32"}
 
+    def test_a_member_that_ends_early(self, tmp_path):
+        path = tmp_path / "a.npz"
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f4", "fortran_order": False, "shape": (1000,)}
+        )
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.npy", header.getvalue() + bytes(2000))
+        size = len(header.getvalue()) + 2000
+        data = path.read_bytes()
+        assert data.count(struct.pack("<I", size)) >= 2  # in the member's head and the directory
+        path.write_bytes(data.replace(struct.pack("<I", size), struct.pack("<I", size + 2000)))
+        assert "2,000 bytes are missing" in refused(path)
+
     @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
     def test_what_cannot_be_unpacked_piece_by_piece_is_refused(self, method, tmp_path):
         np.save(tmp_path / "a.npy", np.ones(3))

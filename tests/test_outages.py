@@ -1,8 +1,10 @@
 """Runs of Keras whose gateway is wrong, goes away, comes back, or is not to keep what it has."""
 
 import contextlib
+import io
 import logging
 import math
+import ssl
 import threading
 from urllib.error import HTTPError
 
@@ -17,6 +19,7 @@ from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
 from gangplank.gateway import Gateway
+from gangplank.publishing import Pushgateway
 from gangplank.publishing.publisher import Publisher
 
 
@@ -293,3 +296,51 @@ def test_a_gateway_that_hangs_costs_the_timeout_once(model, data, monkeypatch):
         assert len(fit(model, data, exporter, before_the_end, epochs=5).epoch) == 5
         assert [type(each) for each in waits] == [str, Publisher]
         awaited(lambda: not pushing())
+
+
+@pytest.mark.parametrize("ignores", [True, False])
+def test_no_thread_can_be_started(ignores, gateway, model, data, caplog, monkeypatch):
+    def start(thread):
+        if thread.name == "gangplank-push":
+            raise RuntimeError("can't start new thread")
+        return real_start(thread)
+
+    real_start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    exporter = TrainTestExporter(gateway, "job", ignore_exceptions=ignores)
+    told = (
+        f"The metrics of job 'job' were not pushed to the Pushgateway at {gateway}, nor will be: "
+        "can't start new thread. Check how many threads this process may have."
+    )
+    if ignores:
+        assert len(fit(model, data, exporter, epochs=3).history["loss"]) == 3
+        assert caplog.messages == [told]
+    else:
+        with pytest.raises(PushError) as caught:
+            fit(model, data, exporter)
+        assert str(caught.value) == told
+
+
+def closed_answer():
+    error = HTTPError("", 503, "busy", {}, io.BytesIO(b"closed"))
+    error.close()
+    return error
+
+
+OF_HANDLERS = {
+    "no words": (lambda: HTTPError("", 503, None, {}, None), "it answered 503"),
+    "a number to wait": (lambda: HTTPError("", 503, "", {"Retry-After": 0}, None), "it answered"),
+    "a closed answer": (closed_answer, "it answered 503 busy: ''"),
+    "no OpenSSL": (lambda: ssl.SSLCertVerificationError("bad certificate"), "bad certificate"),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), OF_HANDLERS.values(), ids=OF_HANDLERS)
+def test_what_a_handler_has_made_itself_is_told_of(make, words):
+    def handler(**_):
+        raise make()
+
+    with pytest.raises(PushError) as caught:
+        Pushgateway("127.0.0.1:9091", "job", None, handler).delete(1.0)
+    assert words in str(caught.value)
+    assert caught.value.may_pass == isinstance(caught.value.reason, HTTPError)

@@ -13,7 +13,7 @@ import weakref
 import keras
 import prometheus_client
 import pytest
-from conftest import awaited, fetched
+from conftest import awaited, fetched, in_a_process
 from models import classifier
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from served import X, assert_equal, value
@@ -184,6 +184,19 @@ def test_a_registry_that_nobody_else_has_goes_with_the_model(model):
         return held() is None
 
     awaited(is_gone)
+
+
+def test_a_process_ends_without_a_word_of_what_a_fork_would_begin_anew():
+    code = """
+from gangplank import forks
+class Queue:
+    def begin(self): pass
+queue = Queue()
+forks.call_where_forked(queue.begin)
+"""
+    result = in_a_process(code)
+    assert result.returncode == 0
+    assert "ignored" not in result.stderr
 
 
 def test_port_serves_the_registry(model, registry):

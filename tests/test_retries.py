@@ -10,6 +10,7 @@ import pytest
 from conftest import LATE, awaited
 from faulty import answering, dripping, saying_nothing, serving
 from prometheus_client.exposition import default_handler
+from prometheus_client.registry import Collector
 from runs import Run
 from samples import metrics_of
 
@@ -195,3 +196,32 @@ def test_a_run_whose_gateway_was_never_there_is_lost_at_once_and_another_later(p
     awaited(lambda: run.publisher.error)
     assert time.monotonic() - began >= 4
     run.publisher.stop()
+
+
+class FailsOnce(Collector):
+    """Waits where it is to fail, and fails; before and after it has nothing."""
+
+    def __init__(self):
+        self.is_failing = False
+        self.has_begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def collect(self):
+        if self.is_failing:
+            self.is_failing = False
+            self.has_begun.set()
+            self.may_go_on.wait(LATE)
+            raise RuntimeError("dictionary changed size during iteration")
+        return []
+
+
+def test_the_end_is_pushed_although_the_push_before_it_fails_for_good(gateway):
+    run, collector = Run(gateway), FailsOnce()
+    run.publish(1)
+    awaited(lambda: metrics_of(gateway, "job"))
+    collector.is_failing = True
+    run.registry.register(collector)
+    run.publish(2)
+    assert collector.has_begun.wait(LATE)
+    threading.Timer(0.3, collector.may_go_on.set).start()
+    assert run.finish(3) is None
+    assert metrics_of(gateway, "job")["epochs"] == 3

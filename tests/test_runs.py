@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import models
@@ -226,6 +227,25 @@ def test_the_batches_of_an_inner_fit_are_not_those_of_the_outer_one(
     fit(model, data, exporter, Inner(), epochs=1, batch_size=30)
     assert len(shown) == 10
     assert shown.count(False) <= 1
+
+
+def test_a_thread_that_ends_a_run_takes_no_other_away(gateway):
+    def begin_and_end(_):
+        for _ in range(50):
+            exporter.on_train_begin()
+            own = [run for run in exporter._runs._runs if run.thread == threading.get_ident()]
+            found.append((len(own), exporter._publisher._publisher is not None))
+            exporter.on_train_end()
+
+    exporter, found = TrainTestExporter(gateway, "several"), []
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(3) as threads:
+            list(threads.map(begin_and_end, range(3)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [(1, True)] * 150
 
 
 def test_threads_that_begin_at_once_lose_no_run():

@@ -1,26 +1,27 @@
 """What begins anew in a forked process, where no other thread is, nor gives a lock back."""
 
-import itertools
 import os
 import sys
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
-from weakref import WeakMethod
+from weakref import WeakKeyDictionary
 
-_numbers = itertools.count()
-_methods: dict[int, WeakMethod[Callable[[], Any]]] = {}
+_methods: WeakKeyDictionary[object, Callable[[Any], Any]] = WeakKeyDictionary()
 
 
 def call_where_forked(method: Callable[[], Any]) -> None:
-    """Has a bound method called in every process that is forked while its object lives."""
-    number = next(_numbers)
-    _methods[number] = WeakMethod(method, lambda _: _methods.pop(number, None))
+    """Has a bound method called in every process that is forked while its object lives.
+
+    Only one of each object.
+    """
+    assert isinstance(method, MethodType)
+    _methods[method.__self__] = method.__func__
 
 
 def _call() -> None:
-    for each in _methods.copy().values():
-        if (method := each()) is not None:
-            method()
+    for each, function in list(_methods.items()):
+        function(each)
 
 
 if sys.platform != "win32":

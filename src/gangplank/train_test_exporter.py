@@ -149,7 +149,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._runs = Runs()
         self._publisher = RunsPublisher(self.registry, phases, raises=raises, deletes=deletes)
         self._call = CallOfThread()
-        self._beginning = threading.Lock()
+        self._changing = threading.RLock()
         self._is_told_of_threads = False
         self._arguments = {
             "pgw_addr": pgw_addr,
@@ -270,7 +270,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
                 "The exporter is among the callbacks more than once, of which each would count as "
                 "a run inside of the one before it. Pass it once."
             )
-        with self._beginning:
+        with self._changing:
             before = self._runs
             run = phase.begin(self._model)
             self._runs = before.joined_by(run)
@@ -304,11 +304,16 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     ) -> None:
         run.status.end(ending)
         run.updates = None  # which hold a copy of the weights
-        self._runs.end(run)
-        if self._runs.innermost() is not None:
+        with self._changing:
+            self._runs.end(run)
+            is_last = self._runs.innermost() is None
+            publisher = self._publisher.end() if is_last else None
+        if not is_last:
             self._publisher.push()
-        else:
-            self._publisher.end(is_completed=ending == "completed", unwinding=unwinding)
+        elif publisher is not None:
+            self._publisher.finish(
+                publisher, is_completed=ending == "completed", unwinding=unwinding
+            )
 
     def _show(self, run: Run, logs: Mapping[str, Any] | None, **own: float) -> None:
         if run.parameters is not None:

@@ -13,6 +13,10 @@ CountArrays = Callable[[Iterable[Any], Bounds, list[Rows] | None], tuple[NDArray
 """Gives the counts of all buckets and the number of NaN, and adds the moments to a list."""
 
 
+# Parts that are kept by themselves until they are added up: to do so takes as long as a part.
+APART = 64
+
+
 class Measured:
     """Counts a bucket of some values and, if they are wanted, their moments.
 
@@ -40,6 +44,8 @@ class Measured:
         """Adds further values: their `Edges.totals` and their moments, where these are wanted."""
         if totals is not None:
             self._totals.append(totals)
+            if len(self._totals) >= APART:
+                self._totals = [self.totals()]
         if rows is not None:
             self.rows.append(rows)
 

@@ -46,7 +46,8 @@ LANES = 16
 Rows = NDArray[np.float64]
 """`Moments` of some values each: shape (n, 8), in the order of the fields."""
 
-# Of these there are vectors in the kernels. Others are converted to one of them, which is exact.
+# Of these there are vectors in the kernels. Others are converted to one of them, which is
+# exact, but for integers of 64 bits beyond 2^53.
 EXPLICIT = (np.dtype(np.float32), np.dtype(np.float64))
 
 

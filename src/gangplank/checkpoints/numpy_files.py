@@ -108,7 +108,11 @@ def _unpacked(
     try:
         with archive.open(member) as unpacked:
             unpacked.read(offset)
+            left = member.file_size - offset
             while data := unpacked.read(step):
+                left -= len(data)
                 yield np.frombuffer(data, dtype)
+            if left:
+                raise EOFError(f"{left:,} bytes are missing.")
     except UNREADABLE as error:
         raise file.error(f"its member {member.filename!r} cannot be read: {error}") from error

@@ -43,7 +43,7 @@ def open_checkpoint(path: Path | str) -> AbstractContextManager[Checkpoint]:
             return opened(path)
     StoredFile(path).close()  # it tells of what is no file, whatever the name
     advice = ""
-    if path.suffix in _PICKLES:
+    if path.suffix.lower() in _PICKLES:
         advice = " Such files may hold pickles, which are never loaded: save it as .safetensors."
     raise CheckpointError(
         f"{path}: its name ends in none of {', '.join(_FORMATS)}, and so its format is not known."

@@ -75,9 +75,12 @@ class StoredFile:
     def read(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on, or fewer where the file ends."""
         parts = []
-        while size > 0 and (part := os.pread(self._file.fileno(), size, offset)):
-            parts.append(part)
-            offset, size = offset + len(part), size - len(part)
+        try:
+            while size > 0 and (part := os.pread(self._file.fileno(), size, offset)):
+                parts.append(part)
+                offset, size = offset + len(part), size - len(part)
+        except OSError as error:
+            raise self.error(f"it cannot be read: {error.strerror}.") from error
         return b"".join(parts)
 
     def part(self, offset: int, size: int) -> io.BufferedReader:

@@ -227,10 +227,10 @@ class Publisher:
         return self._outage is not None and self._outage.hung
 
     def _give_up(self, state: int) -> None:
-        if self._ending is None:
-            self._settled = state
-        else:
+        if self._ending is not None and state == self._newest():
             self._ending.is_given_up = True
+        else:
+            self._settled = state
 
     def _note_lateness(self, seconds: float) -> None:
         """Counts as failed an attempt that takes longer than `seconds`, or whose collectors hang.

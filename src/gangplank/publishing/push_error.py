@@ -122,7 +122,7 @@ def _reason(error: Exception, words: str, address: str, within: str, whose: str)
             407: "Check the user and the password in the proxy's URL.",
             413: "Push less at once, such as a histogram of fewer buckets, or raise the limit.",
         }.get(error.code, "Check that this is the address of a Pushgateway.")
-        return f"it answered {error.code} {_one_line(error.msg)}: {words} {advice}"
+        return f"it answered {error.code} {_one_line(str(error.msg))}: {words} {advice}"
     # One with a number is the system's, which gave up earlier.
     if isinstance(error, TimeoutError) and error.errno is None:
         return (
@@ -130,7 +130,9 @@ def _reason(error: Exception, words: str, address: str, within: str, whose: str)
             "Check that it is up and can be reached, or raise the timeout."
         )
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{error.verify_message}. Check its certificate, and SSL_CERT_FILE for your CA."
+        # What was not raised by OpenSSL has no such message.
+        reason = getattr(error, "verify_message", None) or _one_line(str(error))
+        return f"{reason}. Check its certificate, and SSL_CERT_FILE for your CA."
     if isinstance(error, ssl.SSLEOFError):
         return (
             "it ended the connection while it was made secure. "
@@ -164,7 +166,7 @@ def _may_pass(error: Exception) -> bool:
 
 def _retry_after(error: Exception) -> float:
     headers = error.headers if isinstance(error, HTTPError) else None
-    text = headers.get("Retry-After", "") if headers is not None else ""
+    text = str(headers.get("Retry-After", "")) if headers is not None else ""
     try:
         seconds = float(text) if text.isdecimal() else _until(text)
     except (ValueError, OverflowError):
@@ -183,8 +185,9 @@ def _is_bad_header(error: Exception) -> bool:
 def _words(error: HTTPError, deadline: float) -> str:
     """The body of an answer, quoted."""
     words = b""
-    # AttributeError, since what a handler made itself may have no body.
-    with contextlib.closing(error), contextlib.suppress(OSError, HTTPException, AttributeError):
+    # What a handler made itself may have no body, or one that was closed.
+    untold = OSError, HTTPException, AttributeError, ValueError
+    with contextlib.closing(error), contextlib.suppress(*untold):
         while len(words) < _LONGEST_WORDS and time.monotonic() < deadline:
             more = error.fp.read1(_LONGEST_WORDS - len(words))  # type: ignore[attr-defined]
             if not more:

@@ -188,6 +188,15 @@ class Pushgateway:
         """The error of a push that failed for this reason."""
         return self._error(reason, _PUSH, self.timeout)
 
+    def no_thread(self, reason: RuntimeError) -> PushError:
+        """The error of a run of which nothing is pushed, since no thread can be started for it."""
+        failure = PushError(
+            f"{_PUSH.format(job=self.job)} the Pushgateway at {self.address}, nor will be: "
+            f"{reason}. Check how many threads this process may have."
+        )
+        failure.reason = reason
+        return failure
+
     def not_collected(self, reason: Exception) -> PushError:
         """The error of what was not pushed since collecting it failed for this reason."""
         assert self.address is not None

@@ -57,15 +57,21 @@ class RunsPublisher:
         self._left.begin(phase)
         self._pushed = RunRegistry(self._registry, phase.pushes, self._phases, self._told)
         self._pushed.begin(phase.prefix)
-        self._publisher = Publisher(
-            gateway,
-            self._pushed,
-            is_over=runs.are_left,
-            on_failure=runs.fail,
-            left=self._left,
-            after=before,
-            is_watched=self._raises,
-        )
+        try:
+            self._publisher = Publisher(
+                gateway,
+                self._pushed,
+                is_over=runs.are_left,
+                on_failure=runs.fail,
+                left=self._left,
+                after=before,
+                is_watched=self._raises,
+            )
+        except RuntimeError as error:  # no thread can be started
+            failure = gateway.no_thread(error)
+            if self._raises:
+                raise failure from None
+            _logger.error("%s", failure)
 
     def begin_inside(self, phase: RunMetrics) -> None:
         """A run of `phase` begins inside of those that are pushed."""
@@ -85,16 +91,24 @@ class RunsPublisher:
             self._publisher.fail(is_told=True)
             raise failure
 
-    def end(self, *, is_completed: bool, unwinding: type[BaseException] | None = None) -> None:
-        """All runs have ended. Waits for the last push, or for the deletion of the group.
+    def end(self) -> Publisher | None:
+        """All runs have ended. What is still to push the last state, if anything, by `finish`."""
+        publisher, self._publisher = self._publisher, None
+        self._before = publisher or self._before
+        return publisher
+
+    def finish(
+        self,
+        publisher: Publisher,
+        *,
+        is_completed: bool,
+        unwinding: type[BaseException] | None = None,
+    ) -> None:
+        """Waits for the last push, or for the deletion of the group.
 
         Where that fails, it raises PushError if it is to, and no exception is on its way; where
         that is one, nothing more is told.
         """
-        publisher, self._publisher = self._publisher, None
-        if publisher is None:
-            return
-        self._before = publisher
         failure = publisher.finish(delete=self._deletes and is_completed)
         if failure is None:
             return
