@@ -79,8 +79,9 @@ def _learning_rate(model: Any) -> float | None:
 
 
 def _number(variable: Any) -> float:
-    # Here, since a gateway has metrics and no Keras. Of a variable that is mirrored or summed over
-    # devices only Keras makes a number.
-    from keras import ops
+    try:
+        return float(variable)
+    except TypeError:  # of one that is mirrored or summed over devices only Keras makes a number
+        from keras import ops  # here, since a gateway has metrics and no Keras
 
-    return float(ops.convert_to_numpy(variable))
+        return float(ops.convert_to_numpy(variable))
