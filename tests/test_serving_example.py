@@ -17,7 +17,7 @@ from stack import Stack
 ((UP, DRIFT, _),) = blocks("examples/serving/README.md", ["sh"])
 README = (ROOT / "examples/serving/README.md").read_text()
 # All but to install, which would change what other tests run in just now.
-INSTALLED = "make --old-file=.venv/serving"
+INSTALLED = "make --no-print-directory --old-file=.venv/serving"
 MODEL = {"model": "digits", "version": "1"}
 CONTRACT = {
     *(f"gangplank_predict_{name}" for name in ("total", "call_total")),

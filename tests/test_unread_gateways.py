@@ -179,10 +179,10 @@ def test_an_end_during_the_first_push_leaves_time_for_another_question(
     fit(model, data, TrainTestExporter(real_gateway, "digits"), validation_split=0.2)
     with failing_first(real_gateway, answering("500 Internal Server Error")) as address:
         exporter = TrainTestExporter(address, "digits", handler=handler)
-        end = exporter._publisher.end
-        exporter._publisher.end = lambda **options: (
+        finish = exporter._publisher.finish
+        exporter._publisher.finish = lambda *ended, **options: (
             threading.Timer(0.3, release.set).start(),
-            end(**options),
+            finish(*ended, **options),
         )
         fit(model, data, exporter, epochs=1)
     assert names(real_gateway) == OWN | {"loss", "accuracy"}
