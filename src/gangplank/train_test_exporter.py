@@ -302,9 +302,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def _end(
         self, run: Run, ending: Ending, *, unwinding: type[BaseException] | None = None
     ) -> None:
-        run.status.end(ending)
         run.updates = None  # which hold a copy of the weights
         with self._changing:
+            run.status.end(ending)
             self._runs.end(run)
             is_last = self._runs.innermost() is None
             publisher = self._publisher.end() if is_last else None

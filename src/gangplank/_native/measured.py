@@ -13,7 +13,7 @@ CountArrays = Callable[[Iterable[Any], Bounds, list[Rows] | None], tuple[NDArray
 """Gives the counts of all buckets and the number of NaN, and adds the moments to a list."""
 
 
-# Parts that are kept by themselves until they are added up: to do so takes as long as a part.
+# So many parts are kept by themselves until they are added up.
 APART = 64
 
 
