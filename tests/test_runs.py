@@ -229,6 +229,16 @@ def test_the_batches_of_an_inner_fit_are_not_those_of_the_outer_one(
     assert shown.count(False) <= 1
 
 
+@pytest.fixture
+def often_switched():
+    """Threads give way to one another as often as Python lets them."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("often_switched")
 def test_a_thread_that_ends_a_run_takes_no_other_away(gateway):
     def begin_and_end(_):
         for _ in range(50):
@@ -238,16 +248,12 @@ def test_a_thread_that_ends_a_run_takes_no_other_away(gateway):
             exporter.on_train_end()
 
     exporter, found = TrainTestExporter(gateway, "several"), []
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(3) as threads:
-            list(threads.map(begin_and_end, range(3)))
-    finally:
-        sys.setswitchinterval(interval)
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(3) as threads:
+        list(threads.map(begin_and_end, range(3)))
     assert found == [(1, True)] * 150
 
 
+@pytest.mark.usefixtures("often_switched")
 def test_threads_that_begin_at_once_lose_no_run():
     def begin():
         together.wait()
@@ -255,15 +261,10 @@ def test_threads_that_begin_at_once_lose_no_run():
         together.wait()  # since the next thread may get the identifier of one that has ended
 
     exporter, together = TrainTestExporter(None), threading.Barrier(20)
-    interval = sys.getswitchinterval()
     threads = [threading.Thread(target=begin) for _ in range(20)]
-    sys.setswitchinterval(1e-6)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    with warnings.catch_warnings(action="ignore"):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert len(exporter._runs._runs) == 20
