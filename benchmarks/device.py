@@ -53,7 +53,8 @@ class TensorFlow:
         return self.tf.reduce_max(values).numpy()
 
     def not_on_host(self, values):
-        return values
+        # A tensor keeps what it has copied to the host.
+        return self.tf.identity(values)
 
     def moved(self, edges, has_moments):
         from gangplank._native import tensorflow_ops

@@ -91,7 +91,7 @@ def test_a_device_that_fails_between_calls(monkeypatch):
 
 
 def test_counters_of_a_block_are_never_full():
-    starts = cuda_groups.divided(np.array([1 << 40]), [1], 6).starts
+    starts = cuda_groups.divided((1 << 40,), (1,), 6).starts
     assert np.diff(starts).max() * CHUNK < 1 << 32
 
 
@@ -99,10 +99,11 @@ def test_counters_of_a_block_are_never_full():
 def test_how_blocks_share_groups(at_once):
     sizes = np.array([1, 40 * CHUNK, CHUNK + 1, *[5] * 50, 7 * CHUNK])
     counts = [1, 2, *[1] * 49, 2]
-    division = cuda_groups.divided(sizes, counts, at_once)
+    division = cuda_groups.divided(tuple(sizes.tolist()), tuple(counts), at_once)
     chunks = -(-sizes // CHUNK)
     array_of = np.repeat(np.arange(sizes.size), chunks)
     group_of = np.repeat(np.arange(len(counts)), counts)[array_of]
+    assert division.sizes.tolist() == sizes.tolist()
     assert division.ends.tolist() == chunks.cumsum().tolist()
     assert division.starts[[0, -1]].tolist() == [0, chunks.sum()]
     assert division.groups.size < at_once + len(counts)

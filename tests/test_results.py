@@ -37,13 +37,13 @@ def test_times_of_devices_are_measured_ones():
     assert told == re.findall(
         r"^\| float32 \| 13 bounds \| operations \| ([\d,.]+ ms) ", measured, re.M
     )
-    told = re.findall(r"^\| .*, (JAX|PyTorch) [\d.]+ \|(.*) \|$", on_gpu, re.M)
-    jax, torch = (results / "device.md").read_text().split("\ntorch ")
+    told = re.findall(r"^\| .*, (TensorFlow|JAX|PyTorch) [\d.]+ \|(.*) \|$", on_gpu, re.M)
+    tables = re.split(r"^(?:jax|torch) ", (results / "device.md").read_text(), flags=re.M)
+    table_of = dict(zip(["TensorFlow", "JAX", "PyTorch"], tables, strict=True))
     kinds = ["float32", "bfloat16", "float32, in 1,000 arrays"]
     kinds.append("1,000 arrays of float32, a histogram each")
     for number, (framework, times) in enumerate(told):
-        table = jax if framework == "JAX" else torch
         for into, time in zip(INTO, times.split("|"), strict=True):
-            row = f"| {kinds[number // 2]} | {into} | the kernel | {time.strip()} |"
-            assert row in table
-    assert len(told) == 8
+            row = f"| {kinds[number // 3]} | {into} | the kernel | {time.strip()} |"
+            assert row in table_of[framework]
+    assert len(told) == 12

@@ -3,7 +3,7 @@
 import ctypes
 from collections.abc import Callable, Sequence
 from ctypes import c_int, c_uint64
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,23 +54,46 @@ class _Work(ctypes.Structure):
     )
 
 
+class _Launch(NamedTuple):
+    """A kernel with all that it takes."""
+
+    device: Device
+    kernel: Kernel
+    blocks: int
+    shared_memory: int
+    work: _Work
+    row_bytes: int
+
+    def sums(self, origins: NDArray[np.float64] | None = None) -> Rows:
+        """What each block sums up, of distances from the origins of the groups, at first 0."""
+        if origins is not None:
+            self.device.write(self.work.origins, origins)
+        self.kernel.launch(self.blocks, THREADS, self.shared_memory, self.work)
+        sums = self.device.read(self.work.rows, self.row_bytes)
+        return sums.view(np.float64).reshape(-1, FIELDS)
+
+
 class Division(NamedTuple):
     """How the chunks of arrays are divided among D blocks; all are int64.
 
     Attributes:
+        sizes: of the arrays.
         ends: how many chunks each array has, with those of the arrays before.
         starts: at which chunk each block begins, and where the last one ends: shape (D + 1,).
         firsts: in which array that is: shape (D,).
         groups: of which group: shape (D,).
     """
 
+    sizes: NDArray[np.int64]
     ends: NDArray[np.int64]
     starts: NDArray[np.int64]
     firsts: NDArray[np.int64]
     groups: NDArray[np.int64]
 
 
-def divided(sizes: NDArray[np.int64], array_counts: Sequence[int], at_once: int) -> Division:
+# The weights of a model are as many at each count, and half of the time of a call would go by here.
+@lru_cache(maxsize=16)
+def divided(sizes: tuple[int, ...], array_counts: tuple[int, ...], at_once: int) -> Division:
     """Shares of the chunks for `at_once` blocks, or more: each is of one group, and not too large.
 
     Arguments:
@@ -78,14 +101,15 @@ def divided(sizes: NDArray[np.int64], array_counts: Sequence[int], at_once: int)
         array_counts: how many of them each group has, none of which is 0.
         at_once: how many blocks the device runs at the same time.
     """
-    ends = (-(-sizes // CHUNK)).cumsum()
+    of_arrays = np.array(sizes)
+    ends = (-(-of_arrays // CHUNK)).cumsum()
     group_ends = ends[np.cumsum(array_counts) - 1]
     share = min(-(-int(ends[-1]) // at_once), MOST_CHUNKS)
     starts = np.concatenate([np.arange(0, ends[-1], share), group_ends])
     starts.sort()
     starts = starts[np.append(True, starts[1:] > starts[:-1])]
     firsts, groups = (np.searchsorted(each, starts[:-1], "right") for each in (ends, group_ends))
-    return Division(ends, starts, firsts, groups)
+    return Division(of_arrays, ends, starts, firsts, groups)
 
 
 def measure(
@@ -101,14 +125,16 @@ def measure(
         has_moments: whether they are wanted.
     """
     arrays = [array for group in groups for array in group]
-    addresses, sizes = np.array([(array.address, array.size) for array in arrays]).T
+    sizes = tuple(array.size for array in arrays)
+    array_counts = tuple(len(group) for group in groups)
     dtype = np.dtype(arrays[0].dtype)
     with device.lock, device.current():
         kernel = _kernel(device, dtype, table, has_moments)
         at_once = device.multiprocessors * kernel.resident(THREADS, table.shared_memory)
-        division = divided(sizes, [len(group) for group in groups], at_once)
+        division = divided(sizes, array_counts, at_once)
+        addresses = np.array([array.address for array in arrays])
         origins = np.zeros(len(groups), np.int64)
-        given = addresses, sizes, *division, origins, table.packed.view(np.int64)
+        given = addresses, *division, origins, table.packed.view(np.int64)
         shape = len(groups), table.edges.buckets.size
         count_bytes = 8 * shape[0] * shape[1]
         blocks = division.groups.size
@@ -131,18 +157,12 @@ def measure(
         )
         # The frameworks may still be writing the weights, in streams of their own.
         device.synchronize()
-
-        def sums_from(origins: NDArray[np.float64] | None) -> Rows:
-            if origins is not None:
-                device.write(work.origins, origins)
-            kernel.launch(blocks, THREADS, table.shared_memory, work)
-            return device.read(work.rows, row_bytes).view(np.float64).reshape(-1, FIELDS)
-
-        sums = sums_from(None)
+        launch = _Launch(device, kernel, blocks, table.shared_memory, work, row_bytes)
+        sums = launch.sums()
         slots = device.read(counts, count_bytes).view(np.int64).reshape(shape)
         if not has_moments:
             return slots, [None] * len(groups)
-        return slots, _rows(sums, division.groups, dtype, sums_from)
+        return slots, _rows(sums, division.groups, dtype, launch.sums)
 
 
 def _kernel(device: Device, dtype: np.dtype[Any], table: Table, has_moments: bool) -> Kernel:
