@@ -168,7 +168,8 @@ def buckets():
 
 
 def rows(framework, size, rounds):
-    from gangplank._native import cuda_ops, devices
+    from gangplank._native import devices
+    from gangplank._native.cuda import ops as cuda_ops
     from gangplank._native.measured import Measured, measure_by
 
     float32 = framework.normal(size, "float32")
@@ -183,7 +184,7 @@ def rows(framework, size, rounds):
     }
     # Operations take seconds in all.
     ways = {"operations": (partial(measure_by, framework.operations), max(rounds // 5, 1))}
-    if devices.placed(float32)[0] == "cuda_ops":
+    if devices.placed(float32)[0] == "cuda.ops":
         ways = {"the kernel": (cuda_ops.measure, rounds)} | ways
     for what, groups in groups_of.items():
         values = [array for group in groups for array in group]

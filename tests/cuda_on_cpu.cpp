@@ -34,11 +34,11 @@ static void atomicAdd(Number* sum, Number value) {
 
 #define WARP 1
 #define SHARED static unsigned long long shared[1 << 17]
-#include "cuda_kernel.cu"
+#include "kernel.cu"
 
 typedef void (*Measure)(const Work&);
 
-// By the names that cuda_groups gives to the compiler.
+// By the names that `gangplank._native.cuda.kernel` gives to the compiler.
 static const struct {
   const char* kind;
   Measure measure;

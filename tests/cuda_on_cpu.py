@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gangplank._native import cpu, cuda_ops
-from gangplank._native.cuda_arrays import Located
+from gangplank._native import cpu
+from gangplank._native.cuda import ops as cuda_ops
+from gangplank._native.cuda.arrays import Located
 from gangplank._native.measured import counted
 
 COMPILER = shutil.which("g++")
@@ -26,7 +27,7 @@ def normal(size, dtype=np.float32):
 
 
 class Processor:
-    """As `gangplank._native.cuda_driver.Device`: its memory is this process's."""
+    """As `gangplank._native.cuda.driver.Device`: its memory is this process's."""
 
     multiprocessors = 2
     shared_memory = 227 << 10

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gangplank._native import cuda_ops, jax_ops
+from gangplank._native import jax_ops
+from gangplank._native.cuda import ops as cuda_ops
 from gangplank._native.measured import counted
 
 IS_ON_CUDA = jax.devices()[0].platform == "gpu"

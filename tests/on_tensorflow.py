@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from gangplank._native import cuda_ops, tensorflow_ops
+from gangplank._native import tensorflow_ops
+from gangplank._native.cuda import ops as cuda_ops
 from gangplank._native.measured import counted
 
 IS_ON_CUDA = bool(tf.config.list_physical_devices("GPU"))

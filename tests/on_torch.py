@@ -6,7 +6,8 @@ import numpy as np
 import torch
 import torch._dynamo.config
 
-from gangplank._native import cuda_ops, torch_ops
+from gangplank._native import torch_ops
+from gangplank._native.cuda import ops as cuda_ops
 from gangplank._native.measured import counted
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -12,19 +12,16 @@ from corpus import FLOATS, hard_values
 from cuda_on_cpu import needs_compiler, normal
 
 from gangplank import NativeBuckets, _native
-from gangplank._native import (
-    cuda_arrays,
-    cuda_groups,
-    cuda_ops,
-    devices,
-    reference,
-)
-from gangplank._native.cuda_driver import CudaError
+from gangplank._native import devices, reference
+from gangplank._native.cuda import arrays as cuda_arrays
+from gangplank._native.cuda import kernel as cuda_kernel
+from gangplank._native.cuda import ops as cuda_ops
+from gangplank._native.cuda.driver import CudaError
 from gangplank._native.edges import Bounds
 from gangplank.weights.native_buckets import native_bounds
 
 BOUNDS = Bounds.of(np.linspace(-1, 1, 13))
-CHUNK = cuda_groups.CHUNK
+CHUNK = cuda_kernel.CHUNK
 
 
 def assert_exact(arrays, bounds=BOUNDS):
@@ -138,7 +135,7 @@ def test_a_device_waits_for_what_the_framework_has_begun(monkeypatch):
 def test_groups_come_to_the_kernel(monkeypatch):
     """All of them by one call of it."""
     launched = cuda_on_cpu.noted_launches(monkeypatch)
-    monkeypatch.setattr(_native, "placed", lambda array: ("cuda_ops", array))
+    monkeypatch.setattr(_native, "placed", lambda array: ("cuda.ops", array))
     on_processor = partial(cuda_ops.measure, **cuda_on_cpu.ON_PROCESSOR)
     monkeypatch.setattr(cuda_ops, "measure", on_processor)
     groups = [[normal(100)], [], [normal(50), normal(CHUNK)]]

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gangplank._native import cuda_driver, cuda_groups
-from gangplank._native.cuda_driver import CudaError
-from gangplank._native.cuda_groups import SOURCE
+from gangplank._native.cuda import driver as cuda_driver
+from gangplank._native.cuda import kernel as cuda_kernel
+from gangplank._native.cuda.driver import CudaError
+from gangplank._native.cuda.kernel import SOURCE
 
 needs_nvrtc = pytest.mark.skipif(
     not cuda_driver.compilers(), reason="there is no compiler of NVIDIA's"
@@ -22,8 +23,8 @@ OF_TABLE = "-DSHIFT=3", "-DFIRST_STEP=2"
 def test_what_the_compiler_makes(architecture):
     """It takes no GPU, so that what it refuses is seen without one."""
     compiler = cuda_driver.compilers()[0]
-    kinds = [(kind, "true") for kind in cuda_groups.KINDS.values()]
-    kinds += [(kind, "false") for kind in cuda_groups.OF_WIDTH.values()]
+    kinds = [(kind, "true") for kind in cuda_kernel.KINDS.values()]
+    kinds += [(kind, "false") for kind in cuda_kernel.OF_WIDTH.values()]
     for kind, has_moments in kinds:
         options = f"-DKIND={kind}", f"-DHAS_MOMENTS={has_moments}", *OF_TABLE
         architecture_option = f"--gpu-architecture={architecture}"
@@ -34,7 +35,7 @@ def test_what_the_compiler_makes(architecture):
 @needs_nvrtc
 def test_what_the_compiler_refuses():
     options = "-DKIND=Nothing", "-DHAS_MOMENTS=true", *OF_TABLE
-    with pytest.raises(CudaError, match=r"NVRTC refuses cuda_kernel.cu: [^\0]*Nothing[^\0]*$"):
+    with pytest.raises(CudaError, match=r"NVRTC refuses kernel.cu: [^\0]*Nothing[^\0]*$"):
         cuda_driver.compiled(cuda_driver.compilers()[0], SOURCE, *options)
 
 

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from cuda_on_cpu import needs_compiler, normal
 
-from gangplank._native import cuda_groups, cuda_ops, moments, reference
-from gangplank._native.cuda_driver import CudaError
+from gangplank._native import moments, reference
+from gangplank._native.cuda import kernel as cuda_kernel
+from gangplank._native.cuda import ops as cuda_ops
+from gangplank._native.cuda.driver import CudaError
 from gangplank._native.edges import Bounds
 from gangplank._native.measured import Measured
 
 BOUNDS = Bounds.of(np.linspace(-1, 1, 13))
-CHUNK = cuda_groups.CHUNK
+CHUNK = cuda_kernel.CHUNK
 NOT_FINITE = np.array([np.nan, -np.inf, 0.0, 1e30, np.inf], np.float32)
 GROUPS = [
     [normal(3 * CHUNK), normal(7, np.float16), normal(20)],
@@ -91,7 +93,7 @@ def test_a_device_that_fails_between_calls(monkeypatch):
 
 
 def test_counters_of_a_block_are_never_full():
-    starts = cuda_groups.divided((1 << 40,), (1,), 6).starts
+    starts = cuda_kernel.divided((1 << 40,), (1,), 6).starts
     assert np.diff(starts).max() * CHUNK < 1 << 32
 
 
@@ -99,7 +101,7 @@ def test_counters_of_a_block_are_never_full():
 def test_how_blocks_share_groups(at_once):
     sizes = np.array([1, 40 * CHUNK, CHUNK + 1, *[5] * 50, 7 * CHUNK])
     counts = [1, 2, *[1] * 49, 2]
-    division = cuda_groups.divided(tuple(sizes.tolist()), tuple(counts), at_once)
+    division = cuda_kernel.divided(tuple(sizes.tolist()), tuple(counts), at_once)
     chunks = -(-sizes // CHUNK)
     array_of = np.repeat(np.arange(sizes.size), chunks)
     group_of = np.repeat(np.arange(len(counts)), counts)[array_of]

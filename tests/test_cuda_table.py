@@ -6,7 +6,9 @@ import pytest
 from cuda_on_cpu import needs_compiler
 
 from gangplank import NativeBuckets
-from gangplank._native import cuda_groups, cuda_table, edges
+from gangplank._native import edges
+from gangplank._native.cuda import kernel as cuda_kernel
+from gangplank._native.cuda import table as cuda_table
 from gangplank._native.edges import Bounds
 from gangplank.weights.native_buckets import native_bounds
 
@@ -17,7 +19,7 @@ def slots_of(patterns, values, dtype, cell_bits):
     """How many unsigned `values` lie in each slot, by the kernel."""
     table = cuda_table.table_with(edges.Edges(patterns, np.arange(patterns.size + 1)), cell_bits)
     groups = [[cuda_on_cpu.located(values.view(dtype))]]
-    (slots,), _ = cuda_groups.measure(cuda_on_cpu.processor, groups, table, False)
+    (slots,), _ = cuda_kernel.measure(cuda_on_cpu.processor, groups, table, False)
     return table, slots
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gangplank import NativeBuckets, weights_histogram, weights_histograms, weights_statistics
-from gangplank._native import cuda_driver, devices
+from gangplank._native import devices
+from gangplank._native.cuda import driver as cuda_driver
 
 BOUNDS = (-0.1, 0.0, 0.1)
 VALUES = np.array([-1.0, 0.05, 2.0, np.nan], np.float32)
@@ -57,7 +58,7 @@ def test_devices_of_jax(kind):
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("cpu", "cpu"), ("cuda", "cuda_ops"), ("gpu", "cuda_ops"), ("tpu", OPS.rpartition(".")[2])],
+    [("cpu", "cpu"), ("cuda", "cuda.ops"), ("gpu", "cuda.ops"), ("tpu", OPS.rpartition(".")[2])],
 )
 def test_what_counts_there(kind, expected, monkeypatch):
     monkeypatch.setattr(devices, "_kind_of_device", lambda *_: kind)

@@ -10,7 +10,8 @@ from implementations import IMPLEMENTATIONS
 from native_buckets import near_bounds
 from subnormals import flushed
 
-from gangplank._native import cpu, cuda_table, edges, reference
+from gangplank._native import cpu, edges, reference
+from gangplank._native.cuda import table as cuda_table
 from gangplank._native.edges import Bounds
 from gangplank.weights.native_buckets import NativeBuckets, native_bounds
 

@@ -11,9 +11,7 @@
 - `gathered`: small arrays that one call is to serve;
 - `columns`: many columns of values, each with buckets of its own, which `columns_kernel` counts;
 - `vectors`: what the kernels of explicit vectors share;
-- `cuda_ops`: arrays of any framework on NVIDIA's GPUs; `cuda_arrays` tells where their values lie,
-  `cuda_table` makes what they are looked up in, and `cuda_groups` gives both to the kernel in
-  `cuda_kernel.cu`, which `cuda_driver` has compiled and runs;
+- `cuda`: arrays of any framework on NVIDIA's GPUs, by a kernel in CUDA C++;
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on other devices, by their own operations;
 - `devices`: which of these counts an array;
 - `host_memory`: arrays of each framework as NumPy sees them;

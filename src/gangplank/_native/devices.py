@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from gangplank._native import cuda_driver
 from gangplank._native.arrays import framework
+from gangplank._native.cuda import driver
 from gangplank._native.gathered import gathered
 
 Place = TypeVar("Place", bound=Hashable)
@@ -45,8 +45,9 @@ def placed(array: Any) -> tuple[str, Any]:
     kind = _kind_of_device(owner, array)
     if kind == "cpu":
         return "cpu", array
-    is_on_cuda = kind in ("cuda", "gpu") and cuda_driver.driver() is not None
-    return ("cuda_ops" if is_on_cuda else f"{owner}_ops"), array
+    # On an H200 a framework's operations take 5 to 50 times as long (benchmarks/results/device.md).
+    is_on_cuda = kind in ("cuda", "gpu") and driver.driver() is not None
+    return ("cuda.ops" if is_on_cuda else f"{owner}_ops"), array
 
 
 def batches(

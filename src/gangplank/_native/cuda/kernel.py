@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank._native.cuda_arrays import Located
-from gangplank._native.cuda_driver import Device, Kernel
-from gangplank._native.cuda_table import Table
+from gangplank._native.cuda.arrays import Located
+from gangplank._native.cuda.driver import Device, Kernel
+from gangplank._native.cuda.table import Table
 from gangplank._native.moments import Moments, Rows, of_sums
 
-SOURCE = Path(__file__).with_name("cuda_kernel.cu")
+SOURCE = Path(__file__).with_name("kernel.cu")
 
 # Of a block. With 512, few edges took as long on an H200, and many longer: of the blocks that a
 # multiprocessor has threads for, each with a table of its own, not all had room.

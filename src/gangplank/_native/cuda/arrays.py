@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gangplank._native.arrays import dtype_name, framework
-from gangplank._native.cuda_driver import device_of
+from gangplank._native.cuda.driver import device_of
 
 # In the structure of DLPack, in bytes: where the address is, and what is to be added to it.
 _DATA, _BYTE_OFFSET = 0, 40

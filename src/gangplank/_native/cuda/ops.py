@@ -11,11 +11,11 @@ from importlib import import_module
 from itertools import chain, islice
 from typing import Any
 
-from gangplank._native import cuda_driver, cuda_groups
 from gangplank._native.arrays import framework
-from gangplank._native.cuda_arrays import Located, is_gone, located
-from gangplank._native.cuda_driver import CudaError, Device
-from gangplank._native.cuda_table import Table, table_of
+from gangplank._native.cuda import driver, kernel
+from gangplank._native.cuda.arrays import Located, is_gone, located
+from gangplank._native.cuda.driver import CudaError, Device
+from gangplank._native.cuda.table import Table, table_of
 from gangplank._native.devices import WHEN_JAX_TRAINS
 from gangplank._native.edges import Bounds
 from gangplank._native.measured import Measured, measure_by
@@ -41,7 +41,7 @@ def measure(
     *,
     has_moments: bool = False,
     locate: Callable[[Any], Located | None] = located,
-    device: Callable[[int], Device] = cuda_driver.device,
+    device: Callable[[int], Device] = driver.device,
     operations_of: Callable[[str], Any] = operations_of,
 ) -> None:
     """Adds to each of `groups` what it has: counts and, if they are wanted, moments.
@@ -64,7 +64,7 @@ def measure(
         # A framework may not tell, for reasons of its own, but count all the same.
         except Exception as error:
             _tell(error)
-        if there is None or (has_moments and there.dtype not in cuda_groups.KINDS):
+        if there is None or (has_moments and there.dtype not in kernel.KINDS):
             left.append((group, array))
         elif there.size:
             here.setdefault((there.device, there.dtype), {}).setdefault(group, []).append(there)
@@ -95,7 +95,7 @@ def _measure_here(
     while by_group:
         some = list(islice(by_group, max(TOGETHER // table.edges.buckets.size, 1)))
         arrays = [by_group[group] for group in some]
-        slots, rows = cuda_groups.measure(device, arrays, table, has_moments)
+        slots, rows = kernel.measure(device, arrays, table, has_moments)
         if any(map(is_gone, chain(*arrays))):
             raise RuntimeError(f"they were donated to a step meanwhile. {WHEN_JAX_TRAINS}")
         for group, counts, row in zip(some, slots, rows, strict=True):
