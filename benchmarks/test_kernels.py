@@ -14,12 +14,12 @@ from weights import normal
 
 from gangplank._native import cpu, edges, reference
 from gangplank._native.edges import Bounds
-from gangplank._native.lane_kernel import lane_kernel
+from gangplank._native.kernels.lane_kernel import lane_kernel
+from gangplank._native.kernels.moments_kernel import compiled_moments_of
+from gangplank._native.kernels.numpy_kernel import numpy_kernel
+from gangplank._native.kernels.table_kernel import table_kernel
 from gangplank._native.measured import Measured
 from gangplank._native.moments import moments_of
-from gangplank._native.moments_kernel import compiled_moments_of
-from gangplank._native.numpy_kernel import numpy_kernel
-from gangplank._native.table_kernel import table_kernel
 
 DTYPES = ["float32", "float16", "float64"]
 CHUNK = 2048

@@ -6,9 +6,9 @@ import cuda_on_cpu
 import keras
 
 from gangplank._native import cpu, reference
-from gangplank._native.lane_kernel import lane_kernel
-from gangplank._native.numpy_kernel import numpy_kernel
-from gangplank._native.table_kernel import table_kernel
+from gangplank._native.kernels.lane_kernel import lane_kernel
+from gangplank._native.kernels.numpy_kernel import numpy_kernel
+from gangplank._native.kernels.table_kernel import table_kernel
 
 IMPLEMENTATIONS = {
     "reference": reference.count,

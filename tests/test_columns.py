@@ -4,7 +4,8 @@ import corpus
 import numpy as np
 import pytest
 
-from gangplank._native import columns, columns_kernel, cpu
+from gangplank._native import columns, cpu
+from gangplank._native.kernels import columns_kernel
 
 IMPLEMENTATIONS = {
     "numpy": columns.count_by_numpy,

@@ -9,10 +9,10 @@ from corpus import BOUNDS, hard_values
 from gangplank import NativeBuckets
 from gangplank._native import cpu, reference
 from gangplank._native.edges import Bounds, edges_of
-from gangplank._native.lane_kernel import lane_kernel
+from gangplank._native.kernels.lane_kernel import lane_kernel
+from gangplank._native.kernels.moments_kernel import summed
+from gangplank._native.kernels.table_kernel import needs_search, table_kernel
 from gangplank._native.moments import BLOCK, TWICE, moments_of
-from gangplank._native.moments_kernel import summed
-from gangplank._native.table_kernel import needs_search, table_kernel
 
 KERNELS = {
     "one sign": partial(lane_kernel, for_both_signs=False),
@@ -75,7 +75,7 @@ def test_more_values_in_one_bucket_than_half_a_counter_holds(name):
 @pytest.mark.parametrize("bounds", [FEW, MANY], ids=["few", "many"])
 def test_one_pass_is_chosen_where_it_is_faster(bounds, dtype, monkeypatch):
     sizes = []
-    monkeypatch.setattr("gangplank._native.lane_kernel.summed", noting(sizes))
+    monkeypatch.setattr("gangplank._native.kernels.lane_kernel.summed", noting(sizes))
     cpu.count_by.cache_clear()
     monkeypatch.setattr(cpu, "MOST", 2 * BLOCK)
     values = np.random.default_rng(0).normal(0, 0.2, 5 * BLOCK).astype(dtype)

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from gangplank import NativeBuckets
-from gangplank._native import cpu, jit, pieces, reference
+from gangplank._native import cpu, pieces, reference
 from gangplank._native.edges import Bounds
+from gangplank._native.kernels import jit
+from gangplank._native.kernels.numpy_kernel import numpy_kernel
 from gangplank._native.measured import Measured
-from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank.weights.counting import counting
 
 BOUNDS = Bounds.of(np.arange(-6, 7) / 20)
@@ -226,7 +227,7 @@ import numpy as np
 from gangplank._native import cpu
 from gangplank._native.edges import Bounds
 from gangplank._native.measured import Measured
-from gangplank._native.numpy_kernel import numpy_kernel
+from gangplank._native.kernels.numpy_kernel import numpy_kernel
 for size in (100_000, cpu.LOAD_NUMBA_AFTER - 100_000, 1):
     counts, _ = cpu.count([np.zeros(size, np.float32)], Bounds.of([0.0]))
     print(counts.tolist() == [size, 0], "numba" in sys.modules)

@@ -14,16 +14,9 @@ import pytest
 from corpus import FLOATS, INTEGERS
 
 from gangplank import NativeBuckets
-from gangplank._native import (
-    cpu,
-    edges,
-    jit,
-    lane_kernel,
-    reference,
-    table_kernel,
-    vectors,
-)
+from gangplank._native import cpu, edges, reference
 from gangplank._native.edges import Bounds
+from gangplank._native.kernels import jit, lane_kernel, table_kernel, vectors
 from gangplank._native.measured import Measured
 
 BLOCK_BYTES = vectors.BLOCK_BYTES

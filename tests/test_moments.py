@@ -12,8 +12,8 @@ from subnormals import flushed
 
 from gangplank._native import cpu
 from gangplank._native.edges import Bounds
+from gangplank._native.kernels.moments_kernel import compiled_moments_of
 from gangplank._native.moments import BLOCK, Moments, added_up, moments_of
-from gangplank._native.moments_kernel import compiled_moments_of
 
 BOUNDS = Bounds.of([0.0])
 COUNTING = {name: each for name, each in IMPLEMENTATIONS.items() if name != "reference"}

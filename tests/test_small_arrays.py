@@ -7,8 +7,9 @@ from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
 from native_buckets import near_bounds
 
 from gangplank import NativeBuckets, weights_histogram, weights_histograms, weights_statistics
-from gangplank._native import cpu, reference, table_kernel
+from gangplank._native import cpu, reference
 from gangplank._native.edges import Bounds
+from gangplank._native.kernels import table_kernel
 from gangplank._native.measured import Measured
 from gangplank._native.moments import moments_of
 from gangplank.weights.native_buckets import native_bounds

@@ -1,16 +1,13 @@
 """The one door to counting: arrays and bounds in, counts out.
 
 - `reference`: what a count is; every other way equals it to the last count;
-- `moments`: sums of values and of their squares; `moments_kernel` makes them fast, and in one pass
-  with the counts of few bounds;
+- `moments`: sums of values and of their squares;
 - `measured`: what is known of some values, and adds up;
 - `edges`: bounds as edges among bit patterns, so that all else compares integers;
-- `cpu`: arrays in host memory; it chooses among the kernels `numpy_kernel` (until it pays to load
-  numba), `lane_kernel` (few bounds) and `table_kernel` (many), which `jit` compiles;
+- `cpu`: arrays in host memory; it chooses among `kernels`, and how many threads run them;
 - `pieces`: how arrays in host memory are cut, joined and shared among threads for it;
 - `gathered`: small arrays that one call is to serve;
-- `columns`: many columns of values, each with buckets of its own, which `columns_kernel` counts;
-- `vectors`: what the kernels of explicit vectors share;
+- `columns`: many columns of values, each with buckets of its own;
 - `cuda`: arrays of any framework on NVIDIA's GPUs, by a kernel in CUDA C++;
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on other devices, by their own operations;
 - `devices`: which of these counts an array;

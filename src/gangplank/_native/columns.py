@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native import cpu
-from gangplank._native.numpy_kernel import numpy_kernel
+from gangplank._native.kernels.numpy_kernel import numpy_kernel
 
 Keys = NDArray[np.int32]
 
@@ -42,7 +42,7 @@ def count_columns(columns: NDArray[np.float32], ends: Keys) -> NDArray[np.int64]
     if kernel is numpy_kernel:
         count_by_numpy(columns.view(np.int32), ends, counts)
     else:
-        from gangplank._native.columns_kernel import count_compiled
+        from gangplank._native.kernels.columns_kernel import count_compiled
 
         count_compiled(columns.view(np.int32), ends, counts)
     return counts

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges, Totals
 from gangplank._native.gathered import gathered
+from gangplank._native.kernels.numpy_kernel import numpy_kernel
 from gangplank._native.measured import Measured, counted
 from gangplank._native.moments import BLOCK, EXPLICIT, TWICE, CountAndSum, Rows, moments_of
-from gangplank._native.numpy_kernel import numpy_kernel
 from gangplank._native.pieces import Piece, batches, flat, joined, shares_of
 
 if TYPE_CHECKING:
-    from gangplank._native.table_kernel import Table
+    from gangplank._native.kernels.table_kernel import Table
 
 Kernel = Callable[[Edges], Count]
 
@@ -184,7 +184,7 @@ def _measurement_apart(
     bounds: Bounds | None, dtype: np.dtype[Any], has_moments: bool
 ) -> MeasurementApart:
     """How to measure many small parts of values of `dtype` by one call, whatever the bounds."""
-    from gangplank._native.moments_kernel import compiled_moments_of
+    from gangplank._native.kernels.moments_kernel import compiled_moments_of
 
     unsigned = f"u{dtype.itemsize}"
     table = None if bounds is None else _table(bounds, dtype)
@@ -210,7 +210,7 @@ def count_by(kernel: Kernel, bounds: Bounds, dtype: np.dtype[Any]) -> Count:
 @lru_cache(maxsize=32)
 def _table(bounds: Bounds, dtype: np.dtype[Any]) -> "Table":
     """The table of `bounds`: that which the fastest kernel has, if it has one."""
-    from gangplank._native.table_kernel import Table
+    from gangplank._native.kernels.table_kernel import Table
 
     count = count_by(fastest_compiled, bounds, dtype)
     return count if isinstance(count, Table) else Table(bounds_in_dtype.edges_of(bounds, dtype))
@@ -222,19 +222,19 @@ def choose_for(size: int) -> tuple[Kernel, int]:
     Notes how many there were, for the choices to come.
     """
     global _values_without_numba
-    if f"{__package__}.jit" not in sys.modules:
+    if f"{__package__}.kernels.jit" not in sys.modules:
         _values_without_numba += size
         if _values_without_numba <= LOAD_NUMBA_AFTER:
             return numpy_kernel, 1
-    from gangplank._native.jit import CAN_COMPILE, THREADS
+    from gangplank._native.kernels.jit import CAN_COMPILE, THREADS
 
     return fastest_compiled if CAN_COMPILE else numpy_kernel, THREADS
 
 
 def fastest_compiled(edges: Edges) -> Count:
     """The numba kernel that is faster for `edges`."""
-    from gangplank._native.lane_kernel import lane_kernel
-    from gangplank._native.table_kernel import needs_search, table_kernel
+    from gangplank._native.kernels.lane_kernel import lane_kernel
+    from gangplank._native.kernels.table_kernel import needs_search, table_kernel
 
     lanes = lane_kernel(edges)
     most, most_of_searches = COMPARE_UP_TO_BYTES[lanes.ends.dtype.kind]
@@ -271,6 +271,6 @@ def _measured(share: list[Piece], ways: dict[np.dtype[Any], Way]) -> list[Found]
 def _sums_by(kernel: Kernel) -> Callable[[NDArray[Any]], Rows]:
     if kernel is numpy_kernel:
         return moments_of
-    from gangplank._native.moments_kernel import compiled_moments_of
+    from gangplank._native.kernels.moments_kernel import compiled_moments_of
 
     return compiled_moments_of

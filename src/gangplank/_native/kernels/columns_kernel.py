@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank._native.jit import compiled, read_only
+from gangplank._native.kernels.jit import compiled, read_only
 
 
 def count_compiled(bits: NDArray[Any], ends: NDArray[Any], counts: NDArray[Any]) -> None:

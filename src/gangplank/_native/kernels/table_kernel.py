@@ -16,10 +16,10 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from gangplank._native.edges import Edges, Totals
-from gangplank._native.jit import compiled, read_only
+from gangplank._native.kernels.jit import compiled, read_only
+from gangplank._native.kernels.moments_kernel import compiled_moments_of
+from gangplank._native.kernels.vectors import fetch_block
 from gangplank._native.moments import TWICE, CountAndSum, Rows
-from gangplank._native.moments_kernel import compiled_moments_of
-from gangplank._native.vectors import fetch_block
 
 # At most one more bit than these for each doubling of the edges, so that the cells of most weights
 # stay in a processor's second cache. Of 8 bytes with the bits of a longer exponent.

@@ -15,10 +15,10 @@ from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 from gangplank._native.edges import Edges, Totals
-from gangplank._native.jit import compiled, has_avx512, read_only
+from gangplank._native.kernels.jit import compiled, has_avx512, read_only
+from gangplank._native.kernels.moments_kernel import sum_blocks, summed
+from gangplank._native.kernels.vectors import BLOCK_BYTES, I64, constant, fetch_block, loaded, splat
 from gangplank._native.moments import CountAndSum, Rows
-from gangplank._native.moments_kernel import sum_blocks, summed
-from gangplank._native.vectors import BLOCK_BYTES, I64, constant, fetch_block, loaded, splat
 
 VECTOR_BYTES = 64 if has_avx512() else 32
 VECTORS = BLOCK_BYTES // VECTOR_BYTES

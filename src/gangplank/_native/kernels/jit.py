@@ -34,9 +34,13 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 # numba compiles anew what it has on disk where the file of a kernel changes, but not where those of
-# the functions do that the kernel calls.
+# the functions and numbers do that the kernel has from elsewhere, here and one folder up.
 _SOURCES = zlib.crc32(
-    b"".join(each.read_bytes() for each in sorted(Path(__file__).parent.glob("*.py")))
+    b"".join(
+        each.read_bytes()
+        for folder in Path(__file__).parents[:2]
+        for each in sorted(folder.glob("*.py"))
+    )
 )
 
 

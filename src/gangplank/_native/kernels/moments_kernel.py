@@ -13,7 +13,8 @@ from numba import types
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
-from gangplank._native.jit import compiled, read_only
+from gangplank._native.kernels.jit import compiled, read_only
+from gangplank._native.kernels.vectors import BLOCK_BYTES, I64, constant, fetch_block, loaded, splat
 from gangplank._native.moments import (
     BLOCK,
     EXPLICIT,
@@ -24,7 +25,6 @@ from gangplank._native.moments import (
     Rows,
     moments_of,
 )
-from gangplank._native.vectors import BLOCK_BYTES, I64, constant, fetch_block, loaded, splat
 
 # Those of AVX-512; LLVM makes two of each where they are half as wide. Extremes are kept of two by
 # turns, so that none waits for the one before.
