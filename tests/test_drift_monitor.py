@@ -240,6 +240,7 @@ def test_threads_lose_no_sample():
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # by Python from 3.12 on
+@pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")  # by JAX
 def test_a_forked_process_begins_a_window_and_waits_for_nobody():
     monitor, expected = (DriftMonitor(REFERENCE, window=200) for _ in range(2))
     monitor(NEW[200:399], predicted(NEW[200:399]))
