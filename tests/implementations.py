@@ -4,6 +4,7 @@ from functools import partial
 
 import cuda_on_cpu
 import keras
+from kernel_alone import only_what_is_left
 
 from gangplank._native import cpu, reference
 from gangplank._native.kernels.lane_kernel import lane_kernel
@@ -21,7 +22,12 @@ IMPLEMENTATIONS = {
 }
 
 if cuda_on_cpu.COMPILER:
-    IMPLEMENTATIONS["cuda-on-cpu"] = cuda_on_cpu.count
+    IMPLEMENTATIONS["cuda-on-cpu"] = partial(
+        cuda_on_cpu.count,
+        operations_of=only_what_is_left(
+            cuda_on_cpu.ON_PROCESSOR["operations_of"], lambda: cuda_on_cpu.processor.shared_memory
+        ),
+    )
 
 # What counts on devices, here on the one where the framework that Keras uses puts arrays.
 if keras.backend.backend() == "tensorflow":

@@ -4,10 +4,9 @@ from functools import partial
 
 import numpy as np
 import tensorflow as tf
+from kernel_alone import count_on_gpu
 
 from gangplank._native import tensorflow_ops
-from gangplank._native.cuda import ops as cuda_ops
-from gangplank._native.measured import counted
 
 IS_ON_CUDA = bool(tf.config.list_physical_devices("GPU"))
 
@@ -32,4 +31,4 @@ def _by(run):
 operations = _by(tensorflow_ops.without_xla)
 eager = _by(_eager)
 xla = _by(tensorflow_ops.by_xla)
-cuda = partial(_count, count=partial(counted, cuda_ops.measure))
+cuda = partial(_count, count=count_on_gpu)

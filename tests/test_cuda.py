@@ -3,6 +3,7 @@
 import ctypes
 import logging
 from functools import partial
+from unittest.mock import Mock, call
 
 import cuda_on_cpu
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from corpus import FLOATS, hard_values
 from cuda_on_cpu import needs_compiler, normal
+from native_buckets import near_bounds
 
 from gangplank import NativeBuckets, _native
 from gangplank._native import devices, reference
@@ -18,6 +20,7 @@ from gangplank._native.cuda import kernel as cuda_kernel
 from gangplank._native.cuda import ops as cuda_ops
 from gangplank._native.cuda.driver import CudaError
 from gangplank._native.edges import Bounds
+from gangplank._native.moments import added_up, moments_of
 from gangplank.weights.native_buckets import native_bounds
 
 BOUNDS = Bounds.of(np.linspace(-1, 1, 13))
@@ -146,6 +149,23 @@ def test_groups_come_to_the_kernel(monkeypatch):
     assert len(launched) == 1
 
 
+@needs_compiler
+@pytest.mark.parametrize("schema", [-4, 0, 3, 5])
+@pytest.mark.parametrize("dtype", cuda_kernel.KINDS)
+def test_native_buckets_and_statistics_in_one_pass(dtype, schema, monkeypatch):
+    launched = cuda_on_cpu.noted_launches(monkeypatch)
+    buckets = NativeBuckets(schema)
+    near = near_bounds(np.dtype(dtype), schema, buckets.zero_threshold)
+    values, bounds, rows = np.resize(near, 3 * CHUNK), native_bounds(buckets), []
+    counts, nan_count = cuda_on_cpu.count([values], bounds, rows, operations_of=None)
+    expected_counts, expected_nan_count = reference.count([values], bounds)
+    assert (counts.tolist(), nan_count) == (expected_counts.tolist(), expected_nan_count)
+    found, expected = added_up(rows), added_up([moments_of(values)])
+    assert (found[:4], found[6:]) == (expected[:4], expected[6:])
+    assert found[4:6] == pytest.approx(expected[4:6], rel=1e-12)
+    assert len(launched) == 1
+
+
 def of_keras(values):
     return keras.ops.convert_to_tensor(values)
 
@@ -211,6 +231,30 @@ def test_an_array_that_is_donated_meanwhile(monkeypatch):
     monkeypatch.setattr(cuda_on_cpu.Kernel, "launch", launching)
     with pytest.raises(RuntimeError, match=r"they were donated to a step meanwhile\. Count when"):
         count([array], BOUNDS)
+
+
+@in_host_memory
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")
+def test_the_copy_that_a_read_has_made_is_kept(monkeypatch):
+    """TensorFlow makes one of a variable that was updated sparsely."""
+    import tensorflow as tf
+
+    monkeypatch.setattr(cuda_arrays, "device_of", lambda _: 0)
+    variable = tf.Variable(normal(6400).reshape(100, 64))
+    variable.scatter_update(tf.IndexedSlices(tf.ones((1, 64)), [1]))
+    read = [cuda_arrays.located(variable) for _ in range(9)]
+    assert len({there.address for there in read}) == 9
+    others = [tf.fill((100, 64), 7.0) for _ in range(30)]
+    for there in read:
+        held = np.frombuffer(ctypes.string_at(there.address, 4 * there.size), np.float32)
+        np.testing.assert_array_equal(held, variable.numpy().ravel())
+    assert len(others) == 30
+
+
+def test_an_array_of_jax_is_waited_for():
+    array = Mock(name="an array", size=3)
+    assert cuda_arrays._of_jax(array) == (array.unsafe_buffer_pointer(), 3, array)
+    assert array.method_calls[:2] == [call.block_until_ready(), call.unsafe_buffer_pointer()]
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="of JAX's arrays")

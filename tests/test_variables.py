@@ -1,14 +1,19 @@
 """Which variables of a model are counted, and what is said of what is none."""
 
 import re
+from functools import partial
 
 import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cuda_on_cpu import needs_compiler, processor
 
 from gangplank import weights_histogram
+from gangplank._native import devices
+from gangplank._native.cuda import arrays as cuda_arrays
+from gangplank._native.cuda import driver, ops
 from gangplank.weights.variables import weights_count
 
 BOUNDS = (0.0,)
@@ -255,6 +260,20 @@ CHANGES = {
 }
 
 
+@pytest.fixture(params=["the host", "a device", pytest.param("a GPU", marks=needs_compiler)])
+def counted_on(request, monkeypatch):
+    """Has weights counted as if they lay there: by a framework's operations, or by the kernel."""
+    kind = {"the host": "cpu", "a device": "tpu", "a GPU": "gpu"}[request.param]
+    monkeypatch.setattr(
+        devices, "_kind_of_device", lambda owner, _: "cpu" if owner == "numpy" else kind
+    )
+    monkeypatch.setattr(driver, "driver", lambda: "a driver")
+    monkeypatch.setattr(cuda_arrays, "device_of", lambda _: 0)
+    on_processor = partial(ops.measure, device=lambda _: processor, operations_of=None)
+    monkeypatch.setattr(ops, "measure", on_processor)
+
+
+@pytest.mark.usefixtures("counted_on")
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_model_that_changes_between_two_counts(change):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(3)])
