@@ -5,9 +5,9 @@
 Takes each of TensorFlow, JAX and PyTorch that is installed and has an accelerator, each in a
 process of its own, by the kernel for CUDA where there is one and by the framework's operations,
 asserts that both count the same, and that the CPU core does too into 13 bounds, and writes
-`results/device.md`. JAX shards the weights over all its devices. `--on-cpu` tries it on the CPU
-devices, and JAX on eight virtual ones as well, and says how many bytes of memory the programs move
-that XLA has made for the CPU.
+`results/device.md`, one framework after the other. JAX shards the weights over all its devices.
+`--on-cpu` tries it on the CPU devices, and JAX on eight virtual ones as well, and says how many
+bytes of memory the programs move that XLA has made for the CPU.
 """
 
 import argparse
@@ -169,8 +169,10 @@ def buckets():
 
 def rows(framework, size, rounds):
     from gangplank._native import devices
-    from gangplank._native.cuda import ops as cuda_ops
+    from gangplank._native.cuda import ops
     from gangplank._native.measured import Measured, measure_by
+
+    by_kernel = partial(ops.measure, operations_of=refused)
 
     float32 = framework.normal(size, "float32")
     size = float32.shape[0]
@@ -185,7 +187,7 @@ def rows(framework, size, rounds):
     # Operations take seconds in all.
     ways = {"operations": (partial(measure_by, framework.operations), max(rounds // 5, 1))}
     if devices.placed(float32)[0] == "cuda.ops":
-        ways = {"the kernel": (cuda_ops.measure, rounds)} | ways
+        ways = {"the kernel": (by_kernel, rounds)} | ways
     for what, groups in groups_of.items():
         values = [array for group in groups for array in group]
         gigabytes = sum(each.shape[0] * np.dtype(dtype_of(each)).itemsize for each in values) / 1e9
@@ -209,6 +211,10 @@ def rows(framework, size, rounds):
                     f"| {what} | {into} | {way} | {milliseconds(here)} | {gigabytes / here:,.1f} | "
                     f"{bandwidth:,.1f} | {gigabytes / here / bandwidth:.1%} | {host} |"
                 )
+
+
+def refused(name):
+    raise AssertionError(f"the kernel leaves something to the operations of {name}")
 
 
 def on_host(framework, values, bounds):
@@ -290,20 +296,25 @@ def main():
     if arguments.framework:
         for line in measured(arguments.framework, arguments):
             print(line, flush=True)
-        return
+        return False
     runs = [(name, ON_CPU if arguments.on_cpu else {}) for name in filter(find_spec, FRAMEWORKS)]
     if arguments.on_cpu and find_spec("jax"):
         runs.append(("jax", ON_CPU | EIGHT_DEVICES))
-    tables = []
+    result = RESULTS / ("device-on-cpu.md" if arguments.on_cpu else "device.md")
+    tables, failed = [], False
     for name, environment in runs:
         command = [sys.executable, __file__, name, *sys.argv[1:]]
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"} | environment
-        table = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-        tables.append(table.stdout.decode())
-        print(tables[-1], flush=True)
-    result = RESULTS / ("device-on-cpu.md" if arguments.on_cpu else "device.md")
-    result.write_text("\n".join(tables))
+        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
+        table = run.stdout.decode()
+        if run.returncode:
+            table += f"{name} failed here, with exit status {run.returncode}.\n"
+            failed = True
+        print(table, flush=True)
+        tables.append(table)
+        result.write_text("\n".join(tables))
+    return failed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
