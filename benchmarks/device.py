@@ -169,7 +169,7 @@ def buckets():
 
 def rows(framework, size, rounds):
     from gangplank._native import devices
-    from gangplank._native.cuda import ops
+    from gangplank._native.cuda import driver, ops
     from gangplank._native.measured import Measured, measure_by
 
     by_kernel = partial(ops.measure, operations_of=refused)
@@ -186,7 +186,7 @@ def rows(framework, size, rounds):
     }
     # Operations take seconds in all.
     ways = {"operations": (partial(measure_by, framework.operations), max(rounds // 5, 1))}
-    if devices.placed(float32)[0] == "cuda.ops":
+    if devices.placed(float32)[0] == "cuda.ops" and driver.compilers():
         ways = {"the kernel": (by_kernel, rounds)} | ways
     for what, groups in groups_of.items():
         values = [array for group in groups for array in group]
@@ -308,7 +308,7 @@ def main():
         run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
         table = run.stdout.decode()
         if run.returncode:
-            table += f"{name} failed here, with exit status {run.returncode}.\n"
+            table += f"\nFailed here, with exit status {run.returncode}.\n"
             failed = True
         print(table, flush=True)
         tables.append(table)

@@ -69,7 +69,7 @@ SLOW = (
 # memory: `make test-backends` leaves them out.
 ONCE = (
     *("authentication", "buckets", "checkpoints", "columns", "command_line", "count_and_sum"),
-    *("cpu", "cuda_driver", "cuda_groups", "cuda_table", "documents", "drift_classes"),
+    *("cpu", "cuda_driver", "cuda_kernel", "cuda_table", "documents", "drift_classes"),
     *("drift_comparison", "drift_features", "drift_memory", "drift_monitor", "drift_reference"),
     *("edges", "gateway"),
     *("gateway_api", "gateway_command", "gateway_history", "gateway_page", "gateway_requests"),

@@ -9,10 +9,11 @@ import threading
 from functools import cache
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
-from gangplank._native import cpu
+from gangplank._native import cpu, devices
 from gangplank._native.cuda import ops as cuda_ops
 from gangplank._native.cuda.arrays import Located
 from gangplank._native.measured import counted
@@ -20,6 +21,16 @@ from gangplank._native.measured import counted
 COMPILER = shutil.which("g++")
 
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="there is no compiler of C++")
+
+
+def of_keras(values):
+    return keras.ops.convert_to_tensor(values)
+
+
+in_host_memory = pytest.mark.skipif(
+    devices.placed(of_keras(np.ones(1, np.float32)))[0] != "cpu",
+    reason="what the framework makes is on a device, where no test can read it",
+)
 
 
 def normal(size, dtype=np.float32):

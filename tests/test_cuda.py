@@ -10,11 +10,12 @@ import keras
 import numpy as np
 import pytest
 from corpus import FLOATS, hard_values
-from cuda_on_cpu import needs_compiler, normal
+from cuda_on_cpu import in_host_memory, needs_compiler, normal, of_keras
+from implementations import IMPLEMENTATIONS
 from native_buckets import near_bounds
 
 from gangplank import NativeBuckets, _native
-from gangplank._native import devices, reference
+from gangplank._native import reference
 from gangplank._native.cuda import arrays as cuda_arrays
 from gangplank._native.cuda import kernel as cuda_kernel
 from gangplank._native.cuda import ops as cuda_ops
@@ -149,6 +150,15 @@ def test_groups_come_to_the_kernel(monkeypatch):
     assert len(launched) == 1
 
 
+def test_a_count_that_others_have_made_for_the_kernel_is_no_parity(nothing_told, monkeypatch):
+    def fails(*_, **__):
+        raise CudaError("there is no compiler")
+
+    monkeypatch.setattr(cuda_on_cpu.Processor, "kernel", fails)
+    with pytest.raises(AssertionError, match="an array of float32 was not counted by the kernel"):
+        IMPLEMENTATIONS["cuda-on-cpu"]([normal(10)], BOUNDS)
+
+
 @needs_compiler
 @pytest.mark.parametrize("schema", [-4, 0, 3, 5])
 @pytest.mark.parametrize("dtype", cuda_kernel.KINDS)
@@ -164,16 +174,6 @@ def test_native_buckets_and_statistics_in_one_pass(dtype, schema, monkeypatch):
     assert (found[:4], found[6:]) == (expected[:4], expected[6:])
     assert found[4:6] == pytest.approx(expected[4:6], rel=1e-12)
     assert len(launched) == 1
-
-
-def of_keras(values):
-    return keras.ops.convert_to_tensor(values)
-
-
-in_host_memory = pytest.mark.skipif(
-    devices.placed(of_keras(np.ones(1, np.float32)))[0] != "cpu",
-    reason="what the framework makes is on a device, where no test can read it",
-)
 
 
 @in_host_memory

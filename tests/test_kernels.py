@@ -244,15 +244,18 @@ def test_half_a_file_where_the_compiled_code_is_kept(kept, tmp_path, monkeypatch
             file.write_bytes(file.read_bytes()[:kept])
 
 
+@pytest.mark.parametrize("folder", ["kernels", "."])
 def test_a_kernel_is_compiled_anew_where_what_it_calls_in_another_file_changes(
-    tmp_path, monkeypatch
+    folder, tmp_path, monkeypatch
 ):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)  # so that it is kept beside its source
-    shutil.copy(jit.__file__, tmp_path)
-    (called := tmp_path / "called.py").write_text(
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tmp_path / "kernels", tmp_path))))
+    (kernels := tmp_path / "kernels").mkdir()
+    shutil.copy(jit.__file__, kernels)
+    (called := tmp_path / folder / "called.py").write_text(
         "import numba\n@numba.njit\ndef called(x): return x + 1\n"
     )
-    (tmp_path / "kernel.py").write_text(
+    (kernels / "kernel.py").write_text(
         "from called import called\nfrom jit import compiled\n"
         "def kernel(x): return called(x)\nkernel = compiled(kernel)\n"
     )

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cuda_on_cpu import needs_compiler, processor
+from cuda_on_cpu import in_host_memory, needs_compiler, noted_launches, processor
 
 from gangplank import weights_histogram
 from gangplank._native import devices
@@ -260,7 +260,9 @@ CHANGES = {
 }
 
 
-@pytest.fixture(params=["the host", "a device", pytest.param("a GPU", marks=needs_compiler)])
+@pytest.fixture(
+    params=["the host", "a device", pytest.param("a GPU", marks=[in_host_memory, needs_compiler])]
+)
 def counted_on(request, monkeypatch):
     """Has weights counted as if they lay there: by a framework's operations, or by the kernel."""
     kind = {"the host": "cpu", "a device": "tpu", "a GPU": "gpu"}[request.param]
@@ -271,6 +273,9 @@ def counted_on(request, monkeypatch):
     monkeypatch.setattr(cuda_arrays, "device_of", lambda _: 0)
     on_processor = partial(ops.measure, device=lambda _: processor, operations_of=None)
     monkeypatch.setattr(ops, "measure", on_processor)
+    launched = noted_launches(monkeypatch)
+    yield
+    assert bool(launched) == (request.param == "a GPU")
 
 
 @pytest.mark.usefixtures("counted_on")

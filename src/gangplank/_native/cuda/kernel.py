@@ -91,7 +91,8 @@ class Division(NamedTuple):
     groups: NDArray[np.int64]
 
 
-# The weights of a model are as many at each count, and half of the time of a call would go by here.
+# The weights of a model are as many at each count, and half of what Python does for a call of one
+# array would go by here.
 @lru_cache(maxsize=16)
 def divided(sizes: tuple[int, ...], array_counts: tuple[int, ...], at_once: int) -> Division:
     """Shares of the chunks for `at_once` blocks, or more: each is of one group, and not too large.
@@ -101,7 +102,7 @@ def divided(sizes: tuple[int, ...], array_counts: tuple[int, ...], at_once: int)
         array_counts: how many of them each group has, none of which is 0.
         at_once: how many blocks the device runs at the same time.
     """
-    of_arrays = np.array(sizes)
+    of_arrays = np.array(sizes, np.int64)
     ends = (-(-of_arrays // CHUNK)).cumsum()
     group_ends = ends[np.cumsum(array_counts) - 1]
     share = min(-(-int(ends[-1]) // at_once), MOST_CHUNKS)
