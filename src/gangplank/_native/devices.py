@@ -45,7 +45,7 @@ def placed(array: Any) -> tuple[str, Any]:
     kind = _kind_of_device(owner, array)
     if kind == "cpu":
         return "cpu", array
-    # On an H200 operations took 4 to 150 times as long (benchmarks/results/device.md).
+    # On an H200 operations took 4 to 156 times as long (benchmarks/results/device.md).
     is_on_cuda = kind in ("cuda", "gpu") and driver.driver() is not None
     return ("cuda.ops" if is_on_cuda else f"{owner}_ops"), array
 

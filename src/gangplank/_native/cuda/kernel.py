@@ -133,7 +133,7 @@ def measure(
         kernel = _kernel(device, dtype, table, has_moments)
         at_once = device.multiprocessors * kernel.resident(THREADS, table.shared_memory)
         division = divided(sizes, array_counts, at_once)
-        addresses = np.array([array.address for array in arrays])
+        addresses = np.array([array.address for array in arrays], np.int64)
         origins = np.zeros(len(groups), np.int64)
         given = addresses, *division, origins, table.packed.view(np.int64)
         shape = len(groups), table.edges.buckets.size
