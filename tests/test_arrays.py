@@ -9,7 +9,7 @@ import tensorflow as tf
 from corpus import FLOATS, INTEGERS, hard_values
 
 from gangplank import _native, weights_histogram, weights_histograms
-from gangplank._native import arrays, host_memory, reference
+from gangplank._native import arrays, host_memory, reference, tensorflow_variables
 from gangplank._native.edges import Bounds
 
 BOUNDS = Bounds.of([-0.1, 0.0, 0.1])
@@ -33,13 +33,24 @@ def backend_array(values):
     return tf.constant(values)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")
+of_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables"
+)
+
+
+@of_tensorflow
 @pytest.mark.parametrize("is_known", [True, False])
 def test_variables_of_tensorflow_are_read_together(is_known, monkeypatch):
-    read_each, read = [], host_memory._read
-    monkeypatch.setattr(host_memory, "_read", lambda each: read_each.append(each) or read(each))
+    read_each, read = [], tensorflow_variables.tensor_of
+
+    def tensor_of(variable):
+        read_each.append(variable)
+        return read(variable)
+
+    for module in (tensorflow_variables, host_memory):
+        monkeypatch.setattr(module, "tensor_of", tensor_of)
     if not is_known:
-        monkeypatch.setattr(host_memory, "READ_TOGETHER", b"NoSuchOp")
+        monkeypatch.setattr(tensorflow_variables, "READ_TOGETHER", b"NoSuchOp")
     values = {
         f"{dtype} {i}": hard_values(dtype, BOUNDS.values)[i:]
         for i in range(40)
@@ -47,29 +58,30 @@ def test_variables_of_tensorflow_are_read_together(is_known, monkeypatch):
     }
     variables = {name: tf.Variable(each) for name, each in values.items()}
     counted = weights_histograms(variables, BOUNDS.values, per="variable")
-    assert len(counted) == len(values) > host_memory.VARIABLES_TOGETHER
+    assert len(counted) == len(values) > tensorflow_variables.MOST_VARIABLES
     for name, histogram in counted.items():
         expected, nan_count = reference.count([values[name]], BOUNDS)
         assert histogram.counts.tolist() == expected.tolist(), name
         assert histogram.nan_count == nan_count
-    of_ml_dtypes = [each for each in read_each if each.dtype.name in host_memory._OF_ML_DTYPES]
+    of_ml_dtypes = [each for each in read_each if each.dtype.name in arrays.OF_ML_DTYPES]
     assert of_ml_dtypes
     assert len(read_each) == (len(of_ml_dtypes) if is_known else len(values))
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")
+@of_tensorflow
 def test_not_more_variables_are_read_together_than_their_bytes_allow(monkeypatch):
-    together, read = [], host_memory._read_together
+    together, read = [], tensorflow_variables.read_together
     monkeypatch.setattr(
-        host_memory, "_read_together", lambda some: together.append(len(some)) or read(some)
+        host_memory, "read_together", lambda some: together.append(len(some)) or read(some)
     )
-    monkeypatch.setattr(host_memory, "BYTES_TOGETHER", 400)
-    variables = [tf.Variable(tf.ones(size)) for size in (40, 40, 40, 1000, 99, 1, 5, 5)]
-    assert weights_histogram(variables, [0.0]).counts.tolist() == [0, 1230]
-    assert together == [3, 2, 2]  # of 480 bytes, 400 and 40; that of 4000 is read by itself
+    for module in (host_memory, tensorflow_variables):
+        monkeypatch.setattr(module, "MOST_BYTES", 400)
+    variables = [tf.Variable(tf.ones(size)) for size in (40, 40, 100, 40, 99, 1, 5, 5)]
+    assert weights_histogram(variables, [0.0]).counts.tolist() == [0, 330]
+    assert together == [3, 2, 2]  # of 480 bytes, 400 and 40; that of 400 is read by itself
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's variables")
+@of_tensorflow
 @pytest.mark.parametrize("shape", [None, [None]])
 def test_a_variable_whose_shape_is_not_known(shape):
     variable = tf.Variable([-1.0, 0.05], shape=tf.TensorShape(shape))
@@ -100,6 +112,21 @@ def test_a_keras_variable_is_not_copied(dtype):
     first, second = host_memory.host_view(variable.value), host_memory.host_view(variable.value)
     assert first.dtype.name == dtype
     assert address(first) == address(second)
+
+
+@of_tensorflow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_embedding_is_not_copied_after_sparse_updates(dtype):
+    variable = tf.Variable(tf.zeros((65_536, 64), dtype))
+    place, one = [[3, 5]], tf.ones(1, dtype)
+    for update in range(3):
+        variable.scatter_nd_add(place, one)
+        (_, first), (_, second) = host_memory.host_views([(0, variable), (0, variable)])
+        assert address(first) == address(second)
+        assert first[3, 5] == update + 1
+    variable.scatter_nd_add(place, one)  # copies, since the values are in use
+    assert second[3, 5] == 3
+    assert host_memory.host_view(variable)[3, 5] == 4
 
 
 def test_an_array_of_numpy_is_not_copied():

@@ -12,6 +12,7 @@
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on other devices, by their own operations;
 - `devices`: which of these counts an array;
 - `host_memory`: arrays of each framework as NumPy sees them;
+- `tensorflow_variables`: those of TensorFlow's, read without a copy;
 - `stored_array`: an array in a file, of which only some pieces are in memory at a time;
 - `arrays`: whose arrays they are, and of which dtype.
 """

@@ -8,6 +8,11 @@ import sys
 from functools import cache
 from typing import Any
 
+import ml_dtypes
+
+OF_ML_DTYPES = frozenset(vars(ml_dtypes))
+"""The names of dtypes that NumPy has from there."""
+
 _TYPES = {
     "numpy": ("ndarray", "generic"),
     "tensorflow": ("Tensor", "Variable"),

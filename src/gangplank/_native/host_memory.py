@@ -3,28 +3,26 @@
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from functools import cache
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from gangplank._native.arrays import dtype_name, framework
+from gangplank._native.arrays import OF_ML_DTYPES, dtype_name, framework
 from gangplank._native.devices import read_error
 from gangplank._native.pieces import Piece
 from gangplank._native.stored_array import StoredArray
+from gangplank._native.tensorflow_variables import (
+    MOST_BYTES,
+    MOST_VARIABLES,
+    bytes_to_read_with_others,
+    read_together,
+    tensor_of,
+)
 
 # A dataset is read that many values at a time, or by chunks, where these are packed and larger.
 BLOCK = 1 << 20
-
-# Variables of TensorFlow are read together, until they are so many or have so many bytes, not
-# more: sparse updates, as of embeddings, leave a variable such that to read it makes a copy.
-VARIABLES_TOGETHER = 512
-BYTES_TOGETHER = 1 << 23
-READ_TOGETHER = b"_ReadVariablesOp"
-
-_OF_ML_DTYPES = frozenset(vars(ml_dtypes))
 
 
 def host_views(arrays: Iterable[tuple[int, Any]]) -> Iterator[Piece]:
@@ -39,12 +37,12 @@ def host_views(arrays: Iterable[tuple[int, Any]]) -> Iterator[Piece]:
         number, array = entry
         if isinstance(array, StoredArray):
             yield from ((number, piece) for piece in array.read())
-        elif (size := _bytes_to_read_with_others(array)) is None:
+        elif (size := bytes_to_read_with_others(array)) is None:
             yield from _views([entry])
         else:
             variables.append(entry)
             nbytes += size
-            if len(variables) == VARIABLES_TOGETHER or nbytes >= BYTES_TOGETHER:
+            if len(variables) == MOST_VARIABLES or nbytes >= MOST_BYTES:
                 yield from _views(variables)
                 variables, nbytes = [], 0
     yield from _views(variables)
@@ -55,7 +53,7 @@ def _views(entries: list[tuple[int, Any]]) -> Iterator[Piece]:
     arrays = [array for _, array in entries]
     try:
         if len(entries) > 1:
-            for (number, _), tensor in zip(entries, _read_together(arrays), strict=True):
+            for (number, _), tensor in zip(entries, read_together(arrays), strict=True):
                 yield number, np.asarray(memoryview(tensor))
             return
         for number, array in entries:
@@ -118,75 +116,21 @@ def _places(
 
 def _tensorflow_view(array: Any) -> NDArray[Any]:
     tf = sys.modules["tensorflow"]
-    tensor = _read(array) if _is_variable(array) else tf.convert_to_tensor(array)
+    tensor = tensor_of(array)
     name = dtype_name(tensor)
     if name == "bfloat16":
         bits = tf.bitcast(tensor, "int16")
         return np.asarray(memoryview(bits)).view(ml_dtypes.bfloat16)
-    if name in _OF_ML_DTYPES:
+    if name in OF_ML_DTYPES:
         return tensor.numpy()  # type: ignore[no-any-return]
     # Unlike .numpy(), no copy.
     return np.asarray(memoryview(tensor))
 
 
-def _is_variable(array: Any) -> bool:
-    return type(array).__name__ == "ResourceVariable"
-
-
-def _bytes_to_read_with_others(array: Any) -> int | None:
-    """How many it has, if it is a variable that `_read_together` reads."""
-    if not _is_variable(array) or (itemsize := _itemsize(array.dtype)) is None:
-        return None
-    try:
-        size: int = math.prod(array.shape.as_list())
-    except (TypeError, ValueError):  # of a shape, or a rank, that is not known
-        return None
-    return size * itemsize
-
-
-@cache
-def _itemsize(dtype: Any) -> int | None:
-    """The bytes of a value, of a dtype that TensorFlow and NumPy have; None of one of ml_dtypes."""
-    if dtype.name in _OF_ML_DTYPES:
-        return None
-    itemsize: int = np.dtype(dtype.name).itemsize
-    return itemsize
-
-
-def _read(variable: Any) -> Any:
-    # What tf.convert_to_tensor comes to, in half the time.
-    return sys.modules["tensorflow"].raw_ops.ReadVariableOp(
-        resource=variable.handle, dtype=variable.dtype
-    )
-
-
-def _read_together(variables: list[Any]) -> list[Any]:
-    """The values of variables of TensorFlow, in less than a third of the time.
-
-    By an operation that has no public call: where it fails, the public one of each decides, and
-    where a function is traced, in which variables have no values.
-    """
-    if not sys.modules["tensorflow"].executing_eagerly():
-        return [_read(variable) for variable in variables]
-    try:
-        from tensorflow.python.eager import context, execute
-
-        dtypes = [variable.dtype.as_datatype_enum for variable in variables]
-        return execute.execute(  # type: ignore[no-any-return]
-            READ_TOGETHER,
-            len(variables),
-            inputs=[variable.handle for variable in variables],
-            attrs=("N", len(variables), "dtypes", dtypes),
-            ctx=context.context(),
-        )
-    except Exception:
-        return [_read(variable) for variable in variables]
-
-
 def _torch_view(array: Any) -> NDArray[Any]:
     tensor = array.detach().cpu().resolve_neg()
     name = dtype_name(tensor)
-    if name not in _OF_ML_DTYPES:
+    if name not in OF_ML_DTYPES:
         return tensor.numpy()  # type: ignore[no-any-return]
     bits = getattr(sys.modules["torch"], f"int{8 * tensor.itemsize}")
     return tensor.view(bits).numpy().view(getattr(ml_dtypes, name))  # type: ignore[no-any-return]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gangplank._native import edges
 from gangplank._native.devices import FEW, MOST, Running, batches
 from gangplank._native.moments import Rows, of_sums
+from gangplank._native.tensorflow_variables import tensor_of
 
 # Values of a part, where temporary tensors of some bytes for each are made.
 BLOCK = 1 << 24
@@ -241,7 +242,7 @@ def count(
                 moments.append(_moments(sums, device, values, run))
 
     running = Running(finish)
-    for (device, dtype), batch in batches(map(tf.convert_to_tensor, tensors), _place, _size):
+    for (device, dtype), batch in batches(map(tensor_of, tensors), _place, _size):
         # Else TensorFlow would bring it to the first of several accelerators.
         with tf.device(device):
             rows = [tf.reshape(tensor, [-1]) for tensor in batch]

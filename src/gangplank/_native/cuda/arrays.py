@@ -9,6 +9,7 @@ import numpy as np
 
 from gangplank._native.arrays import dtype_name, framework
 from gangplank._native.cuda.driver import device_of
+from gangplank._native.tensorflow_variables import tensor_of
 
 # In the structure of DLPack, in bytes: where the address is, and what is to be added to it.
 _DATA, _BYTE_OFFSET = 0, 40
@@ -87,9 +88,8 @@ def _of_jax(array: Any) -> tuple[int, int, Any]:
 
 
 def _of_tensorflow(array: Any) -> tuple[int, int, Any]:
-    tensorflow = sys.modules["tensorflow"]
-    tensor = tensorflow.convert_to_tensor(array)
-    capsule = tensorflow.experimental.dlpack.to_dlpack(tensor)
+    tensor = tensor_of(array)
+    capsule = sys.modules["tensorflow"].experimental.dlpack.to_dlpack(tensor)
     start = _pointer_in(capsule, b"dltensor")
     address, offset = (c_uint64.from_address(start + at).value for at in (_DATA, _BYTE_OFFSET))
     return address + offset, int(tensor.shape.num_elements()), capsule
