@@ -175,6 +175,22 @@ def test_the_weights_that_are_counted(model, data):
         TrainTestExporter(None, weights="some")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"statistics": "model"}, "statistics have"),
+        ({"statistics": "layer"}, "statistics have"),
+        ({"statistics": "variable", "update_ratio": True}, "statistics have"),
+        ({"update_ratio": True}, "update ratio is of"),
+    ],
+)
+def test_a_frozen_model_is_told_of_whatever_is_wanted(data, wanted, words):
+    frozen = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, trainable=False)])
+    frozen.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.warns(UserWarning, match=rf"The {words} 0 of the 27 weights of the model"):
+        frozen.evaluate(*data, callbacks=[TrainTestExporter(None, **wanted)], verbose=0)
+
+
 def test_a_model_most_of_which_is_quantized(data):
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3), keras.layers.Dense(3)])
     model.layers[0].quantize("int8")

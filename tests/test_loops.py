@@ -53,8 +53,9 @@ def test_the_end_of_the_block_ends_what_did_not_say_so(gateway, model):
     assert status_of(gateway, "loop") == status_of(gateway, "loop", "test") == "completed"
 
 
-def test_a_lost_push_does_not_hide_the_exception_that_ends_the_block(model, caplog):
-    exporter = TrainTestExporter("127.0.0.1:1", "loop", ignore_exceptions=False, timeout=0.3)
+def test_a_lost_push_does_not_hide_the_exception_that_ends_the_block(model, caplog, port):
+    address = f"127.0.0.1:{port}"
+    exporter = TrainTestExporter(address, "loop", ignore_exceptions=False, timeout=0.3)
     exporter.on_train_begin()
     with pytest.raises(RuntimeError, match="no"), exporter:
         fail()

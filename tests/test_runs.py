@@ -1,5 +1,6 @@
 """Runs inside of runs, and in several threads."""
 
+import contextlib
 import logging
 import sys
 import threading
@@ -191,8 +192,110 @@ def test_a_loop_of_ones_own_inside_of_a_fit_gives_way_to_it_again(model, other_m
     assert value("gangplank_train_status", {"status": "completed"}) == 1
 
 
-def test_a_failure_that_is_raised_is_told_once(model, data, caplog):
-    exporter = TrainTestExporter("127.0.0.1:1", "told", ignore_exceptions=False, timeout=1)
+def in_a_block(exporter, model, data, *callbacks):
+    with exporter:
+        fit(model, data, exporter, *callbacks, epochs=7)
+
+
+def loop_in_a_block(exporter, model, data, *callbacks):
+    with exporter:
+        loop(exporter, model, 7)
+        for callback in callbacks:
+            callback.on_epoch_end(0)
+
+
+@pytest.mark.parametrize("run", [in_a_block, loop_in_a_block])
+@pytest.mark.parametrize("callbacks", [[], [At(0, fail)]], ids=["completed", "failed"])
+def test_the_end_of_an_inner_block_ends_no_outer_run(
+    gateway, model, other_model, data, run, callbacks
+):
+    def inner():
+        with pytest.raises(RuntimeError, match="no") if callbacks else contextlib.nullcontext():
+            run(exporter, other_model, data, *callbacks)
+
+    seen = []
+    exporter = TrainTestExporter(gateway, "nested")
+    value = exporter.registry.get_sample_value
+    watch = At(1, lambda: seen.append(value("gangplank_train_status", {"status": "running"})))
+    history = fit(model, data, At(0, inner), exporter, watch, epochs=3)
+    metrics = metrics_of(gateway, "nested")
+    assert seen == [1]
+    assert metrics["gangplank_train_epochs_count"] == 3
+    assert metrics["gangplank_train_loss"] == pytest.approx(history.history["loss"][-1])
+    assert metrics["gangplank_train_model_parameters_count"] == 27
+    assert status_of(gateway, "nested") == "completed"
+
+
+def test_the_end_of_a_block_in_a_block_ends_only_its_own_loop(model, other_model):
+    exporter = TrainTestExporter(None)
+    value = exporter.registry.get_sample_value
+    with exporter:
+        exporter.on_test_begin()
+        with exporter:
+            exporter.on_train_begin()
+        assert value("gangplank_train_status", {"status": "completed"}) == 1
+        assert value("gangplank_test_status", {"status": "running"}) == 1
+    assert value("gangplank_test_status", {"status": "completed"}) == 1
+
+
+def test_the_end_of_a_block_ends_no_run_of_another_thread(model, other_model, data):
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def wait():
+        has_begun.set()
+        assert may_end.wait(LATE)
+
+    exporter = TrainTestExporter(None)
+    value = exporter.registry.get_sample_value
+    with ThreadPoolExecutor(1) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what two threads share
+        outer = pool.submit(fit, model, data, exporter, At(0, wait), epochs=3)
+        assert has_begun.wait(LATE)
+        with pytest.raises(RuntimeError, match="no"), exporter:
+            fit(other_model, data, exporter, At(0, fail))
+        may_end.set()
+        outer.result()
+    assert value("gangplank_train_epochs_count") == 3
+    assert value("gangplank_train_status", {"status": "completed"}) == 1
+
+
+class AtBegin(keras.callbacks.Callback):
+    """Does something before a callback behind it is told of a beginning."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def on_train_begin(self, logs=None):
+        self.act()
+
+    on_test_begin = on_train_begin
+
+
+@pytest.mark.parametrize("inside", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize("outside", ["train", "test"])
+def test_a_run_is_of_its_model_where_a_callback_before_ran_another(
+    model, other_model, data, inside, outside
+):
+    exporter = TrainTestExporter(None, histogram_buckets=[0.0])
+
+    def inner():
+        given = data[:1] if inside == "predict" else data
+        getattr(other_model, inside)(*given, callbacks=[exporter], verbose=0)
+
+    callbacks = [AtBegin(inner), exporter]
+    if outside == "train":
+        fit(model, data, *callbacks)
+    else:
+        model.evaluate(*data, callbacks=callbacks, verbose=0)
+    value = exporter.registry.get_sample_value
+    assert exporter.model is model
+    assert value(f"gangplank_{outside}_model_parameters_count") == 27
+    assert value(f"gangplank_{outside}_model_weights_count") == 27
+
+
+def test_a_failure_that_is_raised_is_told_once(model, data, caplog, port):
+    exporter = TrainTestExporter(f"127.0.0.1:{port}", "told", ignore_exceptions=False, timeout=1)
     with caplog.at_level(logging.DEBUG, "gangplank"), pytest.raises(PushError):
         fit(model, data, exporter, epochs=3)
     awaited(lambda: not pushing())

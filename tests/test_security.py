@@ -105,7 +105,7 @@ def test_a_refusal_that_comes_when_the_connection_is_already_closed(secured, reg
         Pushgateway(secured, "job").push(registry, 10)
 
 
-def test_a_bearer_token_is_sent_and_not_told(model, data, caplog):
+def test_a_bearer_token_is_sent_and_not_told(model, data, caplog, port):
     sent = []
 
     def handler(url, method, timeout, headers, data):
@@ -113,7 +113,7 @@ def test_a_bearer_token_is_sent_and_not_told(model, data, caplog):
         headers = [*headers, ("Authorization", "Bearer hunter2")]
         return default_handler(url, method, timeout, headers, data)
 
-    exporter = fit(model, data, "127.0.0.1:1", handler, timeout=1)
+    exporter = fit(model, data, f"127.0.0.1:{port}", handler, timeout=1)
     assert sent
     assert "hunter2" not in repr(vars(exporter)) + caplog.text
 

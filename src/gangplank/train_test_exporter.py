@@ -20,6 +20,7 @@ from gangplank.metrics import (
     Runs,
     checked_metrics,
     ending_of_training,
+    model_of_call,
 )
 from gangplank.processes import checked_push_from, gateway_of_process
 from gangplank.publishing import Handler, Pushgateway, RunsPublisher
@@ -187,10 +188,13 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self.__dict__.update(state["own"])
 
     def __enter__(self) -> Self:
+        self._call.blocks.append(self._runs.to_go_on(is_inner=bool(self._call.blocks)))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        while run := self._runs.innermost():
+        outer = self._call.blocks.pop()
+        while inner := [run for run in self._runs.of_this_thread() if run not in outer]:
+            run = inner[-1]
             if kind is not None:
                 self._end(run, "failed", unwinding=kind)
             elif run.phase is self._train:
@@ -270,6 +274,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
                 "The exporter is among the callbacks more than once, of which each would count as "
                 "a run inside of the one before it. Pass it once."
             )
+        # A callback before this one may have had it serve another model meanwhile.
+        if not is_new and (model := model_of_call()) is not None:
+            self._model = model
         with self._changing:
             before = self._runs
             run = phase.begin(self._model)

@@ -95,7 +95,7 @@ class WeightsWatch:
             what = "is no histogram" if self._countings else "are no statistics"
             self._warn("failure", f"There {what} of the weights: {error}")
             return None
-        self._warn_of_few(model, report)
+        self._warn_of_few(model)
         self._warn_of_many(report)
         return report
 
@@ -117,14 +117,17 @@ class WeightsWatch:
             self._updates_per,
         )
 
-    def _warn_of_few(self, model: Any, report: WeightsReport) -> None:
-        if self._weights == "all" or (counted := report.size) is None:
+    def _warn_of_few(self, model: Any) -> None:
+        if self._weights == "all":
             return
-        if counted < (there_are := weights_count(model)) / 2:
+        looked_at, there_are = map(weights_count, (model.trainable_variables, model.weights))
+        if looked_at < there_are / 2:
             what = "histogram has" if self._countings else "statistics have"
+            if not self._countings and self._statistics is None:
+                what = "update ratio is of"
             self._warn(
                 "trainable",
-                f"The {what} {counted:,} of the {there_are:,} weights of the model, since "
+                f"The {what} {looked_at:,} of the {there_are:,} weights of the model, since "
                 "those of frozen and of quantized layers are not trainable. Pass weights='all' to "
                 "count them too.",
             )

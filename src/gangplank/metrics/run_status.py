@@ -35,9 +35,7 @@ class KerasCall:
 
     def __init__(self) -> None:
         self._is_over = False
-        frame: FrameType | None = sys._getframe()
-        while frame is not None and not _is_run(frame):
-            frame = frame.f_back
+        frame = _frame_of_run()
         wrapper = None if frame is None else frame.f_back
         self._frame = wrapper if wrapper is not None and _is_of_keras(wrapper) else None
         self.is_known = self._frame is not None
@@ -63,6 +61,19 @@ class KerasCall:
             self._is_over = True
             self._frame = None
         return self._is_over
+
+
+def model_of_call() -> Any:
+    """The model whose `fit` or `evaluate` this thread is in; None if it is in none of Keras's."""
+    frame = _frame_of_run()
+    return None if frame is None else frame.f_locals.get("self")
+
+
+def _frame_of_run() -> FrameType | None:
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and not _is_run(frame):
+        frame = frame.f_back
+    return frame
 
 
 def _is_run(frame: FrameType) -> bool:

@@ -6,13 +6,16 @@ from gangplank.metrics.run_metrics import Run, RunMetrics
 
 
 class CallOfThread(threading.local):
-    """What each thread knows of the call of Keras that it is in.
+    """What each thread knows of the call of Keras, and of the blocks of `with`, that it is in.
 
     Attributes:
         is_new: whether it was told of a model, but not yet of a beginning.
+        blocks: for each block, the runs that it does not end.
     """
 
-    is_new = True
+    def __init__(self) -> None:
+        self.is_new = True
+        self.blocks: list[list[Run]] = []
 
 
 class Runs:
@@ -51,6 +54,18 @@ class Runs:
         ]
         own = [run for run in running if run.thread == threading.get_ident()]
         return next(reversed(own or running), None)
+
+    def of_this_thread(self) -> list[Run]:
+        """Those that go on and began on this thread, the innermost last."""
+        here = threading.get_ident()
+        return [run for run in self._runs if run.thread == here and run.status.is_running()]
+
+    def to_go_on(self, *, is_inner: bool) -> list[Run]:
+        """Those that do not end with a block of `with` that begins now, as others end them.
+
+        That is Keras, or the block around it where it `is_inner`.
+        """
+        return [run for run in self.of_this_thread() if is_inner or run.status.is_of_keras]
 
     def have_one_of_this_call(self, phase: RunMetrics) -> bool:
         """Whether the innermost is of `phase`, and of the call of Keras that this thread is in."""

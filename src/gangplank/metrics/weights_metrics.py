@@ -68,15 +68,6 @@ class WeightsReport:
     created: float = field(default_factory=time.time)
 
     @property
-    def size(self) -> int | None:
-        """How many weights the model's histogram or the statistics are of, if there are such."""
-        if "model" in self.histograms:
-            histogram = self.histograms["model"][""][0]
-            return histogram.count + histogram.nan_count
-        statistics = self.statistics.values()
-        return sum(each.count + each.nan_count for each in statistics) if statistics else None
-
-    @property
     def nan_count(self) -> int | None:
         """How many weights the model's histogram leaves out; None where there is no histogram."""
         of_model = self.histograms.get("model")

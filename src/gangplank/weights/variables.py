@@ -82,11 +82,11 @@ def checked_weights(weights: Any) -> Literal["trainable", "all"]:
     return weights  # type: ignore[no-any-return]
 
 
-def weights_count(model: Any) -> int:
-    """How many weights a Keras model or layer has, trainable or not, by their shapes; no masks."""
+def weights_count(variables: Iterable[Any]) -> int:
+    """How many weights these variables of Keras have, by their shapes; no masks."""
     return sum(
         math.prod(variable.shape)
-        for variable in model.weights
+        for variable in variables
         if _is_weight(variable) and variable.dtype != "bool"
     )
 
