@@ -12,9 +12,10 @@ import fuzz
 import pytest
 from conftest import awaited, request
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway
+from runs import fit
 from samples import sample, samples_in, shown
 
-from gangplank import PushError
+from gangplank import PushError, TrainTestExporter
 from gangplank.gateway import Gateway
 from gangplank.publishing import Pushgateway
 
@@ -72,6 +73,13 @@ def test_a_push_that_is_too_large_is_told_so():
         with pytest.raises(HTTPError, match="413"):
             push_to_gateway(gateway.address, "job", registry)
         assert shown(gateway.address) == {}
+
+
+def test_a_histogram_of_too_many_buckets_is_told_so(model, data, caplog):
+    with Gateway() as gateway, pytest.warns(UserWarning, match="make 200,004 time series"):
+        fit(model, data, TrainTestExporter(gateway.address, "j", histogram_buckets=range(200_000)))
+        assert "413" in caplog.messages[-1]
+        assert "Push less at once, such as a histogram of fewer buckets" in caplog.messages[-1]
 
 
 def test_a_body_whose_end_is_not_known_beforehand_is_told_so():

@@ -13,6 +13,8 @@ from runs import fail, loop
 from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
+from gangplank.metrics import run_metrics
+from gangplank.publishing import publisher
 
 
 @pytest.mark.parametrize("model_of", [lambda model: model, lambda _: None], ids=["model", "none"])
@@ -108,14 +110,17 @@ def test_a_histogram_where_there_is_no_model():
 
 
 def test_a_heartbeat_with_a_fresh_time(gateway, monkeypatch):
-    monkeypatch.setattr("gangplank.publishing.publisher._LONGEST_SILENCE", 1.0)
-    monkeypatch.setattr("gangplank.metrics.run_metrics._LONG", 0.5)
+    assert publisher._LONGEST_SILENCE == run_metrics._LONG == 60
+    monkeypatch.setattr(publisher, "_LONGEST_SILENCE", 1.0)
+    monkeypatch.setattr(run_metrics, "_LONG", 0.5)
     exporter = TrainTestExporter(gateway, "long")
     name = "gangplank_train_elapsed_time_seconds"
     with exporter:
         exporter.on_train_begin()
-        first = awaited(lambda: metrics_of(gateway, "long").get(name))
-        later = awaited(lambda: (m := metrics_of(gateway, "long"))[name] > first and m)
+        assert awaited(lambda: metrics_of(gateway, "long").get(name))
+        exporter.on_epoch_end(0, {"loss": 0.5})
+        epoch = awaited(lambda: "gangplank_train_loss" in (m := metrics_of(gateway, "long")) and m)
+        later = awaited(lambda: (m := metrics_of(gateway, "long"))[name] > epoch[name] and m)
         assert later["gangplank_train_push_failures_total"] == 0
         assert status_of(gateway, "long") == "running"
 

@@ -15,10 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from conftest import LATE, awaited, fetched, pushgateway_process, pushing
 from faulty import saying_nothing, serving
+from prometheus_client.core import Metric
 from prometheus_client.exposition import default_handler
+from prometheus_client.samples import Sample
 from runs import Run
 from samples import metrics_of
 
+from gangplank.metrics import Collected
 from gangplank.publishing import process_end, publisher
 from gangplank.publishing.bounded_handler import bounded_handler
 
@@ -154,6 +157,39 @@ def test_the_time_of_the_collectors_is_not_the_gateways(gateway):
     error = str(run.finish(2))
     collector.may_go_on.set()
     assert SLOW in error
+
+
+class Samples(list):
+    """Samples that take a while to be written."""
+
+    def __iter__(self):
+        time.sleep(1.5)
+        return super().__iter__()
+
+
+def family_of(samples):
+    family = Metric("slow", "", "gauge")
+    family.samples = samples
+    return family
+
+
+def test_the_time_to_write_what_was_collected_is_not_the_gateways(gateway):
+    run = Run(gateway, timeout=1)
+    samples = Samples([Sample("slow", {}, 1.0)])
+    run.registry.register(Collected([family_of(samples)]))
+    run.publish(1)
+    awaited(lambda: run.publish(2) or metrics_of(gateway, "job").get("slow") == 1)
+    assert run.publisher.error is None
+    run.publisher.stop()
+
+
+def test_what_cannot_be_written_is_the_collectors(gateway):
+    run = Run(gateway)
+    run.registry.register(Collected([family_of([Sample("slow", {}, "fast")])]))
+    run.publish(1)
+    error = str(run.finish(2))
+    assert "could not convert string to float: 'fast'" in error
+    assert "(ValueError). Check the collectors in the registry. It has nothing of" in error
 
 
 def test_a_failed_run_without_time_for_its_collectors_tells_of_them(gateway, caplog):

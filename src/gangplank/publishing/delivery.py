@@ -4,8 +4,8 @@ import time
 
 from prometheus_client.core import Metric
 
-from gangplank.metrics import Collected
 from gangplank.publishing.attempt import Attempt
+from gangplank.publishing.body import Body, body_of
 from gangplank.publishing.last_push import LastPush
 from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.push_error import PushError
@@ -42,10 +42,10 @@ class Delivery:
             self._gateway.delete(self._seconds_left(ending))
             self.left = None  # of a group that is gone
             return
-        families = self._collected(ending)
+        families, body = self._collected(ending)
         timeout = self._seconds_left(ending)
         # Whatever it raises: else the thread would end without a word.
-        self._gateway.attempt(lambda: self._push_within(families, timeout), timeout)
+        self._gateway.attempt(lambda: self._push_within(families, body, timeout), timeout)
 
     def slow(self) -> PushError:
         """The error of collectors that hang, or take all the time that there is."""
@@ -59,18 +59,19 @@ class Delivery:
             return timeout
         return min(timeout, max(0.001, ending.ends - time.monotonic()))
 
-    def _collected(self, ending: LastPush | None) -> list[Metric]:
+    def _collected(self, ending: LastPush | None) -> tuple[list[Metric], Body]:
         try:
             with self.attempt.collecting():
                 families = list(self._pushed.collect())
+                body = body_of(families)
         except Exception as error:
             raise self._gateway.not_collected(error) from error
         if ending is not None and time.monotonic() > ending.ends:
             raise self.slow()
-        return families
+        return families, body
 
-    def _push_within(self, families: list[Metric], timeout: float) -> None:
+    def _push_within(self, families: list[Metric], body: Body, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         if self.left is not None:
             self.left.remove(families, timeout)
-        self._gateway.push(Collected(families), max(0.001, deadline - time.monotonic()))
+        self._gateway.send(body, max(0.001, deadline - time.monotonic()))

@@ -22,7 +22,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gangplank.checked_values import as_float, check_encodable
-from gangplank.metrics import Collected, is_label_name, is_native
+from gangplank.metrics import is_label_name
+from gangplank.publishing.body import Body, body_of
 from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
 from gangplank.publishing.proxy import proxy_for, proxy_of_urllib
 from gangplank.publishing.push_error import PushError, collection_error, push_error
@@ -31,7 +32,7 @@ Handler = Callable[..., Callable[[], None]]
 """A push handler as prometheus_client defines it: called with url, method, timeout, headers
 and data, it returns a function that sends them."""
 
-_Send = Callable[..., None]  # one of prometheus_client's functions
+_Function = Callable[..., None]  # one of prometheus_client's functions
 
 T = TypeVar("T")
 
@@ -96,21 +97,38 @@ class Pushgateway:
         return replace(self, grouping_key={**(self.grouping_key or {}), **labels})
 
     def push(self, metrics: Collector, timeout: float, *, replaces: bool = False) -> None:
-        """Pushes `metrics` within `timeout` seconds.
+        """Pushes what `metrics` hold, as `send` does the body of it, within `timeout` seconds.
 
-        What they do not name stays there (POST), unless they replace all of the group (PUT). As
-        text, or in the protobuf format where one of them is of native histograms.
+        Raises:
+            PushError: as `send` does, or they cannot be collected.
+        """
+        body = self.attempt(lambda: body_of(metrics.collect()), timeout)
+        self.send(body, timeout, replaces=replaces)
+
+    def send(self, body: Body, timeout: float, *, replaces: bool = False) -> None:
+        """Pushes metrics within `timeout` seconds.
+
+        What they do not name stays there (POST), unless they replace all of the group (PUT).
 
         Raises:
             PushError: the gateway did not take it and has what it had before; or it did not
                 answer in time, and may yet take it.
         """
-        send = push_to_gateway if replaces else pushadd_to_gateway
-        self.attempt(lambda: self._push(list(metrics.collect()), timeout, send), timeout)
+        try:
+            self._send(body, timeout, push_to_gateway if replaces else pushadd_to_gateway)
+        except PushError as error:
+            is_refused = isinstance(error.reason, HTTPError) and error.reason.code in _NO_PROTOBUF
+            if body.is_text or not is_refused:
+                raise
+            raise error.with_more(
+                "It was pushed in Prometheus's protobuf format, as native histograms have to be. "
+                "If this gateway takes text only, pass upper bounds as histogram_buckets in place "
+                "of NativeBuckets()."
+            ) from None
 
     def delete(self, timeout: float) -> None:
         """Removes the group within `timeout` seconds. Raises PushError where that failed."""
-        self.attempt(lambda: self._send(delete_from_gateway, timeout), timeout, _DELETION)
+        self.attempt(lambda: self._call(delete_from_gateway, timeout), timeout, _DELETION)
 
     def families(self, timeout: float) -> list[Metric]:
         """What stands in the group, without samples, by the names that it has there.
@@ -131,52 +149,28 @@ class Pushgateway:
         Raises:
             PushError: the gateway did not do it.
         """
+        # Here, since they take 40 ms to load, and few need them.
         from gangplank.metrics.messages import emptied
-
-        self._push_messages(lambda: map(emptied, families), timeout, pushadd_to_gateway)
-
-    def _push(self, families: list[Metric], timeout: float, send: _Send) -> None:
-        if any(map(is_native, families)):
-            self._push_natively(families, timeout, send)
-        else:
-            self._send(partial(send, registry=Collected(families)), timeout)
-
-    def _push_natively(self, families: list[Metric], timeout: float, send: _Send) -> None:
-        # Here, since it takes 40 ms to load, and few need it.
-        from gangplank.metrics.messages import messages
-
-        try:
-            self._push_messages(lambda: messages(families), timeout, send)
-        except PushError as error:
-            if not (isinstance(error.reason, HTTPError) and error.reason.code in _NO_PROTOBUF):
-                raise
-            raise error.with_more(
-                "It was pushed in Prometheus's protobuf format, as native histograms have to be. "
-                "If this gateway takes text only, pass upper bounds as histogram_buckets in place "
-                "of NativeBuckets()."
-            ) from None
-
-    def _push_messages(
-        self, made: Callable[[], Iterable[Any]], timeout: float, send: _Send
-    ) -> None:
         from gangplank.metrics.protobuf import CONTENT_TYPE, encoded
 
+        self._send(Body(encoded(map(emptied, families)), CONTENT_TYPE), timeout, pushadd_to_gateway)
+
+    def _send(self, body: Body, timeout: float, function: _Function) -> None:
         handler = self.handler or self._own_handler
 
-        def as_protobuf(url: str, method: str, timeout: float, headers: Any, data: bytes) -> Any:
-            headers = [("Content-Type", CONTENT_TYPE)]
-            data = encoded(made())
-            return handler(url=url, method=method, timeout=timeout, headers=headers, data=data)
+        def with_body(url: str, method: str, timeout: float, headers: Any, data: bytes) -> Any:
+            headers = [("Content-Type", body.content_type)]
+            return handler(url=url, method=method, timeout=timeout, headers=headers, data=body.data)
 
-        push = partial(send, registry=CollectorRegistry())
-        self.attempt(lambda: self._send(push, timeout, as_protobuf), timeout)
+        nothing = partial(function, registry=CollectorRegistry())
+        self.attempt(lambda: self._call(nothing, timeout, with_body), timeout)
 
     def late(self) -> PushError:
         """The error of a push that took longer than `timeout` seconds."""
         return self.not_pushed(TimeoutError())
 
-    def _send(self, call: _Send, timeout: float, handler: Handler | None = None) -> None:
-        call(
+    def _call(self, function: _Function, timeout: float, handler: Handler | None = None) -> None:
+        function(
             self.address,
             self.job,
             grouping_key=self.grouping_key,
@@ -220,7 +214,7 @@ class Pushgateway:
             text = answer.read().decode()
         labels = {"job": self.job, **(self.grouping_key or {})}
         return [
-            Metric(name, family.get("help", ""), family["type"].lower())
+            Metric(name, family.get("help", ""), family["type"].lower().replace("_", ""))
             for group in _groups(text)
             if group["labels"] == labels
             for name, family in group.items()
