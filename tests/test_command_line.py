@@ -47,5 +47,5 @@ def test_what_completion_needs_is_missing(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["--print-completion", "bash"]) == 1
     error = capsys.readouterr().err
-    assert "pip install 'gangplank[cli]'" in error
+    assert "pip install '.[cli]' in a clone" in error
     assert error.count("\n") == 1

@@ -86,7 +86,7 @@ def test_what_the_demo_needs_is_missing(capsys, monkeypatch):
     monkeypatch.delattr("gangplank.commands.demo", raising=False)
     assert main(["demo"]) == 1
     error = capsys.readouterr().err
-    assert "pip install 'gangplank[demo]' (in a clone of gangplank: pip install '.[demo]')" in error
+    assert "pip install '.[demo]' in a clone of gangplank" in error
 
 
 @pytest.mark.parametrize(

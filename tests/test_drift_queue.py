@@ -11,6 +11,7 @@ import pytest
 from conftest import awaited
 
 from gangplank import Drift, PrometheusModel
+from gangplank.inference.predictions import Predictions
 
 X = np.zeros((5, 8), "float32")
 
@@ -141,6 +142,25 @@ def test_a_failing_detector_is_told_of_once_and_counted(model, registry, caplog,
     (record,) = caplog.records
     assert "get_drift_metrics_func failed" in record.message
     assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_a_failure_that_cannot_be_counted_is_told_of_once(model, registry, caplog, monkeypatch):
+    def fail(given, answer):
+        seen.append(given)
+        raise ZeroDivisionError("no samples")
+
+    def metric(*_, **labels):
+        raise FileNotFoundError("the files of the workers are gone")
+
+    seen = []
+    watched = PrometheusModel(model, registry, None, fail)
+    watched(X)
+    awaited(lambda: value(registry, "failed_total", type="ZeroDivisionError") == 1)
+    monkeypatch.setattr(Predictions, "metric", metric)
+    for _ in range(3):
+        watched(X)
+    awaited(lambda: len(seen) == 4)  # by a thread that goes on
+    assert len([each for each in caplog.messages if "get_drift_metrics_func failed" in each]) == 1
 
 
 @pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])

@@ -95,6 +95,11 @@ def test_paths_are_grouping_keys(gateway, path, labels):
     assert stamp > 1.7e9
 
 
+@pytest.mark.parametrize("path", ["/metrics/job/%FF", "/metrics/job/a/run/x%C3"])
+def test_labels_that_are_not_utf_8_are_refused(gateway, path):
+    assert request(gateway, "POST", path, b"x 1\n")[0] == 400
+
+
 def test_bodies_that_are_compressed(gateway):
     registry = CollectorRegistry()
     Gauge("x", "", registry=registry).set(1)

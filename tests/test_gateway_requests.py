@@ -76,10 +76,12 @@ def test_a_push_that_is_too_large_is_told_so():
 
 
 def test_a_histogram_of_too_many_buckets_is_told_so(model, data, caplog):
-    with Gateway() as gateway, pytest.warns(UserWarning, match="make 200,004 time series"):
-        fit(model, data, TrainTestExporter(gateway.address, "j", histogram_buckets=range(200_000)))
-        assert "413" in caplog.messages[-1]
-        assert "Push less at once, such as a histogram of fewer buckets" in caplog.messages[-1]
+    with Gateway() as gateway:
+        exporter = TrainTestExporter(gateway.address, "large", histogram_buckets=range(200_000))
+        with pytest.warns(UserWarning, match="make 200,004 time series"):
+            fit(model, data, exporter)
+    assert "413" in caplog.messages[-1]
+    assert "Push less at once, such as a histogram of fewer buckets" in caplog.messages[-1]
 
 
 def test_a_body_whose_end_is_not_known_beforehand_is_told_so():

@@ -218,10 +218,18 @@ class TestPlot:
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
         output, errors = ran(capsys, file, "--plot", "a.svg", status=1)
         assert output == ""
-        assert "pip install 'gangplank[plot]'" in errors
+        assert "pip install '.[plot]' in a clone" in errors
 
 
 class TestErrors:
+    def test_no_standard_output(self, file, capsys, monkeypatch):
+        monkeypatch.setattr(sys, "stdout", None)
+        assert main(["histogram", file]) == 1
+        assert capsys.readouterr().err == (
+            "gangplank: There is no standard output. Pass --plot or --push.\n"
+        )
+        assert main(["histogram", file, "--plot", "a.svg"]) == 0
+
     def test_the_others_are_shown_where_one_cannot_be_read(self, file, capsys, tmp_path):
         (tmp_path / "bad.safetensors").write_bytes(b"bad")
         output, errors = ran(capsys, "none.npz", "bad.safetensors", file, status=1)
@@ -273,7 +281,7 @@ class TestErrors:
         monkeypatch.delattr("gangplank.commands.histogram", raising=False)
         monkeypatch.setitem(sys.modules, "rich.console", None)
         _, errors = ran(capsys, file, status=1)
-        assert "pip install 'gangplank[cli]' (in a clone" in errors
+        assert "pip install '.[cli]' in a clone" in errors
 
     def test_help_has_an_example(self, capsys):
         with pytest.raises(SystemExit):

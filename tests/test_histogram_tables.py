@@ -145,6 +145,18 @@ class TestComparison:
         output, _ = ran(capsys, file, file, "--compare", "--buckets", "native")
         assert "In other buckets: 0.00% of the weights" in output
 
+    @pytest.mark.parametrize("nan_count", [0, 25, 100])
+    def test_weights_that_turned_nan_are_in_another_bucket(self, tmp_path, capsys, nan_count):
+        before, after = np.full(100, 0.01), np.full(100, 0.01)
+        after[:nan_count] = np.nan
+        for name, values in (("a", before), ("b", after), ("none", before[:0])):
+            np.save(tmp_path / f"{name}.npy", values)
+        first, second, nothing = (str(tmp_path / f"{name}.npy") for name in ("a", "b", "none"))
+        output, _ = ran(capsys, first, second, "--compare")
+        assert f"In other buckets: {nan_count}.00% of the weights" in output
+        output, _ = ran(capsys, nothing, second, "--compare")
+        assert "In other buckets: 100.00% of the weights" in output
+
     def test_one_that_cannot_be_read(self, file, capsys):
         output, errors = ran(capsys, file, "none.npz", "--compare", status=1)
         assert (output, errors) == ("", "gangplank: none.npz: No such file or directory\n")

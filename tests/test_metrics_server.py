@@ -96,6 +96,12 @@ def test_an_address_of_another_machine(address):
         MetricsServer(0, address=address)
 
 
+@pytest.mark.parametrize("registry", [None, "x", 3])
+def test_what_is_no_registry(registry):
+    with pytest.raises(ValueError, match=r"registry must be a prometheus_client.Col.*\. Received"):
+        MetricsServer(0, registry)
+
+
 def test_what_is_no_address():
     with pytest.raises(ValueError, match=r"address must be a text, such as .*\. Received 5"):
         MetricsServer(0, address=5)

@@ -77,8 +77,10 @@ def test_a_file_that_cannot_be_written(command, capsys, tmp_path):
     [
         (
             ["dashboard", "--run-label", "a-b"],
-            "--run-label must be the name of a label, such as 'run'. Received 'a-b'.",
+            "--run-label must be the name of a label of a grouping_key, such as 'run'. Received "
+            "'a-b'.",
         ),
+        (["dashboard", "--run-label", "layer"], "such as 'run'. Received 'layer'."),
         (
             ["rules", "--silent-after", "0"],
             "--silent-after must be above 0 and finite. Received 0.0.",
@@ -110,7 +112,7 @@ def test_what_a_command_needs_is_missing(command, module):
     assert result.returncode == 1
     assert result.stdout == ""
     assert module in result.stderr
-    assert "pip install 'gangplank[monitoring]'" in result.stderr
+    assert "pip install '.[monitoring]' in a clone" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

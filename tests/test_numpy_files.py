@@ -117,14 +117,23 @@ class TestNumPy:
     def test_members_that_make_no_checkpoint(self, tmp_path):
         array = io.BytesIO()
         np.save(array, np.ones(3))
-        for names, problem in (
-            (["a.txt"], "its member 'a.txt' is no .npy file."),
-            (["a.npy", "a.npy"], "it has 'a' twice."),
+        with (
+            warnings.catch_warnings(action="ignore"),  # of the second one of a name
+            zipfile.ZipFile(tmp_path / "a.npz", "w") as archive,
         ):
-            with (
-                warnings.catch_warnings(action="ignore"),  # of the second one of a name
-                zipfile.ZipFile(tmp_path / "a.npz", "w") as archive,
-            ):
-                for name in names:
-                    archive.writestr(name, array.getvalue())
-            assert refused(tmp_path / "a.npz") == problem
+            archive.writestr("a.npy", array.getvalue())
+            archive.writestr("a.npy", array.getvalue())
+        assert refused(tmp_path / "a.npz") == "it has 'a' twice."
+
+    def test_a_member_that_is_no_array_is_left_out(self, tmp_path):
+        np.savez(tmp_path / "a.npz", a=np.ones(3))
+        with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+            archive.writestr("README.txt", "Of a model.")
+        with open_checkpoint(tmp_path / "a.npz") as checkpoint:
+            assert list(checkpoint.arrays) == ["a"]
+            assert checkpoint.left_out == {"README.txt": "it is no .npy file"}
+
+    def test_a_system_that_takes_no_advice_of_how_files_are_read(self, tmp_path, monkeypatch):
+        monkeypatch.delattr(os, "posix_fadvise")
+        np.save(tmp_path / "a.npy", np.ones(3))
+        assert_counted(tmp_path / "a.npy", [np.ones(3)])

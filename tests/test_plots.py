@@ -275,5 +275,5 @@ def test_matplotlib_is_missing(monkeypatch):
     monkeypatch.delattr("gangplank.plots.axes", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for what in (HISTOGRAMS["0.3"], layers(1, NativeBuckets())):
-        with pytest.raises(ModuleNotFoundError, match=r"pip install 'gangplank\[plot\]'"):
+        with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[plot\]' in a clone"):
             what.plot()

@@ -25,6 +25,7 @@ def test_addresses(address):
     [
         *("", " ", ":9091", "http://", "ftp://gateway", "gateway:port", "gateway:70000"),
         *("gateway:0", "a b", "gateway\n", "gateway#x", "gateway#", "gateway:", 9091, b"gateway"),
+        *("http://a..b:9091", "x" * 64 + ".example"),
         *("[::1", "http://a\u2100b"),
     ],
     ids=repr,

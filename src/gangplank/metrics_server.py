@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from gangplank.checked_values import checked_port
-from gangplank.metrics import accepts_protobuf, as_protobuf
+from gangplank.metrics import accepts_protobuf, as_protobuf, checked_registry
 from gangplank.server_thread import ServerThread
 
 _OF_ADDRESSES = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
@@ -35,7 +35,7 @@ class MetricsServer:
         port: the TCP port.
 
     Raises:
-        ValueError: that is no port, or the address no text.
+        ValueError: that is no port, no registry, or the address no text.
         OSError: the port is not free, or the address is none of this machine's.
     """
 
@@ -48,9 +48,10 @@ class MetricsServer:
         number = checked_port(port)
         if not isinstance(address, str):
             raise ValueError(f"address must be a text, such as '127.0.0.1'. Received {address!r}.")
+        app = _app(checked_registry(registry))
         kind = _ServerV6 if ":" in address else ThreadingWSGIServer
         try:
-            server = make_server(address, number, _app(registry), kind, _Handler)
+            server = make_server(address, number, app, kind, _Handler)
         except OSError as error:
             if (reason := _why_not(port, address, error)) is None:
                 raise

@@ -51,7 +51,8 @@ def npz_file(path: Path) -> Iterator[Checkpoint]:
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             if name == member.filename:
-                raise file.error(f"its member {name!r} is no .npy file.")
+                checkpoint.left_out[name] = "it is no .npy file"
+                continue
             if name in checkpoint.arrays or name in checkpoint.left_out:
                 raise file.error(f"it has {name!r} twice.")
             checkpoint.add(name, _member(checked_member(member, file), archive, file))

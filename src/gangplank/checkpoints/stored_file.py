@@ -52,7 +52,8 @@ class StoredFile:
             if isinstance(error, CheckpointError):
                 raise
             raise self.error(getattr(error, "strerror", None) or str(error)) from error
-        with suppress(OSError):  # of a file system that takes no advice
+        # A file system may take no advice, nor does macOS.
+        with suppress(OSError, AttributeError):
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def close(self) -> None:

@@ -1,5 +1,8 @@
 """Two checkpoints side by side in a terminal."""
 
+from collections import Counter
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 
@@ -21,7 +24,7 @@ def print_comparison(one: Contents, two: Contents, console: Console) -> None:
     """Prints what is in two files, and the share of the weights that lie in other buckets.
 
     That share is half the sum of the differences: so much of one histogram has to be moved to make
-    the other one of it.
+    the other one of it. NaN are a bucket of their own.
     """
     if one.per == "model":
         _print_models(one, two, console)
@@ -72,11 +75,17 @@ def _cells(part: Part | None, reaches: Reaches) -> tuple[str, str]:
 
 
 def _moved(left: Part, right: Part) -> float:
-    first, second = counts_of(left.histogram), counts_of(right.histogram)
-    return sum(
-        abs(_share(first.get(reach, 0), left) - _share(second.get(reach, 0), right)) / 2
-        for reach in {**first, **second}
-    )
+    first, second = _shares(left), _shares(right)
+    return sum(abs(first[where] - second[where]) for where in first | second) / 2
+
+
+def _shares(part: Part) -> Counter[Any]:
+    """The shares of all weights, by bucket; of no weights all are nowhere."""
+    histogram = part.histogram
+    total = histogram.count + histogram.nan_count
+    counts: Counter[Any] = Counter(counts_of(histogram))
+    counts["NaN"], counts["nowhere"] = histogram.nan_count, 0 if total else 1
+    return Counter({where: count / max(total, 1) for where, count in counts.items()})
 
 
 def _share(count: int, part: Part) -> float:

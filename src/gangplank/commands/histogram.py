@@ -1,5 +1,6 @@
 """What the weights in checkpoints look like: as tables and bars, JSON, a picture, or pushed."""
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,10 @@ def run(
         gangplank.PushError: the gateway does not take the metrics.
         ValueError: a picture cannot be made of it.
         ModuleNotFoundError: a picture is wanted, and matplotlib is missing.
+        OSError: the standard output takes no more, or it is wanted and there is none.
     """
+    if sys.stdout is None and plot is None and gateway is None:
+        raise OSError("There is no standard output. Pass --plot or --push.")
     save_plot = None if plot is None else _plotter(plot)
     # Names may have colons, between which rich would see an emoji.
     console, errors = Console(emoji=False), Console(stderr=True, emoji=False)

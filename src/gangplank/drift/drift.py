@@ -7,12 +7,12 @@ class Drift(NamedTuple):
     """What a detector of drift has found. An immutable value; what it does not know is None.
 
     Attributes:
-        drift_detected: whether there is drift.
+        drift_detected: whether there is drift, or how often it was found: 0 or more.
         p_value: how likely a statistic like that, or one further off, is without drift.
         test_statistic: the statistic of the test that was made.
     """
 
-    drift_detected: bool | None = None
+    drift_detected: float | None = None
     p_value: float | None = None
     test_statistic: float | None = None
 

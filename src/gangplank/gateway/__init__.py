@@ -2,9 +2,11 @@
 
 It takes what prometheus_client pushes, compressed by gzip or not, and protobuf, refuses what would
 not parse or would change a metric's type, as the real one does, and counts that are none, and then
-shows the same series, also as JSON. It is not for production: it keeps everything in memory, has
-neither authentication nor TLS, and listens on 127.0.0.1 only. It takes bodies of up to 8 MiB, and
-64 connections at once; whoever comes then is told 503.
+shows the same series, also as JSON. Text is read as prometheus_client reads it: white space and
+numbers may be what the real one refuses, and a counter's name has to end in ``_total``. It is not
+for production: it keeps everything in memory, has neither authentication nor TLS, and listens on
+127.0.0.1 only. It takes bodies of up to 8 MiB, and 64 connections at once; whoever comes then is
+told 503.
 
     with gangplank.gateway.Gateway() as gateway:
         callback = gangplank.TrainTestExporter(gateway.address, "mnist")

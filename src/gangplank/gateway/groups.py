@@ -48,6 +48,10 @@ def grouping_key(path: str) -> Labels:
         if not is_label_name(name):
             raise RefusedError(f"improper label name {name!r}")
         value = _from_base64(value) if at else value
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise RefusedError(f"the value {value!r} of the label {name!r} is not UTF-8") from None
         # Of several jobs the real gateway takes the first, of other labels the last.
         labels[name] = labels.get(name, value) if name == "job" else value
     if not labels["job"]:

@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _change(self, status: int, change: Callable[[Labels, bytes], None]) -> None:
         raw_path = self._raw_path()
-        path = unquote(raw_path)
+        path = unquote(raw_path, errors="surrogateescape")
         length = self.headers.get("Content-Length", "0")
         # The body is read, be it after the answer: a connection that is closed on unread bytes is
         # reset, and the answer may be lost with it.

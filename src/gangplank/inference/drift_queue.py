@@ -6,6 +6,7 @@ import threading
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from typing import Any, NamedTuple
 
@@ -101,9 +102,10 @@ class DriftQueue:
         try:
             self._show(self._function(given, answer))
         except (Exception, SystemExit, CancelledError) as error:
-            kind = type(error).__name__
-            self._predictions.metric("gangplank_predict_drift_failed", type=kind).inc()
             self._warning.log()
+            kind = type(error).__name__
+            with suppress(RuntimeError, MemoryError, *NO_FILES):
+                self._predictions.metric("gangplank_predict_drift_failed", type=kind).inc()
         finally:
             self._here.is_looking = False
 

@@ -27,6 +27,9 @@ class HistogramCollector(Collector):
         name: the metric's name, such as ``my_model_weights``.
         documentation: its help text.
         registry: where to register; nowhere if None.
+
+    Raises:
+        ValueError: `registry` has a metric of this name already.
     """
 
     def __init__(

@@ -157,6 +157,10 @@ def exposed_name(family: Metric) -> str:
     return family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
 
 
+OWN_LABELS = ("job", "le", "status", "class", "layer", "variable")
+"""Labels that gangplank's metrics have, or Prometheus sets: a grouping key has none of them."""
+
+
 def is_label_name(name: str) -> bool:
     """Whether a label that is not Prometheus's own may have this name."""
     return re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", name) is not None

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry
@@ -16,6 +16,15 @@ class _Described(Protocol):
     def collect(self) -> Iterable[Metric]: ...
 
     def describe(self) -> Iterable[Metric]: ...
+
+
+def checked_registry(registry: Any) -> CollectorRegistry:
+    """`registry` as given under that name. Raises ValueError if it is none."""
+    if not isinstance(registry, CollectorRegistry):
+        raise ValueError(
+            f"registry must be a prometheus_client.CollectorRegistry. Received {registry!r}."
+        )
+    return registry
 
 
 class SharedRegistry:
@@ -41,10 +50,7 @@ class SharedRegistry:
         Raises:
             ValueError: it has such metrics with the same labels already, or it is no registry.
         """
-        if not isinstance(registry, CollectorRegistry):
-            raise ValueError(
-                f"registry must be a prometheus_client.CollectorRegistry. Received {registry!r}."
-            )
+        checked_registry(registry)
         with self._lock:
             shown = self._shown(registry)
             sources = shown or _Sources()

@@ -17,7 +17,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from gangplank.metrics import is_label_name
+from gangplank.metrics import OWN_LABELS, is_label_name
 from gangplank.monitoring.panels import DATA_SOURCE
 from gangplank.monitoring.rows import Rows
 from gangplank.monitoring.serving_row import serving_panels
@@ -36,11 +36,12 @@ def dashboard_json(run_label: str = "run") -> str:
         run_label: the label that tells the runs of a job from one another, of a `grouping_key`.
 
     Raises:
-        ValueError: `run_label` is no name that a label can have.
+        ValueError: `run_label` is no name that a label of a `grouping_key` can have.
     """
-    if not is_label_name(run_label):
+    if not is_label_name(run_label) or run_label in OWN_LABELS:
         raise ValueError(
-            f"run_label must be the name of a label, such as 'run'. Received {run_label!r}."
+            "run_label must be the name of a label of a grouping_key, such as 'run'. Received "
+            f"{run_label!r}."
         )
     builder = (
         Dashboard("gangplank")

@@ -22,7 +22,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gangplank.checked_values import as_float, check_encodable
-from gangplank.metrics import is_label_name
+from gangplank.metrics import OWN_LABELS, is_label_name
 from gangplank.publishing.body import Body, body_of
 from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
 from gangplank.publishing.proxy import proxy_for, proxy_of_urllib
@@ -268,6 +268,7 @@ def _check_address(address: Any) -> None:
             and not url.netloc.endswith(":")
             and "#" not in address
             and re.search(r"[\s\x00-\x1f\x7f]", address) is None
+            and bool(url.hostname.encode("idna"))  # which raises UnicodeError, a ValueError
         )
     except ValueError:
         is_address = False
@@ -300,7 +301,7 @@ def _checked_grouping_key(grouping_key: Any) -> dict[str, str]:
     for name, value in grouping_key.items():
         if not isinstance(name, str) or not is_label_name(name):
             raise ValueError(f"grouping_key must have label names as keys. Received {name!r}.")
-        if name in ("job", "le", "status", "class", "layer", "variable"):
+        if name in OWN_LABELS:
             raise ValueError(
                 f"grouping_key must not name the label {name!r}, which gangplank sets itself."
             )

@@ -73,7 +73,7 @@ class Device:
         self._ordinal = ordinal
         self._context = c_void_p()
         self._memory, self._size = c_uint64(), 0
-        self._kernels: dict[tuple[str, ...], Kernel | CudaError] = {}
+        self._kernels: dict[tuple[Path, tuple[str, ...]], Kernel | CudaError] = {}
         self.lock = Lock()
         # Kept as long as the process lives: a framework holds it as well.
         _call("cuDevicePrimaryCtxRetain", byref(self._context), ordinal)
@@ -123,9 +123,9 @@ class Device:
     def kernel(self, source: Path, **definitions: str) -> "Kernel":
         """What is made of the function `kernel` in `source`, once for the same definitions."""
         options = tuple(f"-D{name}={value}" for name, value in definitions.items())
-        if options not in self._kernels:
-            self._kernels[options] = self._made(source, options)
-        made = self._kernels[options]
+        if (source, options) not in self._kernels:
+            self._kernels[source, options] = self._made(source, options)
+        made = self._kernels[source, options]
         if isinstance(made, CudaError):
             raise made
         return made
