@@ -111,7 +111,7 @@ def test_moments(benchmark, name, dtype):
 @pytest.mark.parametrize("way", ["by one call", "by a call each"])
 def test_small_arrays(benchmark, monkeypatch, way, size, bound_count):
     benchmark.group = f"arrays of {size} float32, each counted apart, {bound_count} bounds"
-    monkeypatch.setattr(cpu, "APART", size if way == "by one call" else 0)
+    monkeypatch.setattr(cpu, "SMALL_PIECE", size if way == "by one call" else 0)
     arrays = np.split(normal(100 * size), 100)
     bounds = Bounds.of(np.sort(np.random.default_rng(1).normal(0, 0.2, bound_count)))
 

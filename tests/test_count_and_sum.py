@@ -77,7 +77,7 @@ def test_one_pass_is_chosen_where_it_is_faster(bounds, dtype, monkeypatch):
     sizes = []
     monkeypatch.setattr("gangplank._native.kernels.lane_kernel.summed", noting(sizes))
     cpu.count_by.cache_clear()
-    monkeypatch.setattr(cpu, "MOST", 2 * BLOCK)
+    monkeypatch.setattr(cpu, "MOST_A_CALL", 2 * BLOCK)
     values = np.random.default_rng(0).normal(0, 0.2, 5 * BLOCK).astype(dtype)
     rows = []
     counts, _ = cpu.count([values], bounds, rows, kernel=cpu.fastest_compiled)

@@ -53,7 +53,7 @@ def test_one_compilation_for_all_small_weights_of_a_model():
 @pytest.mark.parametrize("bound_count", [13, 300])
 @pytest.mark.parametrize("most", [10_000, 6000, 999])
 def test_what_32_bits_cannot_count_is_counted_in_parts(bound_count, most, monkeypatch):
-    monkeypatch.setattr(jax_ops, "MOST", most)
+    monkeypatch.setattr(jax_ops, "MOST_IN_32_BITS", most)
     monkeypatch.setattr(devices, "SMALL", 10)
     for values in (VALUES, VALUES[0, 0], VALUES[:1, :1, :2]):
         assert_exact(values, Bounds.of(np.linspace(-1, 1, bound_count)))

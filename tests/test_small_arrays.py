@@ -82,7 +82,7 @@ def test_of_many_sizes_and_dtypes():
     values = np.random.default_rng(0).normal(0, 0.2, 400_000).astype(np.float32)
     small, middling, large = np.split(values, [9000, 150_000])
     doubles = [part.astype(np.float64) for part in cut(small)]
-    middling = [*cut(middling, 50_000), *cut(middling, 2 * cpu.APART)]
+    middling = [*cut(middling, 50_000), *cut(middling, 2 * cpu.SMALL_PIECE)]
     parts = [*cut(small), *doubles, large, *middling, large[:5]]
     for threads in (1, 3):
         assert_measured(parts, PRESET, threads=threads)
@@ -90,7 +90,7 @@ def test_of_many_sizes_and_dtypes():
 
 @pytest.mark.once
 def test_what_is_large_or_of_another_dtype_is_measured_by_itself(calls):
-    values = np.random.default_rng(0).normal(0, 0.2, cpu.APART + 1).astype(np.float32)
+    values = np.random.default_rng(0).normal(0, 0.2, cpu.SMALL_PIECE + 1).astype(np.float32)
     doubles = values.astype(np.float64)
     # As the kernel and the bias of each layer follow one another.
     parts = [values, doubles[:3], values[:2]] * cpu.MANY
@@ -98,7 +98,7 @@ def test_what_is_large_or_of_another_dtype_is_measured_by_itself(calls):
     assert sorted(calls) == [cpu.MANY, cpu.MANY]
     calls.clear()
     assert_measured([values[:-1]] * cpu.MANY, PRESET)
-    assert calls == [cpu.CALL // cpu.APART] * (cpu.MANY * cpu.APART // cpu.CALL)
+    assert calls == [cpu.CALL // cpu.SMALL_PIECE] * (cpu.MANY * cpu.SMALL_PIECE // cpu.CALL)
 
 
 @pytest.mark.once

@@ -67,7 +67,7 @@ def assert_read_once(program, dtype, argument):
 @pytest.mark.parametrize("bound_count", [13, 300])
 def test_large_tensors_are_counted_in_parts(bound_count, monkeypatch):
     monkeypatch.setattr(tensorflow_ops, "BLOCK", 300)
-    monkeypatch.setattr(tensorflow_ops, "MOST", 400)
+    monkeypatch.setattr(tensorflow_ops, "MOST_IN_32_BITS", 400)
     assert_exact([VALUES.reshape(10, 100)], Bounds.of(np.linspace(-1, 1, bound_count)))
 
 
@@ -104,7 +104,9 @@ def test_parts_without_xla_are_small_ones(monkeypatch):
     def program(under_xla):
         return lambda part, _: sizes.append((under_xla, part.shape[0]))
 
-    tensorflow_ops.without_xla("", program, tensorflow_ops.MOST, tf.constant(VALUES), None)
+    tensorflow_ops.without_xla(
+        "", program, tensorflow_ops.MOST_IN_32_BITS, tf.constant(VALUES), None
+    )
     assert sizes == [(False, 300)] * 3 + [(False, 100)]
 
 

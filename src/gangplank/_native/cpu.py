@@ -61,13 +61,13 @@ LOAD_NUMBA_AFTER = 5_000_000
 COMPARE_UP_TO_BYTES = {"u": (104, 144), "i": (76, 104)}
 
 # So many are given to a kernel at a time, between which Python notices Ctrl-C.
-MOST = 1 << 30
+MOST_A_CALL = 1 << 30
 
 # Pieces of at most so many values, where a batch has so many of them, are measured by one call for
 # up to so many values together. A call for each takes 10 µs more, in which some thousand values can
 # be looked up (benchmarks/test_kernels.py), but may spare loading a further kernel. None of them is
 # longer than a block of moments.
-APART = 1 << 12
+SMALL_PIECE = 1 << 12
 MANY = 64
 CALL = 1 << 15
 
@@ -154,7 +154,7 @@ def _ways(
     batch: list[Piece], kernel: Kernel, bounds: Bounds | None, has_moments: bool
 ) -> dict[np.dtype[Any], Way]:
     """How to measure the values of each dtype that a batch has."""
-    small = Counter(values.dtype for _, values in batch if values.size <= APART)
+    small = Counter(values.dtype for _, values in batch if values.size <= SMALL_PIECE)
     ways: dict[np.dtype[Any], Way] = {}
     for dtype in {values.dtype for _, values in batch}:
         are_many = kernel is fastest_compiled and small[dtype] >= MANY
@@ -170,12 +170,12 @@ def _measurement(
     unsigned = f"u{dtype.itemsize}"
     if bounds is None:
         sums = _sums_by(kernel)
-        return lambda values: (None, sums(values)), MOST if dtype in EXPLICIT else TWICE
+        return lambda values: (None, sums(values)), MOST_A_CALL if dtype in EXPLICIT else TWICE
     count = count_by(kernel, bounds, dtype)
     if not has_moments:
-        return lambda values: (count(values.view(unsigned)), None), MOST
+        return lambda values: (count(values.view(unsigned)), None), MOST_A_CALL
     if isinstance(count, CountAndSum) and dtype in EXPLICIT:
-        return count.with_moments, MOST
+        return count.with_moments, MOST_A_CALL
     sums = _sums_by(kernel)
     return lambda values: (count(values.view(unsigned)), sums(values)), TWICE
 
@@ -250,7 +250,7 @@ def _measured(share: list[Piece], ways: dict[np.dtype[Any], Way]) -> list[Found]
         share,
         lambda piece: piece[1].dtype,
         lambda piece: piece[1].size,
-        below=APART + 1,
+        below=SMALL_PIECE + 1,
         up_to=CALL,
     ):
         measure, most, measure_apart = ways[dtype]

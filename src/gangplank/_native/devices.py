@@ -22,7 +22,7 @@ MOST_KEPT = 1 << 26
 FEW = 32
 
 # What 32 bits count, in which devices do.
-MOST = (1 << 31) - 1
+MOST_IN_32_BITS = (1 << 31) - 1
 
 WHEN_JAX_TRAINS = (
     "Count when Keras has the new weights: in on_epoch_end, on_train_end or after fit; in a hook "

@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from gangplank._native import edges
-from gangplank._native.devices import FEW, MOST, batches
+from gangplank._native.devices import FEW, MOST_IN_32_BITS, batches
 from gangplank._native.moments import MOST_OF_MEAN, NARROW, Rows
 
 # Bounds the temporary arrays of a search, some of 4 or 8 bytes a value.
@@ -170,10 +170,13 @@ def found_in_all(
 
 def _parts(arrays: Sequence[Any]) -> list[Any]:
     """One of some arrays, or parts of it that 32 bits count."""
-    if len(arrays) == 1 and arrays[0].size <= MOST:
+    if len(arrays) == 1 and arrays[0].size <= MOST_IN_32_BITS:
         return [arrays[0]]
     row = jnp.concatenate([array.ravel() for array in arrays])
-    return [row[start : start + MOST] for start in range(0, max(row.size, 1), MOST)]
+    return [
+        row[start : start + MOST_IN_32_BITS]
+        for start in range(0, max(row.size, 1), MOST_IN_32_BITS)
+    ]
 
 
 @lru_cache(maxsize=64)

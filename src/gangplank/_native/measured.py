@@ -14,7 +14,7 @@ CountArrays = Callable[[Iterable[Any], Bounds, list[Rows] | None], tuple[NDArray
 
 
 # So many parts are kept by themselves until they are added up.
-APART = 64
+MOST_PARTS = 64
 
 
 class Measured:
@@ -44,7 +44,7 @@ class Measured:
         """Adds further values: their `Edges.totals` and their moments, where these are wanted."""
         if totals is not None:
             self._totals.append(totals)
-            if len(self._totals) >= APART:
+            if len(self._totals) >= MOST_PARTS:
                 self._totals = [self.totals()]
         if rows is not None:
             self.rows.append(rows)

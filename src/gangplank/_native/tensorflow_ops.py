@@ -18,7 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gangplank._native import edges
-from gangplank._native.devices import FEW, MOST, Running, batches
+from gangplank._native.devices import FEW, MOST_IN_32_BITS, Running, batches
 from gangplank._native.moments import Rows, of_sums
 from gangplank._native.tensorflow_variables import tensor_of
 
@@ -253,7 +253,9 @@ def count(
             edge_count = its_edges.patterns.size
             program = partial(traced, values.dtype, edge_count, moments is not None)
             patterns = tf.constant(its_edges.patterns, tf.int64)
-            found = run(device, program, MOST if edge_count <= FEW else BLOCK, values, patterns)
+            found = run(
+                device, program, MOST_IN_32_BITS if edge_count <= FEW else BLOCK, values, patterns
+            )
             kept = values if moments is not None else None
             running.add(0 if kept is None else _size(values), its_edges, device, kept, found)
     running.finish()
@@ -265,7 +267,7 @@ def _moments(sums: NDArray[np.float64], device: str, values: Any, run: Run) -> R
 
     def distances(mean: float) -> float:
         program = partial(traced_distances, values.dtype)
-        parts = run(device, program, MOST, values, tf.constant(mean, tf.float64))
+        parts = run(device, program, MOST_IN_32_BITS, values, tf.constant(mean, tf.float64))
         return sum(float(each) for each in parts)
 
     return of_sums(sums, np.dtype(values.dtype.as_numpy_dtype), distances)

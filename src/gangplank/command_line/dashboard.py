@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from gangplank.command_line.command import FILE, add_command, fail, needing
+from gangplank.commands.output import write
 
 
 def add(commands: Any) -> None:
@@ -35,8 +36,8 @@ def add_output(command: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     with needing("monitoring"):
-        from gangplank.commands import dashboard
+        from gangplank.monitoring import dashboard_json
     try:
-        dashboard.run(options.output, run_label=options.run_label)
+        write(dashboard_json(options.run_label), options.output)
     except ValueError as error:
         fail(options, error)

@@ -5,6 +5,7 @@ from typing import Any
 
 from gangplank.command_line.command import add_command, fail, needing
 from gangplank.command_line.dashboard import add_output
+from gangplank.commands.output import write
 
 
 def add(commands: Any) -> None:
@@ -60,15 +61,15 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     with needing("monitoring"):
-        from gangplank.commands import rules
+        from gangplank.monitoring import rules_yaml
     try:
-        rules.run(
-            options.output,
+        rules = rules_yaml(
             silent_after=options.silent_after,
             patience=options.patience,
             dead_share=options.dead_share,
             slow_after=options.slow_after,
             failed_share=options.failed_share,
         )
+        write(rules, options.output)
     except ValueError as error:
         fail(options, error)

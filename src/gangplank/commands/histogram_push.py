@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from gangplank.commands.contents import Contents
 from gangplank.metrics import Collected, WeightsMetrics, WeightsReport
@@ -36,8 +36,4 @@ def _families(contents: Contents) -> list[Metric]:
         statistics={part.name: part.statistics for part in contents.parts if part.statistics},
         statistics_per=contents.per,
     )
-    families = WeightsMetrics(prefix, report).families
-    if report.nan_count is not None:
-        text = "Weights that are NaN, which the histogram does not count."
-        families.append(GaugeMetricFamily(f"{prefix}model_nan_weights", text, report.nan_count))
-    return families
+    return WeightsMetrics(prefix, report).families

@@ -22,7 +22,6 @@ _GAUGES = {
     "epochs_count": "Completed epochs.",
     _TIME: "Time since the run began.",
     "model_parameters_count": "Parameters of the model, trainable and non-trainable.",
-    "model_nan_weights": "Weights that are NaN, which the histogram does not count.",
     **EPOCH_GAUGES,
 }
 
@@ -185,12 +184,9 @@ class Run:
     def set_weights(self, report: WeightsReport | None) -> None:
         """Sets what was found of the weights, if anything, for the next `show`."""
         self._weights = None
-        self._gauges.pop("model_nan_weights", None)
         if report is not None:
             self.has_trained = False
             self._weights = WeightsMetrics(self.phase.prefix, report)
-            if report.nan_count is not None:
-                self._gauges["model_nan_weights"] = report.nan_count
 
     def show(self, logs: Mapping[str, Any], **own: float) -> None:
         """Shows what Keras logged and, before those of the same name, gangplank's own metrics.

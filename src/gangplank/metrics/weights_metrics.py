@@ -32,6 +32,8 @@ STATISTICS = {
     "standard_deviation": ("standard_deviation", "The standard deviation of the finite weights."),
     "norm": ("norm", "The L2 norm of the finite weights."),
 }
+_NAN = "model_nan_weights"
+_NAN_TEXT = "Weights that are NaN, which the histogram does not count."
 _UPDATE_RATIO = "weights_update_ratio"
 _UPDATE_RATIO_TEXT = "The L2 norm of the change of the weights since the last one, over their own."
 
@@ -42,6 +44,7 @@ WEIGHTS_METRICS = (
         for per in _HISTOGRAMS
         for series in ("bucket", "count", "sum", "created")
     ),
+    _NAN,
     *(f"weights_{name}" for name in STATISTICS),
     _UPDATE_RATIO,
 )
@@ -66,12 +69,6 @@ class WeightsReport:
     update_ratios: Mapping[str, float] = field(default_factory=dict)
     statistics_per: Per = "model"
     created: float = field(default_factory=time.time)
-
-    @property
-    def nan_count(self) -> int | None:
-        """How many weights the model's histogram leaves out; None where there is no histogram."""
-        of_model = self.histograms.get("model")
-        return None if of_model is None else of_model[""][0].nan_count
 
 
 class WeightsMetrics:
@@ -99,15 +96,19 @@ class WeightsMetrics:
             series = [(_labels(per, name), histograms) for name, histograms in parts.items()]
             name = f"{self._prefix}{per}_weights"
             yield histogram_family(name, text + _NO_SUM, series, report.created)
+        of_model = report.histograms.get("model", {})
+        nan_counts = {name: each[0].nan_count for name, each in of_model.items()}
+        yield self._gauge(_NAN, _NAN_TEXT, nan_counts, "model")
         for name, (attribute, text) in STATISTICS.items():
             values = {part: getattr(each, attribute) for part, each in report.statistics.items()}
-            yield self._gauge(f"weights_{name}", text, values)
-        yield self._gauge(_UPDATE_RATIO, _UPDATE_RATIO_TEXT, report.update_ratios)
+            yield self._gauge(f"weights_{name}", text, values, report.statistics_per)
+        ratios = report.update_ratios
+        yield self._gauge(_UPDATE_RATIO, _UPDATE_RATIO_TEXT, ratios, report.statistics_per)
 
-    def _gauge(self, name: str, text: str, values: Mapping[str, float]) -> Metric:
+    def _gauge(self, name: str, text: str, values: Mapping[str, float], per: Per) -> Metric:
         family = Metric(self._prefix + name, text, "gauge")
         for part, value in values.items():
-            family.add_sample(family.name, _labels(self._report.statistics_per, part), value)
+            family.add_sample(family.name, _labels(per, part), value)
         return family
 
 

@@ -3,18 +3,19 @@
 import contextlib
 import ipaddress
 import re
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 
 def proxy_for(address: str) -> str | None:
     """The URL of the proxy by which `address` is reached. None is needed on loopback."""
-    return None if _is_loopback(_parts(address).hostname or "") else proxy_of_urllib(address)
+    is_loopback = _is_loopback(urlsplit(as_url(address)).hostname or "")
+    return None if is_loopback else proxy_of_urllib(address)
 
 
 def proxy_of_urllib(address: str) -> str | None:
     """The URL of the one by which urllib reaches it, and with it prometheus_client's handlers."""
-    parts = _parts(address)
+    parts = urlsplit(as_url(address))
     return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme) or None
 
 
@@ -25,8 +26,9 @@ def without_credentials(proxy: str) -> str:
     return f"{scheme[0] if scheme else 'http://'}{place}"
 
 
-def _parts(address: str) -> SplitResult:
-    return urlsplit(address if "://" in address else f"http://{address}")
+def as_url(address: str) -> str:
+    """An address with its scheme: http where it names none."""
+    return address if "://" in address else f"http://{address}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -25,7 +25,7 @@ from gangplank.checked_values import as_float, check_encodable
 from gangplank.metrics import OWN_LABELS, is_label_name
 from gangplank.publishing.body import Body, body_of
 from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
-from gangplank.publishing.proxy import proxy_for, proxy_of_urllib
+from gangplank.publishing.proxy import as_url, proxy_for, proxy_of_urllib
 from gangplank.publishing.push_error import PushError, collection_error, push_error
 
 Handler = Callable[..., Callable[[], None]]
@@ -208,8 +208,7 @@ class Pushgateway:
 
     def _read(self, timeout: float) -> list[Metric]:
         assert self.address is not None
-        base = self.address if "://" in self.address else f"http://{self.address}"
-        request = Request(f"{base.rstrip('/')}/api/v1/metrics")
+        request = Request(f"{as_url(self.address).rstrip('/')}/api/v1/metrics")
         with opened(request, timeout, self._context) as answer:
             text = answer.read().decode()
         labels = {"job": self.job, **(self.grouping_key or {})}
@@ -260,7 +259,7 @@ def _check_address(address: Any) -> None:
             "them, such as one made with prometheus_client.exposition.basic_auth_handler."
         )
     try:
-        url = urlsplit(address if "://" in address else f"http://{address}")
+        url = urlsplit(as_url(address))
         is_address = (
             url.scheme in ("http", "https")
             and url.hostname is not None
