@@ -78,7 +78,7 @@ ONCE = (
     *("live_page", "monitoring", "monitoring_documents", "native_buckets", "numpy_files"),
     *("pieces", "plots", "protobuf", "proxy", "pushgateway", "pushgateway_arguments", "reference"),
     *("results", "safetensors", "security", "serving", "serving_example"),
-    *("serving_prometheus", "svg"),
+    *("serving_prometheus", "soak", "svg"),
 )
 
 
