@@ -50,7 +50,7 @@ class Note(keras.callbacks.Callback):
 
 
 def test_every_so_many_batches(model, data, monkeypatch):
-    monkeypatch.setattr("gangplank.schedule._BETWEEN_BATCHES", 0)
+    monkeypatch.setattr("gangplank.training.schedule._BETWEEN_BATCHES", 0)
     exporter = TrainTestExporter(None, "digits", update_freq=4)
     note = Note(exporter)
     model.fit(*data, epochs=2, batch_size=30, callbacks=[exporter, note], verbose=0)

@@ -171,7 +171,7 @@ def test_weights_that_can_no_longer_be_counted(gateway, model, data, monkeypatch
 
     def act(epoch, _):
         seen.append(awaited(lambda: "model_weights_count" in names(gateway)))
-        monkeypatch.setattr("gangplank.weights_watch.Parts", fail)
+        monkeypatch.setattr("gangplank.training.weights_watch.Parts", fail)
 
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: epoch or act(epoch, _))
     with pytest.warns(UserWarning, match="the device is gone"):
@@ -228,7 +228,7 @@ def test_each_group_is_cleaned_by_itself_where_the_process_s_index_changes(
 ):
     exporter = TrainTestExporter(gateway, "digits", push_from="all")
     fit(model, data, exporter, validation_split=0.2)
-    monkeypatch.setattr("gangplank.processes.process_index", lambda _: 1)
+    monkeypatch.setattr("gangplank.training.processes.process_index", lambda _: 1)
     fit(model, data, exporter)
     assert "val_loss" in names(gateway, process="0")
     assert names(gateway, process="1") == OWN | {"loss", "accuracy"}

@@ -8,7 +8,7 @@ from runs import fit
 from samples import metrics_of
 
 from gangplank import TrainTestExporter
-from gangplank.processes import process_index
+from gangplank.training.processes import process_index
 
 BACKEND = keras.backend.backend()
 
@@ -60,7 +60,7 @@ def test_an_engine_that_does_not_answer_does_not_end_the_run(gateway, model, dat
     def fails(model):
         raise OSError("the metadata server does not answer")
 
-    monkeypatch.setattr("gangplank.processes._index", fails)
+    monkeypatch.setattr("gangplank.training.processes._index", fails)
     with pytest.warns(UserWarning, match="taken for the first: the metadata server does not"):
         fit(model, data, TrainTestExporter(gateway, "digits"))
     assert metrics_of(gateway, "digits")["gangplank_train_epochs_count"] == 2

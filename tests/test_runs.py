@@ -324,7 +324,7 @@ def test_the_batches_of_an_inner_fit_are_not_those_of_the_outer_one(
                 fit(other_model, data, exporter, epochs=1, batch_size=10)
             shown.append(value("gangplank_train_loss") == logs["loss"])
 
-    monkeypatch.setattr("gangplank.schedule._BETWEEN_BATCHES", 0)
+    monkeypatch.setattr("gangplank.training.schedule._BETWEEN_BATCHES", 0)
     exporter, shown = TrainTestExporter(None, update_freq=1), []
     value = exporter.registry.get_sample_value
     fit(model, data, exporter, Inner(), epochs=1, batch_size=30)

@@ -86,7 +86,7 @@ def test_metrics_and_weights_of_an_epoch_are_shown_at_once(model, data, monkeypa
         seen.append(shown(exporter, "train"))
         return Parts(*arguments, **options)
 
-    monkeypatch.setattr("gangplank.weights_watch.Parts", looking)
+    monkeypatch.setattr("gangplank.training.weights_watch.Parts", looking)
     fit(model, data, exporter)
     assert [set(each) & {"epochs_count", "model_weights_count"} for each in seen] == [
         set(),
@@ -298,7 +298,7 @@ def test_a_histogram_that_is_no_longer_true_is_not_shown(model, data, monkeypatc
 
     def lose_the_device():
         assert "model_weights_count" in shown(exporter, "train")
-        monkeypatch.setattr("gangplank.weights_watch.Parts", fail)
+        monkeypatch.setattr("gangplank.training.weights_watch.Parts", fail)
 
     with pytest.warns(UserWarning, match="no histogram of the weights: the device is gone"):
         fit(model, data, exporter, At(0, lose_the_device))

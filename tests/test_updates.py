@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gangplank import TrainTestExporter
-from gangplank.updates import Updates
+from gangplank.training.updates import Updates
 from gangplank.weights import weights_statistics
 
 

@@ -22,11 +22,14 @@ from gangplank.metrics import (
     ending_of_training,
     model_of_call,
 )
-from gangplank.processes import checked_push_from, gateway_of_process
 from gangplank.publishing import Handler, Pushgateway, RunsPublisher
-from gangplank.schedule import Schedule
+from gangplank.training import (
+    Schedule,
+    WeightsWatch,
+    checked_push_from,
+    gateway_of_process,
+)
 from gangplank.weights import NativeBuckets
-from gangplank.weights_watch import WeightsWatch
 
 
 class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types

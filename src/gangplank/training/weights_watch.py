@@ -6,7 +6,7 @@ from typing import Any
 
 from gangplank.checked_values import checked_flag
 from gangplank.metrics import STATISTICS, WeightsReport
-from gangplank.updates import Updates
+from gangplank.training.updates import Updates
 from gangplank.weights import (
     PER,
     Counting,
