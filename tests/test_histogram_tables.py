@@ -120,12 +120,13 @@ class TestComparison:
             ["0", "0.1"],
             ["0.1", ""],
         ]
-        differences = [float(row[6].rstrip("%")) for row in rows[:4]]
+        assert rows[4][0] == "NaN"
+        differences = [float(row[6].rstrip("%")) for row in rows[:5]]
         assert sum(differences) == pytest.approx(0, abs=0.03)
         moved = sum(map(abs, differences)) / 2
         line = next(line for line in output.splitlines() if line.startswith("In other"))
         assert float(line.split()[3].rstrip("%")) == pytest.approx(moved, abs=0.03)
-        assert rows[4] == ["infinite", "2", "2"]
+        assert rows[5] == ["infinite", "2", "2"]
 
     def test_parts(self, file, other, capsys, monkeypatch):
         monkeypatch.setenv("COLUMNS", "160")
@@ -154,6 +155,8 @@ class TestComparison:
         first, second, nothing = (str(tmp_path / f"{name}.npy") for name in ("a", "b", "none"))
         output, _ = ran(capsys, first, second, "--compare")
         assert f"In other buckets: {nan_count}.00% of the weights" in output
+        differences = [row[-1] for row in rows_of(output) if row[0] == "NaN"]
+        assert differences == ([f"+{nan_count}.00%"] if nan_count else [])
         output, _ = ran(capsys, nothing, second, "--compare")
         assert "In other buckets: 100.00% of the weights" in output
 

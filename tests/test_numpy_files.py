@@ -129,9 +129,13 @@ class TestNumPy:
         np.savez(tmp_path / "a.npz", a=np.ones(3))
         with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
             archive.writestr("README.txt", "Of a model.")
+            archive.writestr("b", "Of another one.")
+            archive.mkdir("c")
+            with archive.open("b.npy", "w") as member:
+                np.save(member, np.ones(2))
         with open_checkpoint(tmp_path / "a.npz") as checkpoint:
-            assert list(checkpoint.arrays) == ["a"]
-            assert checkpoint.left_out == {"README.txt": "it is no .npy file"}
+            assert list(checkpoint.arrays) == ["a", "b"]
+            assert checkpoint.left_out == dict.fromkeys(["README.txt", "b"], "it is no .npy file")
 
     def test_a_system_that_takes_no_advice_of_how_files_are_read(self, tmp_path, monkeypatch):
         monkeypatch.delattr(os, "posix_fadvise")

@@ -226,16 +226,63 @@ def test_the_end_of_an_inner_block_ends_no_outer_run(
     assert status_of(gateway, "nested") == "completed"
 
 
-def test_the_end_of_a_block_in_a_block_ends_only_its_own_loop(model, other_model):
-    exporter = TrainTestExporter(None)
+def status(exporter, phase):
     value = exporter.registry.get_sample_value
+    of = ("running", "completed", "failed")
+    return [each for each in of if value(f"gangplank_{phase}_status", {"status": each})]
+
+
+def test_the_end_of_a_block_in_a_block_ends_only_its_own_loop():
+    exporter = TrainTestExporter(None)
     with exporter:
         exporter.on_test_begin()
         with exporter:
             exporter.on_train_begin()
-        assert value("gangplank_train_status", {"status": "completed"}) == 1
-        assert value("gangplank_test_status", {"status": "running"}) == 1
-    assert value("gangplank_test_status", {"status": "completed"}) == 1
+        assert status(exporter, "train") == ["completed"]
+        assert status(exporter, "test") == ["running"]
+    assert status(exporter, "test") == ["completed"]
+
+
+def test_a_loop_in_a_loop_each_in_its_block(model, other_model):
+    exporter = TrainTestExporter(None)
+    value = exporter.registry.get_sample_value
+    hooks = keras.callbacks.CallbackList([exporter], model=model)
+    with exporter:
+        hooks.on_train_begin()
+        for epoch in range(3):
+            hooks.on_epoch_begin(epoch)
+            with pytest.raises(RuntimeError, match="no"), exporter:
+                loop(exporter, other_model, act=fail)
+            hooks.on_epoch_end(epoch, {"loss": 0.5})
+            assert status(exporter, "train") == ["running"]
+            assert value("gangplank_train_epochs_count") == epoch + 1
+            assert value("gangplank_train_model_parameters_count") == 27
+        hooks.on_train_end()
+    assert status(exporter, "train") == ["completed"]
+
+
+def test_a_block_ends_the_loop_of_a_thread_that_has_none(gateway, model):
+    exporter = TrainTestExporter(gateway, "worker")
+    act = [fail]
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(RuntimeError, match="no"), exporter:
+            pool.submit(loop, exporter, model, act=lambda: act.pop()()).result()
+        assert status_of(gateway, "worker") == "failed"
+        with exporter:
+            pool.submit(exporter.on_train_begin).result()
+    assert status_of(gateway, "worker") == "completed"
+
+
+def test_a_block_that_ends_on_another_thread(gateway, model):
+    exporter = TrainTestExporter(gateway, "elsewhere")
+    exporter.__enter__()
+    exporter.on_train_begin()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(exporter.__exit__, RuntimeError, None, None).result()
+    assert status_of(gateway, "elsewhere") == "failed"
+    with exporter:
+        exporter.on_train_begin()
+    assert status_of(gateway, "elsewhere") == "completed"
 
 
 def test_the_end_of_a_block_ends_no_run_of_another_thread(model, other_model, data):
@@ -292,6 +339,22 @@ def test_a_run_is_of_its_model_where_a_callback_before_ran_another(
     assert exporter.model is model
     assert value(f"gangplank_{outside}_model_parameters_count") == 27
     assert value(f"gangplank_{outside}_model_weights_count") == 27
+
+
+def test_hooks_in_a_fit_that_they_are_not_of_are_of_the_model_that_they_were_given(
+    model, other_model, data
+):
+    def probe():
+        hooks.on_train_begin()
+        hooks.on_epoch_end(0, {"loss": 0.5})
+        hooks.on_train_end()
+        seen.append(exporter.registry.get_sample_value("gangplank_train_model_parameters_count"))
+
+    exporter, seen = TrainTestExporter(None), []
+    hooks = keras.callbacks.CallbackList([exporter], model=other_model)
+    fit(model, data, keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: probe()), epochs=3)
+    assert seen == 3 * [other_model.count_params()]
+    assert exporter.model is other_model
 
 
 def test_a_failure_that_is_raised_is_told_once(model, data, caplog, port):

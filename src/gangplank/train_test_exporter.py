@@ -12,6 +12,7 @@ from gangplank.checked_values import checked_flag
 from gangplank.metrics import (
     EXPORTERS,
     RESERVED,
+    Blocks,
     CallOfThread,
     Ending,
     MetricNames,
@@ -20,7 +21,6 @@ from gangplank.metrics import (
     Runs,
     checked_metrics,
     ending_of_training,
-    model_of_call,
 )
 from gangplank.publishing import Handler, Pushgateway, RunsPublisher
 from gangplank.training import (
@@ -153,6 +153,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._runs = Runs()
         self._publisher = RunsPublisher(self.registry, phases, raises=raises, deletes=deletes)
         self._call = CallOfThread()
+        self._blocks = Blocks()
         self._changing = threading.RLock()
         self._is_told_of_threads = False
         self._arguments = {
@@ -191,25 +192,24 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self.__dict__.update(state["own"])
 
     def __enter__(self) -> Self:
-        self._call.blocks.append(self._runs.to_go_on(is_inner=bool(self._call.blocks)))
+        self._blocks.enter(self._runs)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        outer = self._call.blocks.pop()
-        while inner := [run for run in self._runs.of_this_thread() if run not in outer]:
-            run = inner[-1]
+        for run in self._blocks.exit(self._runs):
+            self._resume(run)
             if kind is not None:
                 self._end(run, "failed", unwinding=kind)
             elif run.phase is self._train:
-                self.on_train_end()
+                self._end_training(run, {})
             else:
-                self.on_test_end()
+                self._end_test(run, {})
 
     def set_model(self, model: keras.Model) -> None:
         # Keras calls this once for each fit and each evaluate, but not for the validation inside
         # fit. After a fit that an exception ended, no other hook tells the latter two apart.
         super().set_model(model)
-        self._call.is_new = True
+        self._call.tell(model)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._begin(self._train)
@@ -241,11 +241,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._publisher.push()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        run = self._current(self._train)
-        self._names.warn_of_missing(logs or {}, validation=True)
-        self._look_at_weights(run)
-        run.show({})
-        self._end(run, ending_of_training(self._model, logs or {}))
+        self._end_training(self._current(self._train), logs or {})
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if not self._is_validation():
@@ -256,14 +252,10 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._is_validation():
             return
-        run = self._current(self._test)
-        self._look_at_weights(run)
-        self._show(run, logs)
-        self._names.warn_of_missing(logs or {}, validation=False)
-        self._end(run, "completed")
+        self._end_test(self._current(self._test), logs or {})
 
     def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._call.is_new = False  # a predict that a callback calls; what comes is of no new call
+        self._call.begin(None)  # a predict that a callback calls; what comes is of no new call
 
     def _is_validation(self) -> bool:
         """Whether a hook of a test is of the validation inside of a training."""
@@ -271,19 +263,17 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         return run is not None and run.phase is self._train and not self._call.is_new
 
     def _begin(self, phase: RunMetrics) -> None:
-        is_new, self._call.is_new = self._call.is_new, False
+        is_new = self._call.is_new
+        self._model = self._call.begin(self._model)
         if not is_new and self._runs.have_one_of_this_call(phase):
             raise ValueError(
                 "The exporter is among the callbacks more than once, of which each would count as "
                 "a run inside of the one before it. Pass it once."
             )
-        # A callback before this one may have had it serve another model meanwhile.
-        if not is_new and (model := model_of_call()) is not None:
-            self._model = model
         with self._changing:
             before = self._runs
             run = phase.begin(self._model)
-            self._runs = before.joined_by(run)
+            self._runs = before.joined_by(run, self._blocks.outer())
             if self._runs is before:
                 self._publisher.begin_inside(phase)
             else:
@@ -305,9 +295,24 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         run = self._runs.innermost(phase)
         if run is None:
             return phase.run or phase.begin(self._model)
-        phase.run = run
-        self._model = run.model
+        self._resume(run)
         return run
+
+    def _resume(self, run: Run) -> None:
+        run.phase.run = run
+        self._model = run.model
+
+    def _end_training(self, run: Run, logs: Mapping[str, Any]) -> None:
+        self._names.warn_of_missing(logs, validation=True)
+        self._look_at_weights(run)
+        run.show({})
+        self._end(run, ending_of_training(self._model, logs))
+
+    def _end_test(self, run: Run, logs: Mapping[str, Any]) -> None:
+        self._look_at_weights(run)
+        self._show(run, logs)
+        self._names.warn_of_missing(logs, validation=False)
+        self._end(run, "completed")
 
     def _end(
         self, run: Run, ending: Ending, *, unwinding: type[BaseException] | None = None

@@ -48,14 +48,17 @@ def npz_file(path: Path) -> Iterator[Checkpoint]:
     """
     with StoredFile(path) as file, opened_archive(file) as archive:
         checkpoint = Checkpoint()
+        others: list[str] = []
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             if name == member.filename:
-                checkpoint.left_out[name] = "it is no .npy file"
+                if not member.is_dir():
+                    others.append(name)
                 continue
             if name in checkpoint.arrays or name in checkpoint.left_out:
                 raise file.error(f"it has {name!r} twice.")
             checkpoint.add(name, _member(checked_member(member, file), archive, file))
+        checkpoint.left_out |= dict.fromkeys(others, "it is no .npy file")
         yield checkpoint
 
 

@@ -19,6 +19,8 @@ from gangplank.commands.histogram_tables import (
     table_of,
 )
 
+_NAN = "NaN"
+
 
 def print_comparison(one: Contents, two: Contents, console: Console) -> None:
     """Prints what is in two files, and the share of the weights that lie in other buckets.
@@ -53,12 +55,15 @@ def _print_models(one: Contents, two: Contents, console: Console) -> None:
     print_line(f"A: {one.file}: {summary(left)}", console)
     print_line(f"B: {two.file}: {summary(right)}", console)
     table = table_of(["from", "to", "A", "", "B", "", "difference"], right=range(7))
-    first, second = counts_of(left.histogram), counts_of(right.histogram)
-    for reach in reaches_of([left, right]):
-        numbers = first.get(reach, 0), second.get(reach, 0)
-        shares = _share(numbers[0], left), _share(numbers[1], right)
+    first, second = _counts(left), _counts(right)
+    buckets: dict[Any, list[str]] = {each: [*map(edge, each)] for each in reaches_of([left, right])}
+    if first[_NAN] or second[_NAN]:
+        buckets[_NAN] = ["NaN", ""]
+    for bucket, edges in buckets.items():
+        numbers = first[bucket], second[bucket]
+        shares = _share(numbers[0], first), _share(numbers[1], second)
         table.add_row(
-            *map(edge, reach),
+            *edges,
             *(f"{numbers[0]:,}", f"{shares[0]:.2%}"),
             *(f"{numbers[1]:,}", f"{shares[1]:.2%}"),
             f"{shares[1] - shares[0]:+.2%}",
@@ -75,18 +80,18 @@ def _cells(part: Part | None, reaches: Reaches) -> tuple[str, str]:
 
 
 def _moved(left: Part, right: Part) -> float:
-    first, second = _shares(left), _shares(right)
-    return sum(abs(first[where] - second[where]) for where in first | second) / 2
+    first, second = _counts(left), _counts(right)
+    if not (first.total() and second.total()):
+        return float(first != second)
+    return sum(abs(_share(first[b], first) - _share(second[b], second)) for b in first | second) / 2
 
 
-def _shares(part: Part) -> Counter[Any]:
-    """The shares of all weights, by bucket; of no weights all are nowhere."""
-    histogram = part.histogram
-    total = histogram.count + histogram.nan_count
-    counts: Counter[Any] = Counter(counts_of(histogram))
-    counts["NaN"], counts["nowhere"] = histogram.nan_count, 0 if total else 1
-    return Counter({where: count / max(total, 1) for where, count in counts.items()})
+def _counts(part: Part) -> Counter[Any]:
+    """How many weights are in each bucket, NaN in one of their own."""
+    counts: Counter[Any] = Counter(counts_of(part.histogram))
+    counts[_NAN] = part.histogram.nan_count
+    return counts
 
 
-def _share(count: int, part: Part) -> float:
-    return count / max(part.histogram.count, 1)
+def _share(count: int, counts: Counter[Any]) -> float:
+    return count / max(counts.total(), 1)

@@ -1,5 +1,6 @@
 """Values as Prometheus's samples: collectors, names, and the state of a run."""
 
+from gangplank.metrics.blocks import Blocks
 from gangplank.metrics.collected import Collected
 from gangplank.metrics.epoch import LEARNING_RATE
 from gangplank.metrics.exposition import accepts_protobuf, as_protobuf
@@ -15,7 +16,7 @@ from gangplank.metrics.metric_names import (
 )
 from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_metrics import RESERVED, Run, RunMetrics
-from gangplank.metrics.run_status import Ending, ending_of_training, model_of_call
+from gangplank.metrics.run_status import Ending, ending_of_training
 from gangplank.metrics.runs import CallOfThread, Runs
 from gangplank.metrics.shared_registry import EXPORTERS, SERVED_MODELS, checked_registry
 from gangplank.metrics.weights_metrics import STATISTICS, WeightsMetrics, WeightsReport
@@ -27,6 +28,7 @@ __all__ = [
     "RESERVED",
     "SERVED_MODELS",
     "STATISTICS",
+    "Blocks",
     "CallOfThread",
     "Collected",
     "Ending",
@@ -46,7 +48,6 @@ __all__ = [
     "exposed_name",
     "is_label_name",
     "is_native",
-    "model_of_call",
     "native_sample",
     "number",
     "without_native",

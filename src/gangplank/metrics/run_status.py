@@ -35,7 +35,9 @@ class KerasCall:
 
     def __init__(self) -> None:
         self._is_over = False
-        frame = _frame_of_run()
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and not _is_run(frame):
+            frame = frame.f_back
         wrapper = None if frame is None else frame.f_back
         self._frame = wrapper if wrapper is not None and _is_of_keras(wrapper) else None
         self.is_known = self._frame is not None
@@ -46,7 +48,11 @@ class KerasCall:
 
     def is_current(self) -> bool:
         """Whether this thread is in it, and in none inside of it."""
-        return self._frame is not None and self._frame is KerasCall()._frame
+        return self._frame is not None and self.is_same(KerasCall())
+
+    def is_same(self, other: "KerasCall") -> bool:
+        """Whether both are the same call that goes on, or none of Keras's."""
+        return self._frame is other._frame
 
     def is_over(self) -> bool:
         """Whether the call was left, from any thread; never of a loop that is not Keras's."""
@@ -61,19 +67,6 @@ class KerasCall:
             self._is_over = True
             self._frame = None
         return self._is_over
-
-
-def model_of_call() -> Any:
-    """The model whose `fit` or `evaluate` this thread is in; None if it is in none of Keras's."""
-    frame = _frame_of_run()
-    return None if frame is None else frame.f_locals.get("self")
-
-
-def _frame_of_run() -> FrameType | None:
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and not _is_run(frame):
-        frame = frame.f_back
-    return frame
 
 
 def _is_run(frame: FrameType) -> bool:

@@ -1,21 +1,49 @@
 """The runs of one exporter that go on at once: one, or some that are nested."""
 
 import threading
+from collections.abc import Collection
+from typing import Any
 
 from gangplank.metrics.run_metrics import Run, RunMetrics
+from gangplank.metrics.run_status import KerasCall
 
 
 class CallOfThread(threading.local):
-    """What each thread knows of the call of Keras, and of the blocks of `with`, that it is in.
+    """What each thread knows of the call of Keras that it is in.
 
     Attributes:
         is_new: whether it was told of a model, but not yet of a beginning.
-        blocks: for each block, the runs that it does not end.
     """
 
+    is_new = True
+
     def __init__(self) -> None:
+        self._told: list[tuple[KerasCall, Any]] = []  # of no beginning yet, the innermost last
+
+    def tell(self, model: Any) -> None:
+        """What is called now is of `model`."""
         self.is_new = True
-        self.blocks: list[list[Run]] = []
+        here = KerasCall()
+        self._told = [
+            (call, its)
+            for call, its in self._told
+            if not call.is_over() and not (its is model and call.is_same(here))
+        ]
+        self._told.append((here, model))
+
+    def begin(self, model: Any) -> Any:
+        """The model of what begins now, if it was told of one, else `model`.
+
+        A callback may call another model inside of `fit` before this begins.
+        """
+        self.is_new = False
+        here = KerasCall()
+        for place in reversed(range(len(self._told))):
+            call, told = self._told[place]
+            if call.is_same(here):
+                del self._told[place:]
+                return told
+        return model
 
 
 class Runs:
@@ -29,12 +57,15 @@ class Runs:
     def __init__(self) -> None:
         self._runs: list[Run] = []
 
-    def joined_by(self, run: Run) -> "Runs":
-        """These runs and `run`, which begins inside of them; or it alone if none goes on."""
+    def joined_by(self, run: Run, outer_runs: Collection[Run] = ()) -> "Runs":
+        """These runs and `run`, which begins inside of them; or it alone if none goes on.
+
+        Of `outer_runs` it is known that they go on.
+        """
         outer = self.innermost(run.phase)
         # Nobody tells of an exception that leaves a loop of one's own. Another one of its kind
-        # that begins on its thread has not begun inside of it.
-        if outer is not None and _are_alike(outer, run):
+        # that begins on its thread has not begun inside of it, unless in a block of its own.
+        if outer is not None and outer not in outer_runs and _are_alike(outer, run):
             outer.status.end("failed")
             self.end(outer)
         run.outer = self.innermost(run.phase)
@@ -49,23 +80,13 @@ class Runs:
 
     def innermost(self, phase: RunMetrics | None = None) -> Run | None:
         """The run, of `phase` if given, that a hook on this thread is of; None if none goes on."""
-        running = [
-            run for run in self._runs if phase in (None, run.phase) and run.status.is_running()
-        ]
+        running = [run for run in self.going_on() if phase in (None, run.phase)]
         own = [run for run in running if run.thread == threading.get_ident()]
         return next(reversed(own or running), None)
 
-    def of_this_thread(self) -> list[Run]:
-        """Those that go on and began on this thread, the innermost last."""
-        here = threading.get_ident()
-        return [run for run in self._runs if run.thread == here and run.status.is_running()]
-
-    def to_go_on(self, *, is_inner: bool) -> list[Run]:
-        """Those that do not end with a block of `with` that begins now, as others end them.
-
-        That is Keras, or the block around it where it `is_inner`.
-        """
-        return [run for run in self.of_this_thread() if is_inner or run.status.is_of_keras]
+    def going_on(self) -> list[Run]:
+        """Those that go on, the innermost last."""
+        return [run for run in self._runs if run.status.is_running()]
 
     def have_one_of_this_call(self, phase: RunMetrics) -> bool:
         """Whether the innermost is of `phase`, and of the call of Keras that this thread is in."""

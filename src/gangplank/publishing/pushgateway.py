@@ -102,7 +102,10 @@ class Pushgateway:
         Raises:
             PushError: as `send` does, or they cannot be collected.
         """
-        body = self.attempt(lambda: body_of(metrics.collect()), timeout)
+        try:
+            body = body_of(metrics.collect())
+        except Exception as error:
+            raise self.not_collected(error) from error
         self.send(body, timeout, replaces=replaces)
 
     def send(self, body: Body, timeout: float, *, replaces: bool = False) -> None:
