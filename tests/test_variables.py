@@ -56,7 +56,7 @@ def test_a_mask_is_no_weight():
 
     layer = Masked(3)
     layer.build((None, 2))
-    assert count(layer) == count(layer, weights="all") == weights_count(layer) == 9
+    assert count(layer) == count(layer, weights="all") == weights_count(layer.weights) == 9
 
 
 def test_the_state_of_a_seed_generator_is_no_weight(rich_model):
