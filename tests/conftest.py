@@ -288,6 +288,14 @@ def model():
 
 
 @pytest.fixture
+def other_model():
+    """A compiled model of 63 weights, as if it were new."""
+    import models
+
+    return models.as_new(models.deeper_classifier)
+
+
+@pytest.fixture
 def arrays():
     """Weights by name."""
     return named_arrays()

@@ -20,6 +20,7 @@ CORES = os.cpu_count() or 1
 FILES = (
     "authentication",
     "batches",
+    "blocks",
     "calls",
     "calls_at_once",
     "command_line",

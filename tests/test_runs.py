@@ -1,25 +1,20 @@
 """Runs inside of runs, and in several threads."""
 
-import contextlib
+import gc
 import logging
 import sys
 import threading
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
-import models
 import pytest
 from conftest import LATE, awaited, pushing
 from runs import At, fail, fit, loop
 from samples import metrics_of, status_of
 
 from gangplank import PushError, TrainTestExporter
-
-
-@pytest.fixture
-def other_model():
-    return models.as_new(models.deeper_classifier)
 
 
 def test_a_fit_inside_of_a_fit_gives_way_to_the_outer_one_again(
@@ -192,120 +187,6 @@ def test_a_loop_of_ones_own_inside_of_a_fit_gives_way_to_it_again(model, other_m
     assert value("gangplank_train_status", {"status": "completed"}) == 1
 
 
-def in_a_block(exporter, model, data, *callbacks):
-    with exporter:
-        fit(model, data, exporter, *callbacks, epochs=7)
-
-
-def loop_in_a_block(exporter, model, data, *callbacks):
-    with exporter:
-        loop(exporter, model, 7)
-        for callback in callbacks:
-            callback.on_epoch_end(0)
-
-
-@pytest.mark.parametrize("run", [in_a_block, loop_in_a_block])
-@pytest.mark.parametrize("callbacks", [[], [At(0, fail)]], ids=["completed", "failed"])
-def test_the_end_of_an_inner_block_ends_no_outer_run(
-    gateway, model, other_model, data, run, callbacks
-):
-    def inner():
-        with pytest.raises(RuntimeError, match="no") if callbacks else contextlib.nullcontext():
-            run(exporter, other_model, data, *callbacks)
-
-    seen = []
-    exporter = TrainTestExporter(gateway, "nested")
-    value = exporter.registry.get_sample_value
-    watch = At(1, lambda: seen.append(value("gangplank_train_status", {"status": "running"})))
-    history = fit(model, data, At(0, inner), exporter, watch, epochs=3)
-    metrics = metrics_of(gateway, "nested")
-    assert seen == [1]
-    assert metrics["gangplank_train_epochs_count"] == 3
-    assert metrics["gangplank_train_loss"] == pytest.approx(history.history["loss"][-1])
-    assert metrics["gangplank_train_model_parameters_count"] == 27
-    assert status_of(gateway, "nested") == "completed"
-
-
-def status(exporter, phase):
-    value = exporter.registry.get_sample_value
-    of = ("running", "completed", "failed")
-    return [each for each in of if value(f"gangplank_{phase}_status", {"status": each})]
-
-
-def test_the_end_of_a_block_in_a_block_ends_only_its_own_loop():
-    exporter = TrainTestExporter(None)
-    with exporter:
-        exporter.on_test_begin()
-        with exporter:
-            exporter.on_train_begin()
-        assert status(exporter, "train") == ["completed"]
-        assert status(exporter, "test") == ["running"]
-    assert status(exporter, "test") == ["completed"]
-
-
-def test_a_loop_in_a_loop_each_in_its_block(model, other_model):
-    exporter = TrainTestExporter(None)
-    value = exporter.registry.get_sample_value
-    hooks = keras.callbacks.CallbackList([exporter], model=model)
-    with exporter:
-        hooks.on_train_begin()
-        for epoch in range(3):
-            hooks.on_epoch_begin(epoch)
-            with pytest.raises(RuntimeError, match="no"), exporter:
-                loop(exporter, other_model, act=fail)
-            hooks.on_epoch_end(epoch, {"loss": 0.5})
-            assert status(exporter, "train") == ["running"]
-            assert value("gangplank_train_epochs_count") == epoch + 1
-            assert value("gangplank_train_model_parameters_count") == 27
-        hooks.on_train_end()
-    assert status(exporter, "train") == ["completed"]
-
-
-def test_a_block_ends_the_loop_of_a_thread_that_has_none(gateway, model):
-    exporter = TrainTestExporter(gateway, "worker")
-    act = [fail]
-    with ThreadPoolExecutor(1) as pool:
-        with pytest.raises(RuntimeError, match="no"), exporter:
-            pool.submit(loop, exporter, model, act=lambda: act.pop()()).result()
-        assert status_of(gateway, "worker") == "failed"
-        with exporter:
-            pool.submit(exporter.on_train_begin).result()
-    assert status_of(gateway, "worker") == "completed"
-
-
-def test_a_block_that_ends_on_another_thread(gateway, model):
-    exporter = TrainTestExporter(gateway, "elsewhere")
-    exporter.__enter__()
-    exporter.on_train_begin()
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(exporter.__exit__, RuntimeError, None, None).result()
-    assert status_of(gateway, "elsewhere") == "failed"
-    with exporter:
-        exporter.on_train_begin()
-    assert status_of(gateway, "elsewhere") == "completed"
-
-
-def test_the_end_of_a_block_ends_no_run_of_another_thread(model, other_model, data):
-    has_begun, may_end = threading.Event(), threading.Event()
-
-    def wait():
-        has_begun.set()
-        assert may_end.wait(LATE)
-
-    exporter = TrainTestExporter(None)
-    value = exporter.registry.get_sample_value
-    with ThreadPoolExecutor(1) as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what two threads share
-        outer = pool.submit(fit, model, data, exporter, At(0, wait), epochs=3)
-        assert has_begun.wait(LATE)
-        with pytest.raises(RuntimeError, match="no"), exporter:
-            fit(other_model, data, exporter, At(0, fail))
-        may_end.set()
-        outer.result()
-    assert value("gangplank_train_epochs_count") == 3
-    assert value("gangplank_train_status", {"status": "completed"}) == 1
-
-
 class AtBegin(keras.callbacks.Callback):
     """Does something before a callback behind it is told of a beginning."""
 
@@ -339,6 +220,38 @@ def test_a_run_is_of_its_model_where_a_callback_before_ran_another(
     assert exporter.model is model
     assert value(f"gangplank_{outside}_model_parameters_count") == 27
     assert value(f"gangplank_{outside}_model_weights_count") == 27
+
+
+def test_a_run_is_of_its_model_after_predictions_of_several(model, other_model, data):
+    def predict():
+        for each in (model, other_model):
+            each.predict(data[0], callbacks=[exporter], verbose=0)
+
+    exporter = TrainTestExporter(None)
+    fit(model, data, AtBegin(predict), exporter)
+    assert exporter.registry.get_sample_value("gangplank_train_model_parameters_count") == 27
+
+
+def test_lists_of_callbacks_that_were_made_before_have_their_own_models(model, other_model):
+    exporter = TrainTestExporter(None)
+    value = exporter.registry.get_sample_value
+    lists = [keras.callbacks.CallbackList([exporter], model=m) for m in (model, other_model)]
+    for hooks, expected in zip(lists, (27, other_model.count_params()), strict=True):
+        hooks.on_train_begin()
+        hooks.on_epoch_end(0, {"loss": 0.5})
+        hooks.on_train_end()
+        assert value("gangplank_train_model_parameters_count") == expected
+
+
+def test_no_model_is_kept_that_nothing_began_with(model):
+    exporter = TrainTestExporter(None)
+    abandoned = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    keras.callbacks.CallbackList([exporter], model=abandoned)
+    loop(exporter, model)
+    reference = weakref.ref(abandoned)
+    del abandoned
+    gc.collect()
+    assert reference() is None
 
 
 def test_hooks_in_a_fit_that_they_are_not_of_are_of_the_model_that_they_were_given(

@@ -21,6 +21,7 @@ from gangplank.metrics import (
     Runs,
     checked_metrics,
     ending_of_training,
+    model_of_hook,
 )
 from gangplank.publishing import Handler, Pushgateway, RunsPublisher
 from gangplank.training import (
@@ -197,19 +198,22 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         for run in self._blocks.exit(self._runs):
-            self._resume(run)
-            if kind is not None:
-                self._end(run, "failed", unwinding=kind)
-            elif run.phase is self._train:
-                self._end_training(run, {})
-            else:
-                self._end_test(run, {})
+            self._call.ending = run
+            try:
+                if kind is not None:
+                    self._end(run, "failed", unwinding=kind)
+                elif run.phase is self._train:
+                    self.on_train_end()
+                else:
+                    self.on_test_end()
+            finally:
+                self._call.ending = None
 
     def set_model(self, model: keras.Model) -> None:
         # Keras calls this once for each fit and each evaluate, but not for the validation inside
         # fit. After a fit that an exception ended, no other hook tells the latter two apart.
         super().set_model(model)
-        self._call.tell(model)
+        self._call.is_new = True
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._begin(self._train)
@@ -241,7 +245,11 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._publisher.push()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._end_training(self._current(self._train), logs or {})
+        run = self._current(self._train)
+        self._names.warn_of_missing(logs or {}, validation=True)
+        self._look_at_weights(run)
+        run.show({})
+        self._end(run, ending_of_training(self._model, logs or {}))
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if not self._is_validation():
@@ -250,12 +258,16 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             run.begin_validation()
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self._is_validation():
+        if self._call.ending is None and self._is_validation():
             return
-        self._end_test(self._current(self._test), logs or {})
+        run = self._current(self._test)
+        self._look_at_weights(run)
+        self._show(run, logs)
+        self._names.warn_of_missing(logs or {}, validation=False)
+        self._end(run, "completed")
 
     def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._call.begin(None)  # a predict that a callback calls; what comes is of no new call
+        self._call.is_new = False  # a predict that a callback calls; what comes is of no new call
 
     def _is_validation(self) -> bool:
         """Whether a hook of a test is of the validation inside of a training."""
@@ -263,8 +275,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         return run is not None and run.phase is self._train and not self._call.is_new
 
     def _begin(self, phase: RunMetrics) -> None:
-        is_new = self._call.is_new
-        self._model = self._call.begin(self._model)
+        is_new, self._call.is_new = self._call.is_new, False
+        if (model := model_of_hook(self)) is not None:
+            self._model = model
         if not is_new and self._runs.have_one_of_this_call(phase):
             raise ValueError(
                 "The exporter is among the callbacks more than once, of which each would count as "
@@ -292,27 +305,12 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def _current(self, phase: RunMetrics) -> Run:
         """The run of `phase` that a hook is of, which is shown again after one inside of it."""
-        run = self._runs.innermost(phase)
+        run = self._call.ending or self._runs.innermost(phase)
         if run is None:
             return phase.run or phase.begin(self._model)
-        self._resume(run)
-        return run
-
-    def _resume(self, run: Run) -> None:
-        run.phase.run = run
+        phase.run = run
         self._model = run.model
-
-    def _end_training(self, run: Run, logs: Mapping[str, Any]) -> None:
-        self._names.warn_of_missing(logs, validation=True)
-        self._look_at_weights(run)
-        run.show({})
-        self._end(run, ending_of_training(self._model, logs))
-
-    def _end_test(self, run: Run, logs: Mapping[str, Any]) -> None:
-        self._look_at_weights(run)
-        self._show(run, logs)
-        self._names.warn_of_missing(logs, validation=False)
-        self._end(run, "completed")
+        return run
 
     def _end(
         self, run: Run, ending: Ending, *, unwinding: type[BaseException] | None = None

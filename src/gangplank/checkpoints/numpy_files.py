@@ -58,7 +58,7 @@ def npz_file(path: Path) -> Iterator[Checkpoint]:
             if name in checkpoint.arrays or name in checkpoint.left_out:
                 raise file.error(f"it has {name!r} twice.")
             checkpoint.add(name, _member(checked_member(member, file), archive, file))
-        checkpoint.left_out |= dict.fromkeys(others, "it is no .npy file")
+        checkpoint.left_out = dict.fromkeys(others, "it is no .npy file") | checkpoint.left_out
         yield checkpoint
 
 

@@ -16,7 +16,7 @@ from gangplank.metrics.metric_names import (
 )
 from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_metrics import RESERVED, Run, RunMetrics
-from gangplank.metrics.run_status import Ending, ending_of_training
+from gangplank.metrics.run_status import Ending, ending_of_training, model_of_hook
 from gangplank.metrics.runs import CallOfThread, Runs
 from gangplank.metrics.shared_registry import EXPORTERS, SERVED_MODELS, checked_registry
 from gangplank.metrics.weights_metrics import STATISTICS, WeightsMetrics, WeightsReport
@@ -48,6 +48,7 @@ __all__ = [
     "exposed_name",
     "is_label_name",
     "is_native",
+    "model_of_hook",
     "native_sample",
     "number",
     "without_native",

@@ -33,7 +33,8 @@ class Blocks:
     def exit(self, runs: Runs) -> list[Run]:
         """The innermost block of this thread ends, or else of any: what ends with it, inside out.
 
-        That is what began in it on this thread, and loops of one's own on threads without a block.
+        That is what began in it on this thread; and where it is the last block, loops of one's own
+        on other threads.
         """
         here = threading.get_ident()
         block = self._innermost(here) or self._blocks[-1]
@@ -42,10 +43,7 @@ class Blocks:
             run
             for run in reversed(runs.going_on())
             if run not in block.outer
-            and (
-                run.thread in (here, block.thread)
-                or not (run.status.is_of_keras or self._innermost(run.thread))
-            )
+            and (run.thread in (here, block.thread) or not (run.status.is_of_keras or self._blocks))
         ]
 
     def outer(self) -> list[Run]:

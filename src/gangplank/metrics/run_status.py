@@ -48,11 +48,7 @@ class KerasCall:
 
     def is_current(self) -> bool:
         """Whether this thread is in it, and in none inside of it."""
-        return self._frame is not None and self.is_same(KerasCall())
-
-    def is_same(self, other: "KerasCall") -> bool:
-        """Whether both are the same call that goes on, or none of Keras's."""
-        return self._frame is other._frame
+        return self._frame is not None and self._frame is KerasCall()._frame
 
     def is_over(self) -> bool:
         """Whether the call was left, from any thread; never of a loop that is not Keras's."""
@@ -67,6 +63,20 @@ class KerasCall:
             self._is_over = True
             self._frame = None
         return self._is_over
+
+
+def model_of_hook(callback: Any) -> Any:
+    """The model of Keras's list of callbacks that calls a hook of `callback`; None if none does.
+
+    What `callback` was told of last may be another model, which a callback before it has called.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_locals.get("self") is callback:
+        frame = frame.f_back
+    if frame is None or not _is_of_keras(frame):
+        return None
+    # Not `model`, which copies all weights where JAX trains.
+    return getattr(frame.f_locals.get("self"), "_model", None)
 
 
 def _is_run(frame: FrameType) -> bool:

@@ -2,10 +2,8 @@
 
 import threading
 from collections.abc import Collection
-from typing import Any
 
 from gangplank.metrics.run_metrics import Run, RunMetrics
-from gangplank.metrics.run_status import KerasCall
 
 
 class CallOfThread(threading.local):
@@ -13,37 +11,11 @@ class CallOfThread(threading.local):
 
     Attributes:
         is_new: whether it was told of a model, but not yet of a beginning.
+        ending: the run that the end of a block of `with` is ending, if it is.
     """
 
     is_new = True
-
-    def __init__(self) -> None:
-        self._told: list[tuple[KerasCall, Any]] = []  # of no beginning yet, the innermost last
-
-    def tell(self, model: Any) -> None:
-        """What is called now is of `model`."""
-        self.is_new = True
-        here = KerasCall()
-        self._told = [
-            (call, its)
-            for call, its in self._told
-            if not call.is_over() and not (its is model and call.is_same(here))
-        ]
-        self._told.append((here, model))
-
-    def begin(self, model: Any) -> Any:
-        """The model of what begins now, if it was told of one, else `model`.
-
-        A callback may call another model inside of `fit` before this begins.
-        """
-        self.is_new = False
-        here = KerasCall()
-        for place in reversed(range(len(self._told))):
-            call, told = self._told[place]
-            if call.is_same(here):
-                del self._told[place:]
-                return told
-        return model
+    ending: Run | None = None
 
 
 class Runs:
