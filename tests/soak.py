@@ -127,7 +127,7 @@ def failures(backend, rounds, further):
             sys.stdout.write(line)
             output.write(line)
             lines.append(line)
-    failed = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    failed = [line for line in lines if line.startswith(("FAILED tests/", "ERROR tests/"))]
     return failed or ([] if process.returncode == 0 else lines[-1:])
 
 
