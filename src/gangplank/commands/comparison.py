@@ -39,7 +39,7 @@ def print_comparison(one: Contents, two: Contents, console: Console) -> None:
     first, second = ({part.name: part for part in each.parts} for each in (one, two))
     for name in {**first, **second}:
         left, right = first.get(name), second.get(name)
-        moved = f"{_moved(left, right):.2%}" if left and right else ""
+        moved = f"{_moved(_counts(left), _counts(right)):.2%}" if left and right else ""
         table.add_row(
             escape(printable(name)), *_cells(left, reaches), *_cells(right, reaches), moved
         )
@@ -69,7 +69,7 @@ def _print_models(one: Contents, two: Contents, console: Console) -> None:
             f"{shares[1] - shares[0]:+.2%}",
         )
     console.print(table)
-    print_line(f"In other buckets: {_moved(left, right):.2%} of the weights", console)
+    print_line(f"In other buckets: {_moved(first, second):.2%} of the weights", console)
     print_statistics(["A", "B"], [left, right], console)
 
 
@@ -79,8 +79,7 @@ def _cells(part: Part | None, reaches: Reaches) -> tuple[str, str]:
     return f"{part.histogram.count:,}", spark(counts_of(part.histogram), reaches)
 
 
-def _moved(left: Part, right: Part) -> float:
-    first, second = _counts(left), _counts(right)
+def _moved(first: Counter[Any], second: Counter[Any]) -> float:
     if not (first.total() and second.total()):
         return float(first != second)
     return sum(abs(_share(first[b], first) - _share(second[b], second)) for b in first | second) / 2
