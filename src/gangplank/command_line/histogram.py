@@ -29,15 +29,20 @@ def add(commands: Any) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help=".keras, .weights.h5, .safetensors, .safetensors.index.json, .npz or .npy",
+        help=".keras, .weights.h5, .h5, .safetensors, .safetensors.index.json, .npz or .npy",
     ).complete = FILE
-    add("--per", choices=("model", "layer", "variable"), default="model", help="(%(default)s)")
+    add(
+        "--per",
+        choices=("model", "layer", "variable"),
+        default="model",
+        help="a histogram of all weights, of each layer or of each variable (default: model)",
+    )
     add(
         "--buckets",
         type=checked(_buckets),
         default="0.3",
         help="0.3 (-0.3 to 0.3 by 0.05), 1.0 (-1 to 1 by 0.1), native, or upper bounds such as "
-        "-0.1,0,0.1 (%(default)s)",
+        "-0.1,0,0.1 (default: 0.3)",
     )
     add("--statistics", action="store_true", help="show minimum, maximum, mean and so on, too")
     shown = histogram.add_mutually_exclusive_group()

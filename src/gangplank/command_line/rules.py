@@ -25,36 +25,36 @@ def add(commands: Any) -> None:
         type=float,
         metavar="SECONDS",
         default=300.0,
-        help="without a push, after which a run is silent (default: 300)",
+        help="a run is silent after so long without a push (default: 300)",
     )
     rules.add_argument(
         "--patience",
         type=int,
         metavar="EPOCHS",
         default=10,
-        help="without a better loss, after which a run makes no progress, or without a better "
-        "loss of the validation, after which it overfits (default: 10)",
+        help="after so many without a better loss a run makes no progress, and without a better "
+        "loss of the validation it overfits (default: 10)",
     )
     rules.add_argument(
         "--dead-share",
         type=float,
         metavar="SHARE",
         default=0.9,
-        help="of zeros among its weights, from which on a layer is dead (default: 0.9)",
+        help="a layer is dead if this share of its weights, or more, is zero (default: 0.9)",
     )
     rules.add_argument(
         "--slow-after",
         type=float,
         metavar="SECONDS",
         default=1.0,
-        help="which one of 20 calls takes where a served model is slow (default: 1)",
+        help="a served model is slow if one of 20 calls takes longer (default: 1)",
     )
     rules.add_argument(
         "--failed-share",
         type=float,
         metavar="SHARE",
         default=0.05,
-        help="of a served model's calls that fail, or are rejected, from which on to tell of it "
+        help="a served model fails if this share of its calls, or more, fails or is rejected "
         "(default: 0.05)",
     )
 

@@ -25,7 +25,8 @@ class DriftMonitor:
     may a loop of one's own. Each feature of the inputs and each column of the predictions is
     compared by Kolmogorov-Smirnov's test, and the predicted classes by chi-square's, rare ones by
     the binomial test too. There is drift where the least p-value, corrected for the number of
-    tests, is at most `level`. So without drift one of ``1 / level`` windows, or fewer, is an alarm.
+    tests, is at most `level`. So without drift one of ``1 / level`` windows, or fewer, is an alarm,
+    on average over references; with a small one it may be more.
 
     Windows follow one another and share no sample. One ends with the call that fills it. Several
     threads may call. A copy, by pickle too, has the same reference and arguments, and its first
@@ -114,10 +115,12 @@ class DriftMonitor:
             return self.last
 
     def report(self) -> list[FeatureDrift]:
-        """What of the last full window drifted: a `FeatureDrift` each, the least p-value first.
+        """What was tested of the last full window, the least p-value first.
 
-        Of each feature, column and output: the test, its statistic, the corrected p-value, the
-        population stability index and the number of NaN. Empty before the first window.
+        A `FeatureDrift` for each feature of the inputs, each column of the predictions and the
+        classes of each classifier, whether they have drifted or not: the test, its statistic, the
+        corrected p-value, the population stability index and the number of NaN. Empty before the
+        first window.
         """
         with self._lock:
             families = self._families

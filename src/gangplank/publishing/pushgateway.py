@@ -258,8 +258,9 @@ def _check_address(address: Any) -> None:
     # In a host's name, what NFKC makes an @ of is one.
     if "@" in unicodedata.normalize("NFKC", address) or "?" in address:
         raise ValueError(
-            "pgw_addr must not hold a user or a password, nor a query. Pass a handler that sends "
-            "them, such as one made with prometheus_client.exposition.basic_auth_handler."
+            "pgw_addr must not hold a user or a password, nor a query. In Python, pass a handler "
+            "that sends them, such as one made with "
+            "prometheus_client.exposition.basic_auth_handler; commands send none."
         )
     try:
         url = urlsplit(as_url(address))
