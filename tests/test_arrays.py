@@ -143,6 +143,8 @@ def test_an_array_of_numpy_is_not_copied():
         ("int4", True),
         ("uint64", True),
         ("float128", False),
+        ("int3", False),
+        ("float4_e2m1fn_x2", False),
         ("bool", False),
         ("complex64", False),
         ("str32", False),
@@ -184,6 +186,14 @@ def test_what_a_mask_hides_is_not_counted(mask):
     expected, _ = reference.count([masked.data[~masked.mask]] * 2, BOUNDS)
     assert counts.tolist() == expected.tolist()
     assert counts.sum() == 2 * masked.count()
+
+
+def test_of_a_masked_array_only_blocks_are_copied():
+    masked = np.ma.masked_array(np.zeros((3, host_memory.BLOCK)), False)
+    masked[1, 5] = np.ma.masked
+    sizes = [piece.size for _, piece in host_memory.host_views([(0, masked), (0, masked.T)])]
+    assert max(sizes) <= host_memory.BLOCK
+    assert sum(sizes) == 2 * (masked.size - 1)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -67,6 +68,40 @@ count()
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert output.stdout == f"[{2 * cpu.VALUES_A_THREAD}, 0]\n" * (3 if "fork" in last else 2)
     assert not output.stderr
+
+
+def test_children_that_are_forked_while_another_thread_loads_and_compiles(tmp_path):
+    script = """
+import os, signal, threading, time, warnings
+import numpy as np
+from gangplank._native import cpu
+from gangplank._native.edges import Bounds
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+values = np.zeros(cpu.LOAD_NUMBA_AFTER + 1, np.float32)
+
+def count():
+    return cpu.count([values], Bounds.of([0.5]))[0].tolist() == [values.size, 0]
+
+thread = threading.Thread(target=count)
+thread.start()
+children = []
+while thread.is_alive():
+    time.sleep(0.05)
+    children.append(os.fork())
+    if not children[-1]:
+        signal.alarm(60)  # which ends a child that waits for ever
+        os._exit(not count())
+print(len(children) > 1, {os.waitpid(child, 0)[1] for child in children})
+"""
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(
+        command,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (result.stdout, result.stderr) == ("True {0}\n", "")
 
 
 @pytest.mark.parametrize("fails", ["own share", "another share", "while waiting"])

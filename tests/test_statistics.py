@@ -1,13 +1,17 @@
 """Statistics of weights, against exact arithmetic and NumPy."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, fields
 
 import numpy as np
 import pytest
 from corpus import FLOATS, INTEGERS
+from subnormals import flushed
 
 from gangplank import WeightsStatistics, weights_statistics
+from gangplank._native import cpu
+from gangplank._native.subnormals import keep_subnormals
 
 NOTHING = (math.nan,) * 5
 
@@ -44,6 +48,24 @@ def test_a_subnormal_is_not_zero():
     statistics = weights_statistics([values])
     assert statistics.zero_count == 1
     assert (statistics.minimum, statistics.maximum) == (values[1], values[0])
+
+
+def test_a_thread_that_flushes_subnormals_makes_the_same(monkeypatch):
+    values = np.full(2 * cpu.VALUES_A_THREAD, -1e-40, np.float32)
+    values[0], values[-1] = 3e-45, -3e-40
+    expected = weights_statistics([values])
+    monkeypatch.setattr(cpu, "_pool", lambda: ThreadPoolExecutor(1, "", keep_subnormals))
+    with flushed():  # also those that are started meanwhile
+        assert weights_statistics([values]) == expected
+        assert np.float32(1e-40) * np.float32(1) == 0  # as the thread was told
+    assert (expected.zero_count, expected.minimum, expected.maximum) == (0, values[-1], values[0])
+
+
+def test_zeros_of_both_signs_are_one_extreme():
+    zeros = np.array([0.0, -0.0], np.float32)
+    for values in (zeros, zeros[::-1], zeros[1:]):
+        statistics = weights_statistics([values])
+        assert math.copysign(1, statistics.minimum) == math.copysign(1, statistics.maximum) == 1
 
 
 @pytest.mark.parametrize(("mean", "deviation"), [(0.0, 0.1), (1.0, 1e-5), (-1e6, 1.0)])

@@ -69,3 +69,30 @@ def test_a_tensor_of_a_mesh(tmp_path):
         assert weights_histogram([tensor.full_tensor()], BOUNDS.values).count == 3
     finally:
         distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("begin", [0, 10])
+def test_a_tensor_whose_storage_was_freed_is_not_read(begin):
+    tensor = torch.full((40,), 5.0)[begin:]
+    tensor.untyped_storage().resize_(0)
+    with pytest.raises(RuntimeError, match="element 0 cannot be counted: its storage was freed"):
+        weights_histogram([tensor], [0.0])
+
+
+def test_tensors_of_other_layouts_are_told_of():
+    ragged = torch.nested.nested_tensor([torch.ones(3), torch.ones(2)], layout=torch.jagged)
+    with pytest.raises(RuntimeError, match=r"it is nested\. Pass the tensors that its unbind"):
+        weights_histogram([ragged], [0.0])
+    assert weights_histogram(ragged.unbind(), [0.0]).count == 5
+    sparse = torch.eye(3).to_sparse()
+    with pytest.raises(RuntimeError, match=r"its layout is torch\.sparse_coo\. Pass its to_dense"):
+        weights_histogram([sparse], [0.0])
+
+
+def test_inside_of_a_function_that_pytorch_transforms():
+    def loss(x):
+        with pytest.raises(RuntimeError, match=r"elsewhere, as where torch\.func transforms"):
+            weights_histogram([x], [0.0])
+        return x.sum()
+
+    torch.func.grad(loss)(torch.ones(3))

@@ -116,8 +116,13 @@ def test_a_mapping_of_names_to_arrays():
 
 
 def test_the_state_of_a_seed_generator_in_a_mapping_is_no_weight():
-    state = {"dropout/seed_generator_state": np.zeros(2, np.uint32), "kernel": np.zeros(3)}
-    assert count(state) == 3
+    state = {
+        "dropout/seed_generator_state": np.zeros(2, np.uint32),
+        "dropout.seed_generator_state": np.zeros(2, np.uint32),
+        "my_seed_generator_state": np.zeros(4),
+        "kernel": np.zeros(3),
+    }
+    assert count(state) == 7
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -1,4 +1,4 @@
-"""What begins anew in a forked process, where no other thread is, nor gives a lock back."""
+"""What starts afresh in a forked process, where no other thread is that could give a lock back."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ _methods: WeakKeyDictionary[object, Callable[[Any], Any]] = WeakKeyDictionary()
 def call_where_forked(method: Callable[[], Any]) -> None:
     """Has a bound method called in every process that is forked while its object lives.
 
-    Only one of each object.
+    An object has one such method: a second one takes the place of the first.
     """
     assert isinstance(method, MethodType)
     _methods[method.__self__] = method.__func__

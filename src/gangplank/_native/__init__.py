@@ -7,6 +7,7 @@
 - `cpu`: arrays in host memory; it chooses among `kernels`, and how many threads run them;
 - `pieces`: how arrays in host memory are cut, joined and shared among threads for it;
 - `gathered`: small arrays that one call is to serve;
+- `subnormals`: threads that do not take these for zero;
 - `columns`: many columns of values, each with buckets of its own;
 - `cuda`: arrays of any framework on NVIDIA's GPUs, by a kernel in CUDA C++;
 - `tensorflow_ops`, `jax_ops`, `torch_ops`: arrays on other devices, by their own operations;
@@ -31,6 +32,7 @@ from gangplank._native.host_memory import blocks as dataset_blocks
 from gangplank._native.host_memory import host_view, host_views
 from gangplank._native.measured import Measured, measure_by
 from gangplank._native.stored_array import StoredArray
+from gangplank._native.subnormals import keeping_subnormals
 
 __all__ = [
     "WHEN_JAX_TRAINS",
@@ -43,6 +45,7 @@ __all__ = [
     "host_view",
     "is_array",
     "is_countable",
+    "keeping_subnormals",
     "keys_of",
     "measure",
     "unreadable",

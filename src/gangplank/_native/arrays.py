@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import ml_dtypes
+import numpy as np
 
 OF_ML_DTYPES = frozenset(vars(ml_dtypes))
 """The names of dtypes that NumPy has from there."""
@@ -47,8 +48,9 @@ def dtype_name(array: Any) -> str:
     """The dtype of `array` as NumPy and ml_dtypes call it."""
     name = _name(array.dtype)
     # HDF5 knows no bfloat16: Keras stores two bytes and an attribute.
-    if name == "void16" and framework(array) == "h5py" and array.attrs.get("dtype") == "bfloat16":
-        return "bfloat16"
+    if name == "void16" and framework(array) == "h5py":
+        kept = array.attrs.get("dtype")
+        return "bfloat16" if isinstance(kept, str) and kept == "bfloat16" else name
     return name
 
 
@@ -59,5 +61,9 @@ def _name(dtype: Any) -> str:
 
 @cache
 def is_countable(name: str) -> bool:
-    """Whether a dtype of that name is an integer one, or float64 holds all its values."""
-    return name.startswith(("float", "bfloat", "int", "uint")) and name != "float128"
+    """Whether a dtype of that name is an integer one, or float64 holds all its values.
+
+    And whether NumPy has it, with ml_dtypes: PyTorch has integers of 3 bits.
+    """
+    is_number = name.startswith(("float", "bfloat", "int", "uint")) and name != "float128"
+    return is_number and (name in OF_ML_DTYPES or hasattr(np, name))

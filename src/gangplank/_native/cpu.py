@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from gangplank._native import edges as bounds_in_dtype
 from gangplank._native.edges import Bounds, Count, Edges, Totals
 from gangplank._native.gathered import gathered
+from gangplank._native.kernels import loading
 from gangplank._native.kernels.numpy_kernel import numpy_kernel
 from gangplank._native.measured import Measured, counted
 from gangplank._native.moments import BLOCK, EXPLICIT, TWICE, CountAndSum, Rows, moments_of
 from gangplank._native.pieces import Piece, batches, flat, joined, shares_of
+from gangplank._native.subnormals import keep_subnormals
 
 if TYPE_CHECKING:
     from gangplank._native.kernels.table_kernel import Table
@@ -113,7 +115,7 @@ def count(
 @cache
 def _pool() -> ThreadPoolExecutor:
     """Threads that are kept: to start one takes a tenth of the time that 5e7 values do."""
-    return ThreadPoolExecutor(CORES, "gangplank-count")
+    return ThreadPoolExecutor(CORES, "gangplank-count", keep_subnormals)
 
 
 if sys.platform != "win32":  # they are no more in a child
@@ -222,13 +224,12 @@ def choose_for(size: int) -> tuple[Kernel, int]:
     Notes how many there were, for the choices to come.
     """
     global _values_without_numba
-    if f"{__package__}.kernels.jit" not in sys.modules:
+    if not loading.is_loaded():
         _values_without_numba += size
         if _values_without_numba <= LOAD_NUMBA_AFTER:
             return numpy_kernel, 1
-    from gangplank._native.kernels.jit import CAN_COMPILE, THREADS
-
-    return fastest_compiled if CAN_COMPILE else numpy_kernel, THREADS
+    jit = loading.load()
+    return fastest_compiled if jit.CAN_COMPILE else numpy_kernel, jit.THREADS
 
 
 def fastest_compiled(edges: Edges) -> Count:

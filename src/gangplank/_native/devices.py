@@ -129,10 +129,19 @@ def _unreadable_by_jax(array: Any) -> str | None:
 def _unreadable_by_torch(tensor: Any) -> str | None:
     if tensor.is_meta:
         return "it is on the meta device, where tensors have no values. Give it some first."
+    if tensor.is_nested:
+        return "it is nested. Pass the tensors that its unbind() gives."
     if tensor.layout != sys.modules["torch"].strided:
-        return "it is sparse. Pass its to_dense(), or the values() that it holds."
+        return f"its layout is {tensor.layout}. Pass its to_dense(), or the values() that it holds."
     if hasattr(tensor, "full_tensor"):
         return "it is a DTensor, which may be sharded. Pass its full_tensor(), in every process."
+    try:
+        nbytes = tensor.untyped_storage().nbytes()
+    except NotImplementedError:
+        return "PyTorch keeps its values elsewhere, as where torch.func transforms a function."
+    # PyTorch would show NumPy whatever lies at address 0.
+    if tensor.numel() and not nbytes:
+        return "its storage was freed, as FSDP does with shares that are gathered when needed."
     return None
 
 

@@ -57,25 +57,38 @@ def _views(entries: list[tuple[int, Any]]) -> Iterator[Piece]:
                 yield number, np.asarray(memoryview(tensor))
             return
         for number, array in entries:
-            views = blocks(array) if framework(array) == "h5py" else [host_view(array)]
-            for view in views:
+            for view in _in_blocks(array):
                 yield number, view
     except Exception as error:
         raise read_error(arrays, error) from error
 
 
-def host_view(array: Any) -> NDArray[Any]:
-    """`array` as NumPy sees it: a view where it lies in host memory, else a copy.
+def _in_blocks(array: Any) -> Iterable[NDArray[Any]]:
+    """Blocks of what is not all to be in memory at once, else the one view."""
+    if framework(array) == "h5py":
+        return blocks(array)
+    if isinstance(array, np.ma.MaskedArray) and array.mask is not np.ma.nomask:
+        return _unmasked(array)
+    return [host_view(array)]
 
-    What NumPy masks is left out.
-    """
+
+def _unmasked(array: Any) -> Iterator[NDArray[Any]]:
+    """What NumPy does not mask."""
+    for values, mask in np.nditer(
+        [array.data, array.mask],
+        flags=["external_loop", "buffered", "zerosize_ok"],
+        buffersize=BLOCK,
+    ):
+        yield values[~mask]
+
+
+def host_view(array: Any) -> NDArray[Any]:
+    """`array` as NumPy sees it, masked or not: a view where it lies in host memory, else a copy."""
     owner = framework(array)
     if owner == "tensorflow":
         return _tensorflow_view(array)
     if owner == "torch":
         return _torch_view(array)
-    if isinstance(array, np.ma.MaskedArray):
-        return array.compressed()
     return np.asarray(array)
 
 

@@ -26,6 +26,7 @@ def weights_histogram(
 ) -> WeightsHistogram: ...
 
 
+@_native.keeping_subnormals
 def weights_histogram(
     model: Any,
     buckets: Iterable[float] | NativeBuckets,

@@ -33,6 +33,7 @@ class Parts:
         ValueError, TypeError, RuntimeError: as `weight_arrays` and `gangplank._native.measure` do.
     """
 
+    @_native.keeping_subnormals
     def __init__(
         self,
         model: Any,
@@ -63,6 +64,7 @@ class Parts:
             for bounds, is_summed in ways
         ]
 
+    @_native.keeping_subnormals
     def histograms(self, per: Per) -> dict[str, tuple[Any, ...]]:
         """A histogram for each counting, by the name of the part; that of the model is ""."""
         by_counting = [
@@ -71,6 +73,7 @@ class Parts:
         ]
         return {name: tuple(found[name] for found in by_counting) for name in by_counting[0]}
 
+    @_native.keeping_subnormals
     def statistics(self, per: Per) -> dict[str, WeightsStatistics]:
         """The statistics by the name of the part; that of the model is ""."""
         return {

@@ -40,7 +40,9 @@ def statistics_of(measured: _native.Measured) -> WeightsStatistics:
         mean = moments.total / moments.size
         deviation = math.sqrt(moments.squares / moments.size)
         norm = math.hypot(math.sqrt(moments.squares), math.sqrt(moments.size) * mean)
-        values = moments.minimum, moments.maximum, mean, deviation, norm
+        # Of zeros of both signs the one or the other is the least.
+        extremes = moments.minimum + 0.0, moments.maximum + 0.0
+        values = *extremes, mean, deviation, norm
     else:
         values = (math.nan,) * 5
     counts = moments.nan_count, moments.infinite_count, moments.zero_count

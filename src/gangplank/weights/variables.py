@@ -1,6 +1,7 @@
 """Which variables of a model are its weights, and as which arrays."""
 
 import math
+import re
 import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -108,7 +109,8 @@ def _variables(model: Any, weights: str) -> Iterator[_Found]:
         elif isinstance(part, Mapping):
             for key, value in part.items():
                 below = str(key) if path is None else f"{path}/{key}"
-                if not below.endswith(SEED_STATE) and not is_optimizer(below, value):
+                is_seed = re.split("[/.]", below)[-1] == SEED_STATE
+                if not is_seed and not is_optimizer(below, value):
                     yield from inside(value, below, f"{name}[{key!r}]")
         else:
             yield (path, None), name, part
