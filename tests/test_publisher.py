@@ -100,6 +100,26 @@ def test_the_last_words_of_a_run_that_failed_are_told_of_where_they_are_lost(por
     assert message.endswith("It has nothing of this run.")
 
 
+def test_a_wait_for_the_last_push_that_was_interrupted_is_waited_for_again(gateway):
+    begun = threading.Event()
+
+    def handler(**options):
+        begun.set()
+        return lambda: (time.sleep(2), bounded_handler(**options)())
+
+    run = Run(gateway, handler=handler)
+    run.publish(1)
+    assert begun.wait(30)
+    interrupting = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        run.finish(2)
+    process_end._have_last_words()
+    interrupting.join()
+    assert metrics_of(gateway, "job")["epochs"] == 2
+    assert pushing() == []
+
+
 def test_a_group_is_deleted_at_the_end(gateway):
     run = Run(gateway)
     run.publish(1)

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import queue
-import threading
 import time
 from collections.abc import Callable
 
@@ -17,6 +16,7 @@ from gangplank.publishing.pace import Pace
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
 from gangplank.publishing.run_registry import RunRegistry
+from gangplank.publishing.work_thread import WorkThread
 
 _logger = logging.getLogger(__name__)
 
@@ -82,8 +82,7 @@ class Publisher:
         self._pace = Pace()
 
         self._metrics.failures = self._metrics.failures or 0
-        self._thread = threading.Thread(target=self._work, name="gangplank-push", daemon=True)
-        self._thread.start()
+        self._thread = WorkThread(self._work, "gangplank-push")
         process_end.expect(self)
 
     @property
@@ -140,7 +139,7 @@ class Publisher:
     def wait(self) -> None:
         """Waits for the last push, at most `timeout` seconds since `finish` or `fail`."""
         began = self._ending.began if self._ending else self._failed_at or time.monotonic()
-        self._thread.join(max(0.0, began + self._gateway.timeout - time.monotonic()))
+        self._thread.join(began + self._gateway.timeout - time.monotonic())
 
     def _is_forked(self) -> bool:
         # A child has no part in the run of its parent, and the thread is not in it.
@@ -154,11 +153,11 @@ class Publisher:
         self._woken.put(None)
 
     def _work(self) -> None:
-        if self._after is not None:
+        if self._after is not None and not self._after._is_forked():
             # What is newer must not arrive before what is older.
             self._after._thread.join(self._gateway.timeout)
             self._follows_a_hang = self._after._is_hung()
-            self._after = None
+        self._after = None
         while state := self._next():
             self._attempt.begin()
             try:

@@ -1,0 +1,36 @@
+"""A thread for which one can wait once more after a wait that was interrupted."""
+
+import threading
+from collections.abc import Callable
+
+
+class WorkThread:
+    """Calls `work` on a daemon thread.
+
+    Up to Python 3.12 a `Thread.join` that Ctrl-C interrupts takes the thread for one that has ended
+    from then on. This one may be interrupted, also by the handler of a signal that waits too.
+
+    Raises:
+        RuntimeError: no thread can be started.
+    """
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        self._has_ended = False
+        self._running = threading.Lock()
+        self._running.acquire()
+        threading.Thread(target=self._call, args=(work,), name=name, daemon=True).start()
+
+    def is_alive(self) -> bool:
+        return not self._has_ended
+
+    def join(self, seconds: float) -> None:
+        """Waits until it has ended, at most so long."""
+        if self.is_alive() and self._running.acquire(timeout=max(0.0, seconds)):
+            self._running.release()
+
+    def _call(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            self._has_ended = True
+            self._running.release()
