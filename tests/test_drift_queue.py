@@ -42,6 +42,21 @@ def blocks():
     blocks.may_go_on.set()
 
 
+class Empty(list):
+    """A detector that is false until it has seen a call."""
+
+    def __call__(self, given, answer):
+        self.append(len(given))
+        return Drift(True, 0.25, 3.0)
+
+
+def test_a_detector_that_is_false_is_called(model, registry):
+    detector = Empty()
+    watched = PrometheusModel(model, registry, None, detector)
+    watched.predict(X, verbose=0)
+    awaited(lambda: detector == [len(X)])
+
+
 def test_what_was_given_and_answered_is_looked_at_in_the_background(model, registry):
     seen = []
     watched = PrometheusModel(model, registry, None, lambda *call: seen.append(call) or Drift())

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition, parser
+from runs import At, fit
 
 from gangplank import (
     HistogramCollector,
@@ -200,3 +201,13 @@ def test_a_model_most_of_which_is_quantized(data):
         value = trained(model, data, histogram_buckets=[0.0])
     assert value(name) == 15
     assert trained(model, data, histogram_buckets=[0.0], weights="all")(name) == 42
+
+
+def test_parameters_that_are_added_in_a_run_are_counted(model, data):
+    exporter = TrainTestExporter(None, weights="all", histogram_buckets=BOUNDS)
+    grow = At(0, lambda: model.layers[-1].enable_lora(2))
+    value = exporter.registry.get_sample_value
+    fit(model, data, grow, exporter)
+    expected = model.count_params()
+    assert value("gangplank_train_model_parameters_count") == expected
+    assert value("gangplank_train_model_weights_count") == expected > 27

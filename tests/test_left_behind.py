@@ -24,6 +24,7 @@ from samples import metrics_of, status_of
 from series import FULL, OF_EPOCHS, OF_TESTS, OWN, RICH, WEIGHTS, names
 
 from gangplank import TrainTestExporter
+from gangplank.publishing import Pushgateway
 
 
 def test_a_run_takes_away_what_the_one_before_it_had(gateway, model, data):
@@ -197,6 +198,17 @@ def test_a_group_that_is_deleted_at_the_end_has_nothing_left(real_gateway, model
     with failing_first(real_gateway, *[answering("500 Internal Server Error")] * 100) as address:
         fit(model, data, TrainTestExporter(address, "digits", delete_on_end=True), epochs=1)
     assert caplog.messages == []
+
+
+def test_after_a_group_was_deleted_the_next_run_takes_nothing_away(
+    gateway, model, data, monkeypatch
+):
+    exporter = TrainTestExporter(gateway, "digits", delete_on_end=True, **RICH)
+    fit(model, data, exporter, validation_split=0.2)
+    removed = []
+    monkeypatch.setattr(Pushgateway, "remove", lambda *arguments: removed.append(arguments))
+    fit(model, data, exporter)
+    assert removed == []
 
 
 def test_a_run_that_failed_while_the_gateway_was_away_and_a_test_right_after_it(

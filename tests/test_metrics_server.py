@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 import urllib.request
 
 import numpy as np
@@ -79,6 +80,19 @@ def test_ipv6_and_repr(registry):
     with MetricsServer(0, registry, "::1") as server:
         assert "samples" not in fetched(f"http://[::1]:{server.port}/")
         assert repr(server) == f"<MetricsServer at port {server.port}>"
+
+
+def test_a_port_is_free_again_where_no_thread_can_be_started(registry, port, monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="can't start new thread") as failure:
+            MetricsServer(port, registry, "127.0.0.1")
+    with MetricsServer(port, registry, "127.0.0.1") as server:
+        assert server.port == port
+    del failure
 
 
 def test_another_failure_is_not_said_to_be_the_address(monkeypatch):

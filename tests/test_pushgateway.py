@@ -242,6 +242,17 @@ def test_a_redirect_is_told_of_and_not_followed(registry):
     assert "it answered 302 Found" in message
 
 
+def test_a_page_is_no_answer_of_a_gateway(registry):
+    html = "Content-Type: text/html; charset=utf-8"
+    with serving(answering("200 OK", b"<h1>Log in</h1>", html)) as address:
+        message = refusal(Pushgateway(address, "job"), registry)
+    assert message.endswith(
+        "it answered 200 OK: '<h1>Log in</h1>'. Check that this is the address of a Pushgateway."
+    )
+    with serving(answering("200 OK", b"", html)) as address:
+        Pushgateway(address, "job").push(registry, 10)
+
+
 def test_a_handler_that_fails_is_told_of(registry):
     def handler(**_):
         raise KeyError("GATEWAY_PASSWORD")
@@ -259,6 +270,7 @@ def test_a_handler_that_fails_is_told_of(registry):
         (answering("401 Unauthorized"), False, 0),
         (answering("403 Forbidden", b"", "Retry-After: 7"), False, 7),
         (answering("404 Not Found"), False, 0),
+        (answering("200 OK", b"<p>", "Content-Type: text/html"), False, 0),
         (answering("308 Permanent Redirect"), False, 0),
         (answering("408 Request Timeout"), True, 0),
         (answering("429 Too Many Requests", b"", "Retry-After: 7"), True, 7),

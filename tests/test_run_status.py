@@ -10,7 +10,9 @@ import weakref
 import keras
 import pytest
 from conftest import awaited
+from runs import At, fit
 
+from gangplank import TrainTestExporter
 from gangplank.metrics.run_status import KerasCall, RunStatus
 
 
@@ -145,6 +147,20 @@ def test_the_data_of_a_run_that_has_ended_is_not_kept(model, data, ending):
     keras.backend.clear_session()
     # A thread of the framework may let go of it a little later.
     awaited(lambda: gc.collect() is not None and reference() is None)
+
+
+def test_the_data_of_a_failed_run_that_pushes_nowhere_is_not_kept(model, data):
+    exporter = TrainTestExporter(None)
+    x, y = data[0].copy(), data[1]
+    reference = weakref.ref(x)
+    with contextlib.suppress(ZeroDivisionError):
+        fit(model, (x, y), exporter, At(0, lambda: 1 / 0))
+    del x
+    keras.backend.clear_session()
+    # Nobody scrapes it meanwhile.
+    awaited(lambda: gc.collect() is not None and reference() is None)
+    status = {"status": "failed"}
+    assert exporter.registry.get_sample_value("gangplank_train_status", status) == 1
 
 
 def test_whoever_debugs_a_run_that_failed_has_the_variables_of_fit(model, data):

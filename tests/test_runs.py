@@ -4,6 +4,7 @@ import gc
 import logging
 import sys
 import threading
+import time
 import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -289,6 +290,26 @@ def test_an_inner_fit_that_failed_does_not_make_the_outer_one_seem_to_have_faile
     value = exporter.registry.get_sample_value
     fit(model, data, exporter, At(1, inner))
     assert seen == [1, 2]
+
+
+def test_a_group_is_deleted_after_a_run_inside_of_which_another_failed(
+    gateway, model, other_model, data, monkeypatch
+):
+    exporter = TrainTestExporter(gateway, "digits", delete_on_end=True)
+    end = exporter._publisher.end
+
+    def slow_end():
+        time.sleep(0.5)  # in which the thread that pushes could take all runs for failed
+        return end()
+
+    monkeypatch.setattr(exporter._publisher, "end", slow_end)
+
+    def failing():
+        with pytest.raises(ZeroDivisionError):
+            fit(other_model, data, exporter, At(0, lambda: 1 / 0))
+
+    fit(model, data, exporter, At(0, failing))
+    assert not any(str(name).startswith("gangplank") for name in metrics_of(gateway, "digits"))
 
 
 def test_the_batches_of_an_inner_fit_are_not_those_of_the_outer_one(

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from gangplank import weights_histogram
+from gangplank import TrainTestExporter, weights_histogram
 from gangplank._native import devices, reference
 from gangplank._native.edges import Bounds
 
@@ -96,3 +96,19 @@ def test_inside_of_a_function_that_pytorch_transforms():
         return x.sum()
 
     torch.func.grad(loss)(torch.ones(3))
+
+
+def test_a_loop_with_a_model_that_is_distributed(tmp_path):
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        wrapped = torch.nn.parallel.DistributedDataParallel(model)
+        exporter = TrainTestExporter(None, histogram_buckets=[0.0])
+        callbacks = keras.callbacks.CallbackList([exporter], model=wrapped)
+        callbacks.on_train_begin()
+        callbacks.on_epoch_end(0, {"loss": 1.0})
+        callbacks.on_train_end()
+    finally:
+        torch.distributed.destroy_process_group()
+    assert exporter.registry.get_sample_value("gangplank_train_model_parameters_count") == 9
+    assert exporter.registry.get_sample_value("gangplank_train_model_weights_count") == 9

@@ -7,6 +7,8 @@ import weakref
 import keras
 import numpy as np
 import pytest
+from conftest import awaited
+from runs import At, fit
 
 from gangplank import TrainTestExporter
 from gangplank.training.updates import Updates
@@ -130,6 +132,13 @@ def test_each_run_begins_anew_and_holds_its_copy_no_longer(model, data):
         changes = (new - old for new, old in zip(after, before, strict=True))
         assert ratio_of(exporter) == pytest.approx(norm(*changes) / norm(*after), rel=1e-5)
         assert exporter._train.run.updates is None
+
+
+def test_a_run_that_failed_holds_its_copy_no_longer(model, data):
+    exporter = TrainTestExporter(None, statistics="model", update_ratio=True)
+    with pytest.raises(ZeroDivisionError):
+        fit(model, data, exporter, At(0, lambda: 1 / 0))
+    awaited(lambda: exporter._train.run.updates is None)
 
 
 def test_no_room_for_a_copy_costs_the_ratio_alone(model, data, monkeypatch):

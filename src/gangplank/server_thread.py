@@ -7,14 +7,22 @@ _POLL = 0.05  # seconds that close may take
 
 
 class ServerThread:
-    """Has a server serve from now on, until `close`."""
+    """Has a server serve from now on, until `close`.
+
+    Raises:
+        RuntimeError: no thread can be started; the port is free again.
+    """
 
     def __init__(self, server: BaseServer, name: str) -> None:
         self._server = server
         self._thread = threading.Thread(
             target=server.serve_forever, args=(_POLL,), name=name, daemon=True
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            server.server_close()
+            raise
 
     def close(self) -> None:
         """Stops serving and frees the port."""

@@ -315,7 +315,6 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def _end(
         self, run: Run, ending: Ending, *, unwinding: type[BaseException] | None = None
     ) -> None:
-        run.updates = None  # which hold a copy of the weights
         with self._changing:
             run.status.end(ending)
             self._runs.end(run)

@@ -48,7 +48,9 @@ class Watch(Collector):
     ) -> None:
         self._labels = labels
         self._predictions = Predictions(labels, latency_buckets)
-        self._drift = find_drift and DriftQueue(find_drift, self._predictions, drift_queue_size)
+        self._drift = None
+        if find_drift is not None:
+            self._drift = DriftQueue(find_drift, self._predictions, drift_queue_size)
         self.calls = {method: self._calls_of(method) for method in _COUNTERS}
         self._server: MetricsServer | None = None
         self._is_closed = self._is_stale = self._is_showing = False

@@ -1,6 +1,7 @@
 """The metrics of a phase, training or testing, and those of each of its runs."""
 
 import math
+import sys
 import threading
 import weakref
 from collections.abc import Iterable, Mapping
@@ -114,6 +115,13 @@ class RunMetrics(Collector):
         return family
 
 
+def _unwrapped(model: Any) -> Any:
+    """`model`, or what PyTorch's DistributedDataParallel has wrapped."""
+    parallel = sys.modules.get("torch.nn.parallel")
+    wrapper = getattr(parallel, "DistributedDataParallel", ())
+    return model.module if isinstance(model, wrapper) else model
+
+
 class Run:
     """A run of `phase` that begins now, on this thread; it may be nested in another one.
 
@@ -126,7 +134,7 @@ class Run:
         status: whether it goes on.
         shown: what was last shown of it.
         next_batch: the number of batches after which it is shown next.
-        updates: what compares its weights with those of the last report, if anything.
+        updates: what compares its weights with those of the last report, until it ends.
         has_trained: whether an epoch has begun or ended since that.
     """
 
@@ -134,14 +142,14 @@ class Run:
         self.phase = phase
         self.outer: Run | None = None
         self.thread = threading.get_ident()
-        self.status = RunStatus()
+        self.status = RunStatus(self._let_go)
         self.shown: _Shown | None = None
         self.next_batch = 0.0
         self.updates: Any = None
         self.has_trained = True
         self._epoch = Epoch()
         # A registry holds the run for ever, and the model may be large.
-        self._model = None if model is None else weakref.ref(model)
+        self._model = None if model is None else weakref.ref(_unwrapped(model))
         self._gauges: dict[str, Value] = {}
         self._weights: WeightsMetrics | None = None
 
@@ -150,17 +158,21 @@ class Run:
         """The model; None if there is none any more."""
         return self._model and self._model()
 
+    def _let_go(self) -> None:
+        self.updates = None  # which hold a copy of the weights
+
     def or_outer(self) -> "Run":
         """This run, or the one outside of it that goes on where an exception has left this one."""
         outer = self.outer
-        is_over = outer is not None and self.status.was_left() and outer.status.is_running()
-        return outer if outer is not None and is_over else self
+        if outer is not None and self.status.was_left() and outer.status.is_running():
+            return outer
+        return self
 
     @cached_property
     def parameters(self) -> int | None:
         """The parameters of the model, trainable and non-trainable.
 
-        Counted once, since Keras makes the list of variables anew each time.
+        Counted once an epoch, since Keras makes the list of variables anew each time.
         """
         # Not count_params(), which refuses a model that has no call() but a train_step().
         if self.model is None:
@@ -179,6 +191,7 @@ class Run:
     def end_epoch(self) -> dict[str, float]:
         """The epoch ends now: its gauges, those that are known."""
         self.has_trained = True  # also where a loop of one's own tells of no begin
+        self.__dict__.pop("parameters", None)  # a callback may have added some
         return self._epoch.end(self.model)
 
     def set_weights(self, report: WeightsReport | None) -> None:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, Literal
 
@@ -90,11 +90,15 @@ def _is_of_keras(frame: FrameType) -> bool:
 class RunStatus:
     """The status of a run that begins where this is made, on this thread.
 
+    Arguments:
+        on_end: called when it ends, on whatever thread sees that.
+
     Attributes:
         is_of_keras: whether it is a `fit` or `evaluate` of Keras, whose end is seen in any case.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_end: Callable[[], None] = lambda: None) -> None:
+        self._on_end = on_end
         self._call = KerasCall()
         self._began = time.monotonic()
         self._ended: float | None = None
@@ -108,6 +112,7 @@ class RunStatus:
             self._ended = time.monotonic()
             self._ending = ending
             self._call.forget()
+            self._on_end()
 
     def is_of_this_call(self) -> bool:
         """Whether it is of the call of Keras that this thread is in."""

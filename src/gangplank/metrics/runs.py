@@ -22,8 +22,8 @@ class Runs:
     """Runs that began one inside another.
 
     A callback of `fit` may call `evaluate`, or `fit` of another model, with the same exporter.
-    Which run a hook is of, nobody tells it: it is of the innermost one of its thread that goes on,
-    or of all threads, since Keras may call the hooks of batches from another one.
+    No hook is told which run it is of: it is of the innermost one of its thread that goes on or,
+    where that thread has none, of all threads, since Keras may call hooks of batches from others.
     """
 
     def __init__(self) -> None:
@@ -47,8 +47,8 @@ class Runs:
         return joined
 
     def end(self, run: Run) -> None:
-        """The run has ended."""
-        self._runs = [each for each in self._runs if each is not run]
+        """The run has ended. So have those that exceptions ended, inside of it or before."""
+        self._runs = [each for each in self._runs if each is not run and not each.status.was_left()]
 
     def innermost(self, phase: RunMetrics | None = None) -> Run | None:
         """The run, of `phase` if given, that a hook on this thread is of; None if none goes on."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import (
     AbstractHTTPHandler,
     HTTPDefaultErrorHandler,
@@ -39,13 +40,15 @@ def bounded_handler(
 
     `context` is for https, and `bounded_context` makes it; a new one if None. It raises
     TimeoutError or URLError where the gateway was not heard, and HTTPError where it answered
-    anything but 2xx.
+    anything but 2xx, or a page, as what is no gateway does.
     """
 
     def send() -> None:
         request = Request(url, data, dict(headers), method=method)
-        with opened(request, timeout, context):
-            pass
+        answer = opened(request, timeout, context)
+        if answer.headers.get_content_type() == "text/html" and answer.peek(1):
+            raise HTTPError(url, answer.status, answer.reason, answer.headers, answer)
+        answer.close()
 
     return send
 

@@ -40,6 +40,8 @@ class Delivery:
         """
         if ending is not None and ending.deletes:
             self._gateway.delete(self._seconds_left(ending))
+            if self.left is not None:
+                self.left.forget()
             self.left = None  # of a group that is gone
             return
         families, body = self._collected(ending)

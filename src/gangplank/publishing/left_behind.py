@@ -53,6 +53,10 @@ class LeftBehind:
         self._guessed = set()
         self.look_again()
 
+    def forget(self) -> None:
+        """Nothing stands there any more."""
+        self._there = {}
+
     def look_again(self) -> None:
         """What stands there may have changed: the gateway reads late what was sent to it before."""
         self._unread |= self._phases.keys()

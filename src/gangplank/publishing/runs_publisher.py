@@ -1,6 +1,9 @@
 """The runs of one exporter, published one after another."""
 
+import contextlib
 import logging
+import threading
+import time
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
@@ -13,6 +16,8 @@ from gangplank.publishing.pushgateway import Pushgateway
 from gangplank.publishing.run_registry import RunRegistry
 
 _logger = logging.getLogger(__name__)
+
+_BETWEEN_LOOKS = 1.0  # seconds
 
 
 class RunsPublisher:
@@ -52,6 +57,7 @@ class RunsPublisher:
             before.stop()
         self._publisher, self._before, self._runs = None, before, runs
         if gateway is None:
+            _watch(runs)
             return
         self._left = LeftBehind(gateway, self._left)
         self._left.begin(phase)
@@ -116,3 +122,14 @@ class RunsPublisher:
             raise failure
         if not (self._raises and unwinding and issubclass(unwinding, PushError)):
             _logger.error("%s", failure)
+
+
+def _watch(runs: Runs) -> None:
+    """Looks whether `runs` that push nowhere have ended, so that the data of a failed one goes."""
+
+    def look() -> None:
+        while any(run.status.is_of_keras for run in runs.going_on()):
+            time.sleep(_BETWEEN_LOOKS)
+
+    with contextlib.suppress(RuntimeError):  # no thread can be started
+        threading.Thread(target=look, name="gangplank-watch", daemon=True).start()
