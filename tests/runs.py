@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from gangplank.metrics import PushMetrics
 from gangplank.publishing import Pushgateway
 from gangplank.publishing.publisher import Publisher
-from gangplank.publishing.run_registry import RunRegistry
+from gangplank.publishing.run_collector import RunCollector
 
 
 def fit(model, data, *callbacks, epochs=2, **options):
@@ -41,7 +41,7 @@ class Run:
         self.has_failed = False
         self.publisher = Publisher(
             Pushgateway(address, "job", group, handler, timeout),
-            RunRegistry(self.registry, self.metrics),
+            RunCollector(self.registry, self.metrics),
             is_over=lambda: self.is_over,
             on_failure=self.fail,
             **options,

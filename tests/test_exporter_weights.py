@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from models import classifier
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition, parser
 from runs import At, fit
@@ -203,9 +204,10 @@ def test_a_model_most_of_which_is_quantized(data):
     assert trained(model, data, histogram_buckets=[0.0], weights="all")(name) == 42
 
 
-def test_parameters_that_are_added_in_a_run_are_counted(model, data):
+def test_parameters_that_are_added_in_a_run_are_counted(data):
+    model = classifier()  # of its own, since it grows
     exporter = TrainTestExporter(None, weights="all", histogram_buckets=BOUNDS)
-    grow = At(0, lambda: model.layers[-1].enable_lora(2))
+    grow = At(1, lambda: model.layers[-1].enable_lora(2))
     value = exporter.registry.get_sample_value
     fit(model, data, grow, exporter)
     expected = model.count_params()

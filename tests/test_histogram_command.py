@@ -360,3 +360,18 @@ def test_a_file_that_cannot_be_read_hides_no_other(tmp_path, capsys, monkeypatch
     output, errors = ran(capsys, bad, good, status=1)
     assert "good" in output
     assert errors == f"gangplank: {bad}: it cannot be read: Input/output error.\n"
+
+
+def test_an_encoding_that_has_no_blocks(tmp_path):
+    np.save(tmp_path / "a.npy", np.linspace(-0.4, 0.4, 1000))
+    command = [sys.executable, "-m", "gangplank", "histogram", "a.npy"]
+    result = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"a.npy: " in result.stdout
+    assert b"????" in result.stdout

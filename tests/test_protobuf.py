@@ -2,7 +2,8 @@
 
 import pytest
 
-from gangplank.metrics.protobuf import MetricFamily, decoded, encoded
+from gangplank.metrics import accepts_protobuf
+from gangplank.metrics.protobuf import CONTENT_TYPE, MetricFamily, decoded, encoded
 
 
 def full_family():
@@ -43,3 +44,19 @@ def test_fields_that_are_not_known_are_skipped():
 def test_what_is_no_family_is_refused(body):
     with pytest.raises(ValueError, match="message"):
         list(decoded(body))
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_taken"),
+    [
+        (CONTENT_TYPE, True),
+        (f"text/plain;q=0.5, {CONTENT_TYPE.upper()};q=0.7", True),
+        ("application/vnd.google.protobuf", True),
+        ("application/vnd.google.protobuf;proto=x;encoding=text", False),
+        (f"{CONTENT_TYPE};q=0.0", False),
+        ("text/plain", False),
+        ("", False),
+    ],
+)
+def test_who_takes_the_format(accept, is_taken):
+    assert accepts_protobuf(accept) == is_taken

@@ -1,6 +1,7 @@
 """The command line: ``gangplank COMMAND`` or ``python -m gangplank COMMAND``."""
 
 import contextlib
+import io
 import os
 import sys
 
@@ -15,6 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, or 1 where the command could not do its work. Of a command line that is
         wrong the parser exits, with 2.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # its encoding may have no blocks to draw with
     try:
         options = parser().parse_args(separated(sys.argv[1:] if arguments is None else arguments))
         status: int = options.run(options) or 0
@@ -30,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail_to_write(error: OSError) -> int:
-    """Tells why the standard output took nothing more, unless its reader has gone."""
+    """Tells of an error of the system, unless it is that who reads the standard output has gone."""
     # What is left in its buffer must not fail once more when Python ends.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

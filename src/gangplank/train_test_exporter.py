@@ -132,7 +132,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         timeout: float = 10.0,
         registry: CollectorRegistry | None = None,
     ) -> None:
-        of_subclass = set(vars(self))  # one that has begun before its super().__init__()
+        of_subclass = set(vars(self))  # what one has set before its super().__init__()
         super().__init__()
         self._model: Any = None
         self._gateway = Pushgateway(pgw_addr, job, grouping_key, handler, timeout)

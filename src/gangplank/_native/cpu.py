@@ -108,7 +108,7 @@ def count(
     kernel: Kernel | None = None,
     threads: int | None = None,
 ) -> tuple[NDArray[np.int64], int]:
-    """The counts a bucket and the number of NaN; the moments are added to `moments`, if given."""
+    """The counts per bucket and the number of NaN; the moments are added to `moments`, if given."""
     return counted(measure, arrays, bounds, moments, kernel=kernel, threads=threads)
 
 

@@ -72,7 +72,7 @@ class Edges:
     buckets: NDArray[np.intp]
 
     def totals(self, slots: NDArray[np.int64]) -> Totals:
-        """Counts a bucket, NaN in that of B + 1, from counts a slot: int64, shape (E + 1,)."""
+        """Counts per bucket, NaN in that of B + 1, from those per slot: int64, shape (E + 1,)."""
         places = slots.nonzero()[0]
         return self.buckets[places], slots[places]
 

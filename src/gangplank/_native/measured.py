@@ -18,7 +18,7 @@ MOST_PARTS = 64
 
 
 class Measured:
-    """Counts a bucket of some values and, if they are wanted, their moments.
+    """Counts per bucket of some values and, if they are wanted, their moments.
 
     Most buckets of a native histogram are empty, and there may be thousands of layers: what is kept
     is only what is not 0, as the parts come.
@@ -72,7 +72,7 @@ class Measured:
         return buckets[firsts], np.add.reduceat(counts, firsts)
 
     def counts(self, bounds: Bounds) -> tuple[NDArray[np.int64], int]:
-        """Counts a bucket, int64, shape (B + 1,), and the number of NaN."""
+        """Counts per bucket, int64, shape (B + 1,), and the number of NaN."""
         totals = np.zeros(bounds.values.size + 2, np.int64)
         for buckets, counts in self._totals:
             np.add.at(totals, buckets, counts)

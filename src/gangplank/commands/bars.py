@@ -12,7 +12,7 @@ _HEIGHTS = " ▁▂▃▄▅▆▇█"
 
 
 def print_bars(histogram: Histogram, console: Console) -> None:
-    """Prints a bar a bucket, with what it reaches from and to."""
+    """Prints a bar per bucket, with what it reaches from and to."""
     counts = counts_of(histogram)
     longest = max([1, *counts.values()])
     labels = [(edge(low), edge(high)) for low, high in counts]

@@ -1,4 +1,4 @@
-"""Two samples compared by their counts a bucket: Kolmogorov-Smirnov, chi-square, PSI.
+"""Two samples compared by their counts per bucket: Kolmogorov-Smirnov, chi-square, PSI.
 
 The only module that needs SciPy, whose distributions give the p-values.
 """
@@ -30,7 +30,7 @@ def ks_statistics(one: Counts, two: Counts) -> Floats:
     it where all values are ends. The order is all that counts: NaN are as if above all else.
 
     Arguments:
-        one: shape (F, S), counts a bucket.
+        one: shape (F, S), counts per bucket.
         two: the same of the same buckets.
 
     Returns:

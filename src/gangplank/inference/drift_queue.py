@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from gangplank.drift import Drift
-from gangplank.inference.harmless import NO_FILES, OneWarning
+from gangplank.inference.harmless import METRIC_ERRORS, OneWarning
 from gangplank.inference.predictions import Predictions
 from gangplank.inference.samples import first_array
 
@@ -82,7 +82,7 @@ class DriftQueue:
                 self._look(given, answer)
             else:
                 self._put(given, answer)
-        except (RuntimeError, MemoryError, *NO_FILES):
+        except (RuntimeError, MemoryError, *METRIC_ERRORS):
             self._warning.log()
 
     def show_dropped(self) -> None:
@@ -104,7 +104,7 @@ class DriftQueue:
         except (Exception, SystemExit, CancelledError) as error:
             self._warning.log()
             kind = type(error).__name__
-            with suppress(RuntimeError, MemoryError, *NO_FILES):
+            with suppress(RuntimeError, MemoryError, *METRIC_ERRORS):
                 self._predictions.metric("gangplank_predict_drift_failed", type=kind).inc()
         finally:
             self._here.is_looking = False

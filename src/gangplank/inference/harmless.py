@@ -4,7 +4,7 @@ import logging
 
 # What prometheus_client raises where the files of its multiprocess mode are gone, or closed. Others
 # may be those of a signal's handler, which are not to be lost.
-NO_FILES = OSError, ValueError, TypeError
+METRIC_ERRORS = OSError, ValueError, TypeError
 
 _logger = logging.getLogger("gangplank.inference")
 

@@ -15,7 +15,7 @@ from gangplank.drift import Drift
 from gangplank.forks import call_where_forked
 from gangplank.inference.calls import TOGETHER, Calls
 from gangplank.inference.drift_queue import DriftQueue
-from gangplank.inference.harmless import NO_FILES, OneWarning
+from gangplank.inference.harmless import METRIC_ERRORS, OneWarning
 from gangplank.inference.predictions import Predictions
 from gangplank.metrics import SERVED_MODELS
 from gangplank.metrics_server import MetricsServer
@@ -130,7 +130,7 @@ class Watch(Collector):
                 try:
                     self._is_stale = False
                     self._show_noted()
-                except NO_FILES:
+                except METRIC_ERRORS:
                     self._warning.log()
                 finally:
                     self._is_showing = False
@@ -138,7 +138,7 @@ class Watch(Collector):
     def _show_exception(self, method: str, error: BaseException) -> None:
         try:
             self._predictions.show_exception(method, error)
-        except NO_FILES:
+        except METRIC_ERRORS:
             self._warning.log()
         self._show()  # that it is no longer under way
 

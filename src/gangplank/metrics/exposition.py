@@ -1,5 +1,6 @@
 """Metrics in the protobuf format, for a Prometheus that asks for it: it has native histograms."""
 
+import re
 from collections.abc import Iterable
 
 from prometheus_client.core import Metric
@@ -7,7 +8,14 @@ from prometheus_client.core import Metric
 
 def accepts_protobuf(accept: str) -> bool:
     """Whether who sent this header ``Accept`` takes the format."""
-    return "application/vnd.google.protobuf" in accept
+    for kind in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in kind.split(";"))
+        values = dict(part.partition("=")[::2] for part in parameters)
+        is_refused = re.fullmatch(r"0(\.0*)?", values.get("q", "1")) is not None
+        is_delimited = values.get("encoding", "delimited") == "delimited"
+        if name == "application/vnd.google.protobuf" and is_delimited and not is_refused:
+            return True
+    return False
 
 
 def as_protobuf(families: Iterable[Metric]) -> tuple[bytes, str]:

@@ -10,7 +10,7 @@ from gangplank.publishing.last_push import LastPush
 from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
-from gangplank.publishing.run_registry import RunRegistry
+from gangplank.publishing.run_collector import RunCollector
 
 
 class Delivery:
@@ -26,7 +26,7 @@ class Delivery:
         left: as above.
     """
 
-    def __init__(self, gateway: Pushgateway, pushed: RunRegistry, left: LeftBehind | None) -> None:
+    def __init__(self, gateway: Pushgateway, pushed: RunCollector, left: LeftBehind | None) -> None:
         self.attempt = Attempt()
         self.left = left
         self._gateway = gateway

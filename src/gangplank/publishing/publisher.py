@@ -15,7 +15,7 @@ from gangplank.publishing.outage import Outage
 from gangplank.publishing.pace import Pace
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
-from gangplank.publishing.run_registry import RunRegistry
+from gangplank.publishing.run_collector import RunCollector
 from gangplank.publishing.work_thread import WorkThread
 
 _logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Publisher:
     def __init__(
         self,
         gateway: Pushgateway,
-        pushed: RunRegistry,
+        pushed: RunCollector,
         is_over: Callable[[], bool],
         on_failure: Callable[[], None],
         *,

@@ -13,7 +13,7 @@ from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.publisher import Publisher
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
-from gangplank.publishing.run_registry import RunRegistry
+from gangplank.publishing.run_collector import RunCollector
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class RunsPublisher:
         self._publisher: Publisher | None = None
         self._before: Publisher | None = None
         self._runs = Runs()
-        self._pushed: RunRegistry | None = None
+        self._pushed: RunCollector | None = None
         self._left: LeftBehind | None = None
 
     def begin(self, gateway: Pushgateway | None, phase: RunMetrics, runs: Runs) -> None:
@@ -61,7 +61,7 @@ class RunsPublisher:
             return
         self._left = LeftBehind(gateway, self._left)
         self._left.begin(phase)
-        self._pushed = RunRegistry(self._registry, phase.pushes, self._phases, self._told)
+        self._pushed = RunCollector(self._registry, phase.pushes, self._phases, self._told)
         self._pushed.begin(phase.prefix)
         try:
             self._publisher = Publisher(

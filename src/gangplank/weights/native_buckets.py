@@ -12,7 +12,7 @@ from gangplank.checked_values import as_float, is_integer
 
 LOWEST_SCHEMA, HIGHEST_SCHEMA = -4, 8
 
-# Prometheus's Go client and its server have a table a schema of the bounds from 0.5 to 1. Each one
+# Prometheus's Go client and its server have a table per schema of the bounds from 0.5 to 1. Each
 # halves the steps of the one before: between two bounds there is a new one, the lower bound times 2
 # and the number of the schema here, rounded. That is not always the float64 next to the power.
 _SECOND_BOUNDS = (

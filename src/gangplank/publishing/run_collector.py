@@ -13,7 +13,7 @@ from gangplank.metrics import PushMetrics, RunMetrics, exposed_name
 _logger = logging.getLogger(__name__)
 
 
-class RunRegistry(Collector):
+class RunCollector(Collector):
     """What a registry holds, less the phases of an exporter of which no run has begun here.
 
     What the registry knows of another phase is older than what may stand on the gateway by now,
