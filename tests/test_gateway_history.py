@@ -311,3 +311,10 @@ def test_bounds_of_many_buckets_are_small():
     tracemalloc.stop()
     assert len(told(history)["runs"][0]["histograms"]) == 2
     assert taken / 2 < 150_000
+
+
+def test_the_run_that_was_pushed_longest_ago_makes_room():
+    history = History(most_runs=2)
+    for moment, job in enumerate("abac", start=1):
+        history.push(frozenset({("job", job)}), gauges(loss=1), moment)
+    assert [run["group"]["job"] for run in told(history)["runs"]] == ["a", "c"]

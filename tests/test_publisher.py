@@ -100,6 +100,21 @@ def test_the_last_words_of_a_run_that_failed_are_told_of_where_they_are_lost(por
     assert message.endswith("It has nothing of this run.")
 
 
+def test_a_gateway_that_is_down_when_a_run_is_lost_is_tried_once_more():
+    attempts = []
+
+    def handler(**_):
+        attempts.append(run.is_over)
+        raise ConnectionRefusedError
+
+    run = Run("127.0.0.1:9091", handler=handler)
+    run.publish(1)
+    awaited(lambda: attempts)
+    run.is_over = True
+    awaited(lambda: not pushing())
+    assert sum(attempts) == 1
+
+
 def test_a_wait_for_the_last_push_that_was_interrupted_is_waited_for_again(gateway):
     begun = threading.Event()
 
