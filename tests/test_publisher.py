@@ -116,21 +116,19 @@ def test_a_gateway_that_is_down_when_a_run_is_lost_is_tried_once_more():
 
 
 def test_a_wait_for_the_last_push_that_was_interrupted_is_waited_for_again(gateway):
-    begun = threading.Event()
+    was_interrupted = threading.Event()
 
     def handler(**options):
-        begun.set()
-        return lambda: (time.sleep(2), bounded_handler(**options)())
+        if b"\nepochs 2" in options["data"]:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            assert was_interrupted.wait(30)
+        return bounded_handler(**options)
 
-    run = Run(gateway, handler=handler)
-    run.publish(1)
-    assert begun.wait(30)
-    interrupting = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
-    interrupting.start()
+    run = Run(gateway, handler=handler, timeout=60)
     with pytest.raises(KeyboardInterrupt):
         run.finish(2)
+    was_interrupted.set()
     process_end._have_last_words()
-    interrupting.join()
     assert metrics_of(gateway, "job")["epochs"] == 2
     assert pushing() == []
 

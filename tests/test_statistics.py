@@ -1,7 +1,6 @@
 """Statistics of weights, against exact arithmetic and NumPy."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, fields
 
 import numpy as np
@@ -9,9 +8,14 @@ import pytest
 from corpus import FLOATS, INTEGERS
 from subnormals import flushed
 
-from gangplank import WeightsStatistics, weights_statistics
+from gangplank import (
+    NativeBuckets,
+    WeightsStatistics,
+    weights_histogram,
+    weights_histograms,
+    weights_statistics,
+)
 from gangplank._native import cpu
-from gangplank._native.subnormals import keep_subnormals
 
 NOTHING = (math.nan,) * 5
 
@@ -50,13 +54,17 @@ def test_a_subnormal_is_not_zero():
     assert (statistics.minimum, statistics.maximum) == (values[1], values[0])
 
 
-def test_a_thread_that_flushes_subnormals_makes_the_same(monkeypatch):
+def test_a_thread_that_flushes_subnormals_makes_the_same():
     values = np.full(2 * cpu.VALUES_A_THREAD, -1e-40, np.float32)
     values[0], values[-1] = 3e-45, -3e-40
     expected = weights_statistics([values])
-    monkeypatch.setattr(cpu, "_pool", lambda: ThreadPoolExecutor(1, "", keep_subnormals))
-    with flushed():  # also those that are started meanwhile
+    native = weights_histogram([values], NativeBuckets())
+    by_variable = weights_histograms([values], NativeBuckets(), per="variable")
+    with flushed():
+        cpu._pool.cache_clear()  # whose threads flush what those flush that start them
         assert weights_statistics([values]) == expected
+        assert weights_histogram([values], NativeBuckets()) == native
+        assert weights_histograms([values], NativeBuckets(), per="variable") == by_variable
         assert np.float32(1e-40) * np.float32(1) == 0  # as the thread was told
     assert (expected.zero_count, expected.minimum, expected.maximum) == (0, values[-1], values[0])
 

@@ -77,6 +77,16 @@ def test_a_tensor_whose_storage_was_freed_is_not_read(begin):
     tensor.untyped_storage().resize_(0)
     with pytest.raises(RuntimeError, match="element 0 cannot be counted: its storage was freed"):
         weights_histogram([tensor], [0.0])
+    tensor.untyped_storage().resize_(4 * 39)
+    with pytest.raises(RuntimeError, match="element 0 cannot be counted: its storage was freed"):
+        weights_histogram([tensor], [0.0])
+    tensor.untyped_storage().resize_(4 * 40)
+    assert weights_histogram([tensor.zero_()], [0.0]).count == 40 - begin
+
+
+def test_a_parameter_that_is_not_made_yet():
+    with pytest.raises(RuntimeError, match="Weights on cpu cannot be read there"):
+        weights_histogram([torch.nn.parameter.UninitializedParameter()], [0.0])
 
 
 def test_tensors_of_other_layouts_are_told_of():
@@ -91,7 +101,7 @@ def test_tensors_of_other_layouts_are_told_of():
 
 def test_inside_of_a_function_that_pytorch_transforms():
     def loss(x):
-        with pytest.raises(RuntimeError, match=r"elsewhere, as where torch\.func transforms"):
+        with pytest.raises(RuntimeError, match=r"Weights on cpu cannot be read there"):
             weights_histogram([x], [0.0])
         return x.sum()
 

@@ -135,14 +135,21 @@ def _unreadable_by_torch(tensor: Any) -> str | None:
         return f"its layout is {tensor.layout}. Pass its to_dense(), or the values() that it holds."
     if hasattr(tensor, "full_tensor"):
         return "it is a DTensor, which may be sharded. Pass its full_tensor(), in every process."
-    try:
-        nbytes = tensor.untyped_storage().nbytes()
-    except NotImplementedError:
-        return "PyTorch keeps its values elsewhere, as where torch.func transforms a function."
-    # PyTorch would show NumPy whatever lies at address 0.
-    if tensor.numel() and not nbytes:
+    if _is_freed(tensor):
         return "its storage was freed, as FSDP does with shares that are gathered when needed."
     return None
+
+
+def _is_freed(tensor: Any) -> bool:
+    """Whether its storage ends before its values do: PyTorch shows NumPy what lies there else."""
+    try:
+        nbytes = tensor.untyped_storage().nbytes()
+    # It has none: what reads it tells of that.
+    except (NotImplementedError, ValueError):
+        return False
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    last = tensor.storage_offset() + sum((size - 1) * step for size, step in steps)
+    return bool(tensor.numel() and nbytes < (last + 1) * tensor.itemsize)
 
 
 def _kind_of_device(owner: str | None, array: Any) -> str:

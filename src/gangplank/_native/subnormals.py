@@ -9,16 +9,18 @@ import platform
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 # C's fenv.h, whose FE_DFL_ENV is another one elsewhere.
-_IS_KNOWN = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 _FE_DFL_ENV = ctypes.c_void_p(-1)
 _BYTES = 64  # more than an fenv_t has
-_C = ctypes.PyDLL(None)
+_C: Any = None
+if sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64"):
+    _C = ctypes.PyDLL(None)
+_IS_KNOWN = hasattr(_C, "fesetenv")
 
 
 def keep_subnormals() -> None:
@@ -36,8 +38,8 @@ def keeping_subnormals(function: Callable[P, T]) -> Callable[P, T]:
     def call(*arguments: P.args, **options: P.kwargs) -> T:
         before = ctypes.create_string_buffer(_BYTES)
         _C.fegetenv(before)
-        keep_subnormals()
         try:
+            keep_subnormals()
             return function(*arguments, **options)
         finally:
             _C.fesetenv(before)

@@ -116,10 +116,11 @@ class RunMetrics(Collector):
 
 
 def _unwrapped(model: Any) -> Any:
-    """`model`, or what PyTorch's DistributedDataParallel has wrapped."""
+    """`model`, or what PyTorch's parallel training has wrapped."""
     parallel = sys.modules.get("torch.nn.parallel")
-    wrapper = getattr(parallel, "DistributedDataParallel", ())
-    return model.module if isinstance(model, wrapper) else model
+    names = "DistributedDataParallel", "DataParallel"
+    wrappers = tuple(getattr(parallel, name, ()) for name in names)
+    return model.module if isinstance(model, wrappers) else model
 
 
 class Run:

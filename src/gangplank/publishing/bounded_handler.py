@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from io import BytesIO
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import (
@@ -25,6 +26,8 @@ from urllib.request import (
 )
 
 from gangplank.publishing.proxy import proxy_for
+
+_MOST_OF_A_PAGE = 1000  # bytes
 
 
 def bounded_handler(
@@ -45,10 +48,11 @@ def bounded_handler(
 
     def send() -> None:
         request = Request(url, data, dict(headers), method=method)
-        answer = opened(request, timeout, context)
-        if answer.headers.get_content_type() == "text/html" and answer.peek(1):
-            raise HTTPError(url, answer.status, answer.reason, answer.headers, answer)
-        answer.close()
+        with opened(request, timeout, context) as answer:
+            is_html = answer.headers.get_content_type() == "text/html"
+            if is_html and (page := answer.read(_MOST_OF_A_PAGE)):
+                words = BytesIO(page)
+                raise HTTPError(url, answer.status, answer.reason, answer.headers, words)
 
     return send
 

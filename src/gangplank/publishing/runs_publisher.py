@@ -46,6 +46,7 @@ class RunsPublisher:
         self._publisher: Publisher | None = None
         self._before: Publisher | None = None
         self._runs = Runs()
+        self._watcher: threading.Thread | None = None
         self._pushed: RunCollector | None = None
         self._left: LeftBehind | None = None
 
@@ -57,7 +58,7 @@ class RunsPublisher:
             before.stop()
         self._publisher, self._before, self._runs = None, before, runs
         if gateway is None:
-            _watch(runs)
+            self._watch()
             return
         self._left = LeftBehind(gateway, self._left)
         self._left.begin(phase)
@@ -81,6 +82,8 @@ class RunsPublisher:
 
     def begin_inside(self, phase: RunMetrics) -> None:
         """A run of `phase` begins inside of those that are pushed."""
+        if self._publisher is None:
+            self._watch()
         if self._pushed is not None and self._left is not None:
             self._pushed.begin(phase.prefix)
             self._left.begin(phase)
@@ -123,13 +126,15 @@ class RunsPublisher:
         if not (self._raises and unwinding and issubclass(unwinding, PushError)):
             _logger.error("%s", failure)
 
+    def _watch(self) -> None:
+        """Looks whether runs that push nowhere have ended, and lets go of what failed ones had."""
+        if self._watcher is not None and self._watcher.is_alive():
+            return
 
-def _watch(runs: Runs) -> None:
-    """Looks whether `runs` that push nowhere have ended, so that the data of a failed one goes."""
+        def look() -> None:
+            while any(run.status.is_of_keras for run in self._runs.going_on()):
+                time.sleep(_BETWEEN_LOOKS)
 
-    def look() -> None:
-        while any(run.status.is_of_keras for run in runs.going_on()):
-            time.sleep(_BETWEEN_LOOKS)
-
-    with contextlib.suppress(RuntimeError):  # no thread can be started
-        threading.Thread(target=look, name="gangplank-watch", daemon=True).start()
+        self._watcher = threading.Thread(target=look, name="gangplank-watch", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no thread can be started
+            self._watcher.start()

@@ -1,7 +1,10 @@
 """A thread for which one can wait once more after a wait that was interrupted."""
 
 import threading
+import time
 from collections.abc import Callable
+
+_LONGEST_WAIT = 0.2  # seconds at a time, in case that an interrupted wait has kept the lock
 
 
 class WorkThread:
@@ -18,15 +21,20 @@ class WorkThread:
         self._has_ended = False
         self._running = threading.Lock()
         self._running.acquire()
-        threading.Thread(target=self._call, args=(work,), name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._call, args=(work,), name=name, daemon=True)
+        self._thread.start()
 
     def is_alive(self) -> bool:
         return not self._has_ended
 
     def join(self, seconds: float) -> None:
         """Waits until it has ended, at most so long."""
-        if self.is_alive() and self._running.acquire(timeout=max(0.0, seconds)):
-            self._running.release()
+        deadline = time.monotonic() + seconds
+        while self.is_alive() and (left := deadline - time.monotonic()) > 0:
+            if self._running.acquire(timeout=min(left, _LONGEST_WAIT)):
+                self._running.release()
+        if not self.is_alive():
+            self._thread.join(_LONGEST_WAIT)
 
     def _call(self, work: Callable[[], None]) -> None:
         try:

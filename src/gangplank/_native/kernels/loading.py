@@ -1,18 +1,21 @@
 """Loading the numba kernels, and forking.
 
-A child that is forked while another thread loads them, or compiles one, would wait for that thread
-for ever: it has none. So whoever forks waits for it.
+A child that is forked while another thread loads them, or has numba compile whatever it is, would
+wait for that thread for ever: it has none. So whoever forks waits for it, for some seconds at most.
 """
 
 import os
 import sys
+import time
 from threading import RLock
 from types import ModuleType
 from typing import Any
 
 _JIT = f"{__package__}.jit"
 _lock = RLock()
-_held: list[Any] = []
+
+_LONGEST_WAIT = 10.0  # seconds; loading and compiling takes one or two
+_held: list[list[Any]] = []  # by each fork that is under way; the handler of a signal may fork too
 
 
 def is_loaded() -> bool:
@@ -22,28 +25,35 @@ def is_loaded() -> bool:
 def load() -> ModuleType:
     """Loads all kernels, so that none is half loaded later, and gives the module `jit`."""
     with _lock:
+        import numpy.ma  # noqa: F401  # which NumPy loads late, for np.unique
+
         from gangplank._native.kernels import (  # noqa: F401
             columns_kernel,
             jit,
             lane_kernel,
+            moments_kernel,
             table_kernel,
         )
     return jit
 
 
 def _hold() -> None:
-    _lock.acquire()
-    if is_loaded():
-        from numba.core.compiler_lock import global_compiler_lock
+    held: list[Any] = []
+    _held.append(held)
+    deadline = time.monotonic() + _LONGEST_WAIT
+    if _lock.acquire(timeout=_LONGEST_WAIT):
+        held.append(_lock)
+        if is_loaded():
+            from numba.core.compiler_lock import global_compiler_lock
 
-        global_compiler_lock.acquire()
-        _held.append(global_compiler_lock)
+            of_numba = global_compiler_lock._lock  # which can be waited for within bounds
+            if of_numba.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                held.append(of_numba)
 
 
 def _release() -> None:
-    while _held:
-        _held.pop().release()
-    _lock.release()
+    for lock in _held.pop():
+        lock.release()
 
 
 if sys.platform != "win32":
