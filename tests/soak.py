@@ -76,6 +76,7 @@ FILES = (
     "svg",
     "train_test_exporter",
     "unread_gateways",
+    "updates",
 )
 # They train to the end, which takes most of a minute of processor time, ask a package index, or
 # write to a folder that two rounds at once would share.
