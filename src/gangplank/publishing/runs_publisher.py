@@ -81,7 +81,7 @@ class RunsPublisher:
             _logger.error("%s", failure)
 
     def begin_inside(self, phase: RunMetrics) -> None:
-        """A run of `phase` begins inside of those that are pushed."""
+        """A run of `phase` begins inside of those that go on, pushed or not."""
         if self._publisher is None:
             self._watch()
         if self._pushed is not None and self._left is not None:
