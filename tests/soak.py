@@ -19,6 +19,7 @@ CORES = os.cpu_count() or 1
 
 FILES = (
     "authentication",
+    "auto_reset_event",
     "batches",
     "blocks",
     "calls",

@@ -104,6 +104,34 @@ print({os.waitpid(child, 0)[1] for child in children})
     assert (result.stdout, result.stderr) == ("{0}\n", "")
 
 
+def test_threads_that_fork_at_the_same_time():
+    script = """
+import os, sys, threading, time, warnings
+from gangplank._native.kernels import loading
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+statuses = set()
+sys.setswitchinterval(1e-6)
+
+def fork():
+    for _ in range(50):
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        statuses.add(os.waitpid(child, 0)[1])
+
+threads = [threading.Thread(target=fork) for _ in range(4)]
+began = time.monotonic()
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(statuses, time.monotonic() - began < loading._LONGEST_WAIT, loading._lock.acquire(timeout=1))
+"""
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (result.stdout, result.stderr) == ("{0} True True\n", "")
+
+
 @pytest.mark.parametrize("fails", ["own share", "another share", "while waiting"])
 def test_no_thread_reads_on_when_a_count_fails(fails, monkeypatch):
     measured, reading, turns, begun = cpu._measured, set(), itertools.count(), threading.Event()

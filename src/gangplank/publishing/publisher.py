@@ -1,13 +1,12 @@
 """Getting the newest state of a run to its gateway, in the background."""
 
-import contextlib
 import logging
 import os
-import queue
 import time
 from collections.abc import Callable
 
 from gangplank.publishing import process_end
+from gangplank.publishing.auto_reset_event import AutoResetEvent
 from gangplank.publishing.delivery import Delivery
 from gangplank.publishing.last_push import LastPush
 from gangplank.publishing.left_behind import LeftBehind
@@ -66,7 +65,7 @@ class Publisher:
         self._after = after
         self._is_watched = is_watched
         self._process = os.getpid()
-        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._woken = AutoResetEvent()
 
         self._states = 0  # of the registry that were to be pushed, the ending's apart
         self._failed_at: float | None = None
@@ -106,7 +105,7 @@ class Publisher:
         if self._is_forked():
             return
         self._states += 1
-        self._woken.put(None)
+        self._woken.set()
         self._note_lateness(self._gateway.timeout + _GRACE)
 
     def finish(self, *, delete: bool = False) -> PushError | None:
@@ -127,14 +126,14 @@ class Publisher:
     def stop(self) -> None:
         """Ends without another push."""
         self._is_stopped = True
-        self._woken.put(None)
+        self._woken.set()
         process_end.forget(self)
 
     def fail(self, *, is_told: bool = False) -> None:
         """The run has failed: begins its last push. `is_told` where nobody need log a loss."""
         self._is_failure_told |= is_told
         self._failed_at = self._failed_at or time.monotonic()
-        self._woken.put(None)
+        self._woken.set()
 
     def wait(self) -> None:
         """Waits for the last push, at most `timeout` seconds since `finish` or `fail`."""
@@ -150,7 +149,7 @@ class Publisher:
 
     def _end(self, *, delete: bool = False) -> None:
         self._ending = LastPush(time.monotonic(), self._gateway.timeout, delete)
-        self._woken.put(None)
+        self._woken.set()
 
     def _work(self) -> None:
         if self._after is not None and not self._after._is_forked():
@@ -204,8 +203,7 @@ class Publisher:
             if is_pending and now >= self._pace.due:
                 return newest
             pause = self._pace.due - now if is_pending else _BETWEEN_LOOKS
-            with contextlib.suppress(queue.Empty):
-                self._woken.get(timeout=min(pause, _BETWEEN_LOOKS))
+            self._woken.wait(min(pause, _BETWEEN_LOOKS))
 
     def _is_silent(self, now: float) -> bool:
         """Whether nothing new was shown for long, or a push that said so may yet pass."""

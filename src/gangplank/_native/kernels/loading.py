@@ -6,16 +6,25 @@ wait for that thread for ever: it has none. So whoever forks waits for it, for s
 
 import os
 import sys
+import threading
 import time
-from threading import RLock
 from types import ModuleType
 from typing import Any
 
 _JIT = f"{__package__}.jit"
-_lock = RLock()
+_lock = threading.RLock()
 
 _LONGEST_WAIT = 10.0  # seconds; loading and compiling takes one or two
-_held: list[list[Any]] = []  # by each fork that is under way; the handler of a signal may fork too
+
+
+class _Forks(threading.local):
+    """What is held for each fork of a thread that is under way; a signal's handler may fork too."""
+
+    def __init__(self) -> None:
+        self.held: list[list[Any]] = []
+
+
+_forks = _Forks()
 
 
 def is_loaded() -> bool:
@@ -39,7 +48,7 @@ def load() -> ModuleType:
 
 def _hold() -> None:
     held: list[Any] = []
-    _held.append(held)
+    _forks.held.append(held)
     deadline = time.monotonic() + _LONGEST_WAIT
     if _lock.acquire(timeout=_LONGEST_WAIT):
         held.append(_lock)
@@ -52,7 +61,7 @@ def _hold() -> None:
 
 
 def _release() -> None:
-    for lock in _held.pop():
+    for lock in _forks.held.pop():
         lock.release()
 
 

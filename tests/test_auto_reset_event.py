@@ -1,0 +1,64 @@
+"""What wakes the thread that pushes."""
+
+import signal
+import threading
+import time
+
+from gangplank.publishing.auto_reset_event import AutoResetEvent
+
+
+def seconds_of_wait(event, seconds):
+    began = time.monotonic()
+    event.wait(seconds)
+    return time.monotonic() - began
+
+
+def test_it_has_one_wait_return_however_often_it_was_set():
+    event = AutoResetEvent()
+    for _ in range(3):
+        event.set()
+    assert seconds_of_wait(event, 60) < 30
+    assert seconds_of_wait(event, 0.2) >= 0.2
+
+
+def test_it_has_a_wait_return_that_has_begun():
+    event = AutoResetEvent()
+    timer = threading.Timer(0.1, event.set)
+    timer.start()
+    assert seconds_of_wait(event, 60) < 30
+    timer.join()
+
+
+def test_waits_that_are_over_before_they_begin():
+    event = AutoResetEvent()
+
+    def wait():
+        for _ in range(100_000):
+            event.set()
+            event.wait(60)
+            event.wait(1e-7)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_the_handler_of_a_signal_may_set_it_whatever_it_interrupts():
+    event, times = AutoResetEvent(), []
+
+    def handle(number, frame):
+        times.append(number)
+        event.set()
+
+    previous = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+    try:
+        while len(times) < 1_000:
+            event.set()
+            event.wait(1e-5)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    event.set()
+    assert seconds_of_wait(event, 60) < 30
