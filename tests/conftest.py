@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import urllib.request
 from pathlib import Path
 
@@ -150,8 +151,20 @@ def awaited(condition, timeout=120.0):
         with contextlib.suppress(OSError):
             if value := condition():
                 return value
-        assert time.monotonic() < deadline, f"{condition} did not come true in {timeout} s"
+        assert time.monotonic() < deadline, (
+            f"{condition} did not come true in {timeout} s, while this went on:\n{stacks()}"
+        )
         time.sleep(0.02)
+
+
+def stacks():
+    """Where each other thread is."""
+    frames = sys._current_frames()
+    return "\n".join(
+        f"{thread}\n{''.join(traceback.format_stack(frames[thread.ident]))}"
+        for thread in threading.enumerate()
+        if thread.ident in frames and thread is not threading.current_thread()
+    )
 
 
 def fetched(url):
