@@ -59,8 +59,8 @@ class Answers(keras.Model):
 
 
 @pytest.fixture
-def only_ours(monkeypatch):
-    """No code runs but ours that a handler may not raise in.
+def handlers_may_raise(monkeypatch):
+    """Neither garbage is collected nor anything logged, in which no handler of a signal may raise.
 
     What is raised in the callbacks of a garbage collection is raised to nobody. And logging, up to
     Python 3.12, keeps its locks where a handler raises as it takes one, so that other threads which
@@ -103,7 +103,7 @@ def times_interrupted(act, meanwhile=lambda: None):
 
 @pytest.mark.parametrize("has_detector", [False, True])
 def test_a_signals_handler_may_raise_and_predict_at_any_instruction(
-    registry, only_ours, has_detector
+    registry, handlers_may_raise, has_detector
 ):
     seen = []
 
@@ -125,7 +125,9 @@ def test_a_signals_handler_may_raise_and_predict_at_any_instruction(
         awaited(lambda: watched(X[:7]) is not None and 7 in seen)
 
 
-def test_a_signals_handler_may_raise_wherever_the_thread_for_drift_is_begun(only_ours, monkeypatch):
+def test_a_signals_handler_may_raise_wherever_the_thread_for_drift_is_begun(
+    handlers_may_raise, monkeypatch
+):
     class Begins:
         """A thread that cannot be started, so that each call begins one."""
 

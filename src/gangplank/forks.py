@@ -1,13 +1,28 @@
-"""What starts afresh in a forked process, where no other thread is that could give a lock back."""
+"""Forks that are under way, and what starts afresh in a forked process.
+
+No other thread is there that could give a lock back.
+"""
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 _methods: WeakKeyDictionary[object, Callable[[Any], Any]] = WeakKeyDictionary()
+
+
+class Forks(threading.local):
+    """The forks of this thread that are under way: the handler of a signal may fork during one.
+
+    Attributes:
+        noted: what was noted for each when it began, the innermost last.
+    """
+
+    def __init__(self) -> None:
+        self.noted: list[Any] = []
 
 
 def call_where_forked(method: Callable[[], Any]) -> None:

@@ -1,15 +1,15 @@
 """An event for one thread, that the handler of a signal may set."""
 
-import contextlib
 import threading
+from traceback import walk_tb
 
 
 class AutoResetEvent:
     """Once set, it has one wait return, and is unset again.
 
     The handler of a signal may set it whatever it interrupts, as it may not a `threading.Event`,
-    for whose lock it would wait. Nor is it a `queue.SimpleQueue`: up to Python 3.13 at least, a
-    `get` that comes after a `put`, and whose timeout is a microsecond or so, may wait for ever.
+    for whose lock it would wait. Nor is it a `queue.SimpleQueue`: up to Python 3.12 a `get` whose
+    timeout is a microsecond or so may wait for ever.
     """
 
     def __init__(self) -> None:
@@ -17,8 +17,12 @@ class AutoResetEvent:
         self._unset.acquire()
 
     def set(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it is set already
+        try:
             self._unset.release()
+        except RuntimeError as error:  # it is set already
+            is_of_a_handler = len(list(walk_tb(error.__traceback__))) > 1
+            if is_of_a_handler:
+                raise
 
     def wait(self, seconds: float) -> None:
         """Returns when it is set, or after so many seconds."""

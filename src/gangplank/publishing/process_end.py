@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from gangplank.forks import Forks
+
 
 class Unfinished(Protocol):
     """A run that has not ended, or has not yet said that it has."""
@@ -91,11 +93,12 @@ def _is_caught(number: int) -> bool:
 def _before_fork() -> None:
     # Python forgets the signals that come to a child before it runs Python, unless they wait.
     is_ours = signal.getsignal(signal.SIGTERM) is _on_sigterm
-    _forking.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM] if is_ours else [])
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM] if is_ours else [])
+    _forks.noted.append(blocked)
 
 
 def _after_fork_in_parent() -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.blocked)
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forks.noted.pop())
 
 
 def _after_fork_in_child() -> None:
@@ -103,10 +106,10 @@ def _after_fork_in_child() -> None:
     _unfinished.clear()
     _at_exit = None
     _restore_sigterm()
-    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.blocked)
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forks.noted.pop())
 
 
-_forking = threading.local()
+_forks = Forks()
 if sys.platform != "win32":
     os.register_at_fork(
         before=_before_fork,

@@ -11,20 +11,14 @@ import time
 from types import ModuleType
 from typing import Any
 
+from gangplank.forks import Forks
+
 _JIT = f"{__package__}.jit"
 _lock = threading.RLock()
 
 _LONGEST_WAIT = 10.0  # seconds; loading and compiling takes one or two
 
-
-class _Forks(threading.local):
-    """What is held for each fork of a thread that is under way; a signal's handler may fork too."""
-
-    def __init__(self) -> None:
-        self.held: list[list[Any]] = []
-
-
-_forks = _Forks()
+_forks = Forks()
 
 
 def is_loaded() -> bool:
@@ -48,7 +42,7 @@ def load() -> ModuleType:
 
 def _hold() -> None:
     held: list[Any] = []
-    _forks.held.append(held)
+    _forks.noted.append(held)
     deadline = time.monotonic() + _LONGEST_WAIT
     if _lock.acquire(timeout=_LONGEST_WAIT):
         held.append(_lock)
@@ -61,7 +55,7 @@ def _hold() -> None:
 
 
 def _release() -> None:
-    for lock in _forks.held.pop():
+    for lock in _forks.noted.pop():
         lock.release()
 
 
