@@ -8,7 +8,7 @@ SOAK_ROUNDS ?= 50
 SOAK_BACKENDS ?= tensorflow jax torch
 
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest -n 4 --dist worksteal
+PYTEST := $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --constraint $(CONSTRAINTS)
 SERVERS := prometheus-pushgateway prometheus promtool prometheus-alertmanager amtool chromium
 PACKAGES := prometheus-pushgateway prometheus prometheus-alertmanager chromium

@@ -51,19 +51,12 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("round", range(1, rounds + 1), ids="round {}".format)
 
 
-# Those that train, wait long or start Pythons begin first, so that no core waits for them in the
-# end.
-SLOW = (
-    "test_documents",
-    "test_demo",
-    "test_distribution",
-    "test_monitoring_servers",
-    "test_process_end",
-    "test_serving",
-    "test_serving_example",
-    "test_serving_prometheus",
-    "test_package",
-)
+# The files that take longest begin first, so that no core waits for them in the end.
+SLOW = {
+    *("demo", "distribution", "documents", "left_behind", "monitoring_servers"),
+    *("native_prometheus", "outages", "package", "parity", "process_end", "publisher", "retries"),
+    *("serving", "serving_example", "serving_prometheus", "unread_gateways"),
+}
 
 
 # Those of what no backend of Keras touches are marked, and so are those of the kernels in host
@@ -92,7 +85,7 @@ def pytest_itemcollected(item):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    items.sort(key=lambda item: item.path.stem not in SLOW)
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in SLOW)
     if config.getoption("rounds") > 1:
         items.sort(key=lambda item: item.callspec.params["round"])
 
