@@ -36,6 +36,7 @@ FILES = (
     "exporter_arguments",
     "exporter_copies",
     "exporter_pushes",
+    "forks",
     "gateway",
     "gateway_api",
     "gateway_command",

@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from conftest import awaited, in_a_process, pushgateway
+from conftest import awaited, pushgateway
 from samples import metrics_of, status_of
 
 SCRIPT = """
@@ -247,37 +247,3 @@ def test_a_killed_process_leaves_its_last_complete_state(script, real_gateway):
     assert process.returncode == -signal.SIGKILL
     assert metrics_of(real_gateway, "dying") == before
     assert status_of(real_gateway, "dying") == "running"
-
-
-def test_a_signals_handler_that_forks_during_a_fork_leaves_sigterm_as_it_was():
-    code = """
-import os, signal, threading, time, warnings
-from gangplank._native.kernels import loading
-from gangplank.publishing import process_end
-warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-
-def blocked():
-    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
-
-def load():
-    with loading._lock:
-        is_loading.set()
-        time.sleep(1)
-
-class Run:
-    fail = wait = lambda self: None
-
-process_end.expect(Run())
-is_loading = threading.Event()
-threading.Thread(target=load).start()
-is_loading.wait()
-forked = []
-signal.signal(signal.SIGALRM, lambda *_: forked.append(os.fork()) or forked[0] or os._exit(0))
-signal.setitimer(signal.ITIMER_REAL, 0.3)
-child = os.fork()  # waits for who loads, and meanwhile the signal comes
-if not child:
-    os._exit(bool(blocked()))
-print(*(os.waitpid(each, 0)[1] for each in (*forked, child)), blocked())
-"""
-    result = in_a_process(code)
-    assert (result.stdout, result.stderr) == ("0 0 set()\n", "")

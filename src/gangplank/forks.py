@@ -1,6 +1,6 @@
-"""Forks that are under way, and what starts afresh in a forked process.
+"""Forks that are under way, and what starts afresh in the forked process.
 
-No other thread is there that could give a lock back.
+No other thread lives on in that process, and none could give back a lock that it holds.
 """
 
 import os

@@ -91,14 +91,17 @@ def _is_caught(number: int) -> bool:
 
 
 def _before_fork() -> None:
+    # A handler may raise at any line: what was blocked is noted first.
+    _forks.noted.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
     # Python forgets the signals that come to a child before it runs Python, unless they wait.
-    is_ours = signal.getsignal(signal.SIGTERM) is _on_sigterm
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM] if is_ours else [])
-    _forks.noted.append(blocked)
+    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
 
-def _after_fork_in_parent() -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, _forks.noted.pop())
+def _after_fork() -> None:
+    if _forks.noted:  # else a handler has raised before
+        signal.pthread_sigmask(signal.SIG_SETMASK, _forks.noted[-1])
+        _forks.noted.pop()
 
 
 def _after_fork_in_child() -> None:
@@ -106,13 +109,13 @@ def _after_fork_in_child() -> None:
     _unfinished.clear()
     _at_exit = None
     _restore_sigterm()
-    signal.pthread_sigmask(signal.SIG_SETMASK, _forks.noted.pop())
+    _after_fork()
 
 
 _forks = Forks()
 if sys.platform != "win32":
     os.register_at_fork(
         before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
+        after_in_parent=_after_fork,
         after_in_child=_after_fork_in_child,
     )
