@@ -32,7 +32,7 @@ def test_it_has_a_wait_return_that_has_begun():
 
 
 def test_waits_that_are_over_before_they_begin():
-    # With a queue.SimpleQueue in its place, every second run found that a wait never ends.
+    # With a queue.SimpleQueue in its place, one run in two to four found a wait that never ends.
     event = AutoResetEvent()
 
     def wait():
