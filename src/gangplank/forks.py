@@ -24,6 +24,12 @@ class Forks(threading.local):
     def __init__(self) -> None:
         self.noted: list[Any] = []
 
+    def end(self, act: Callable[[Any], object]) -> None:
+        """Calls `act` with what was noted for the innermost one, which ends."""
+        if self.noted:  # else a handler has raised before it was
+            act(self.noted[-1])
+            self.noted.pop()
+
 
 def call_where_forked(method: Callable[[], Any]) -> None:
     """Has a bound method called in every process that is forked while its object lives.

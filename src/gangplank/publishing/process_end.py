@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 import threading
+from functools import partial
 from multiprocessing.util import Finalize
 from pathlib import Path
 from types import FrameType
@@ -99,9 +100,7 @@ def _before_fork() -> None:
 
 
 def _after_fork() -> None:
-    if _forks.noted:  # else a handler has raised before
-        signal.pthread_sigmask(signal.SIG_SETMASK, _forks.noted[-1])
-        _forks.noted.pop()
+    _forks.end(partial(signal.pthread_sigmask, signal.SIG_SETMASK))
 
 
 def _after_fork_in_child() -> None:

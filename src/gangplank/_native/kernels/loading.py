@@ -54,10 +54,14 @@ def _hold() -> None:
                 held.append(of_numba)
 
 
-def _release() -> None:
-    for lock in _forks.noted.pop():
-        lock.release()
+def _release(held: list[Any]) -> None:
+    while held:
+        held.pop().release()
+
+
+def _end() -> None:
+    _forks.end(_release)
 
 
 if sys.platform != "win32":
-    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release)
+    os.register_at_fork(before=_hold, after_in_parent=_end, after_in_child=_end)
