@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import logging
 import multiprocessing
 import os
 import re
@@ -345,6 +346,30 @@ def test_a_push_that_hangs_is_counted_once(handler):
         run.finish(2)
         awaited(lambda: not pushing())
         assert run.metrics.failures == len(attempts)
+
+
+def test_a_push_that_arrives_while_it_is_told_to_be_late(monkeypatch, caplog):
+    arrives = threading.Event()
+
+    class Slow(logging.Handler):
+        def emit(self, record):
+            arrives.set()
+            awaited(lambda: run.metrics.succeeded)
+
+    monkeypatch.setattr(publisher, "_GRACE", -10.0)  # late at once
+    slow = Slow()
+    publisher._logger.addHandler(slow)
+    try:
+        run = Run("127.0.0.1:9091", handler=lambda **_: lambda: arrives.wait(60))
+        while not arrives.is_set():
+            run.publish(1)
+            time.sleep(0.01)
+        assert run.finish(2) is None
+    finally:
+        publisher._logger.removeHandler(slow)
+    late, again = caplog.messages
+    assert "did not answer within 10 s" in late
+    assert re.search(r"takes the metrics of job 'job' again, .* and 1 pushes that failed", again)
 
 
 def test_many_runs_that_fail_together_are_waited_for_together():

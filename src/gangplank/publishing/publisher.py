@@ -43,7 +43,8 @@ class Publisher:
 
     # No lock, so that the handler of a signal can neither wait for the code that it interrupts nor
     # make it wait. The thread writes what is settled and how pushing fares; how many states there
-    # were and the ending are the run's, until it is over and the thread goes on alone.
+    # were and the ending are the run's, until it is over and the thread goes on alone. Who counts a
+    # push as late is the run, too, so that an outage may end between any two looks at it.
 
     def __init__(
         self,
@@ -221,7 +222,8 @@ class Publisher:
         self._follows_a_hang = False
 
     def _is_hung(self) -> bool:
-        return self._outage is not None and self._outage.hung
+        outage = self._outage
+        return outage is not None and outage.hung
 
     def _give_up(self, state: int) -> None:
         if self._ending is not None and state == self._newest():
@@ -244,13 +246,16 @@ class Publisher:
 
     def _note_failure(self, error: PushError, began: float) -> None:
         self._metrics.failures = (self._metrics.failures or 0) + 1
-        if self._outage is None:
+        outage = self._outage
+        if outage is None:
             # What fails at the end of a run is told of there, and what is raised by who raises it.
             is_raised = self._is_watched and self._is_lost(error)
-            self._outage = Outage(error, began, is_logged=self._ending is None and not is_raised)
-            if self._outage.is_logged:
+            outage = Outage(error, began, is_logged=self._ending is None and not is_raised)
+            if outage.is_logged:
                 _logger.warning("%s Nothing more is logged until a push succeeds.", error)
-        self._outage.add(error, at_the_end=self._ending is not None)
+            # Not before, as a push that succeeds meanwhile would log the end before the beginning.
+            self._outage = outage
+        outage.add(error, at_the_end=self._ending is not None)
 
     def _is_lost(self, error: PushError) -> bool:
         """Whether the gateway is to be counted as lost as soon as a push fails like that."""
@@ -277,8 +282,9 @@ class Publisher:
         """Why the run's last push was not done, if it was not."""
         if self._newest() == self._settled or self._is_stopped:
             return None
-        if self._outage is not None:
-            error = self._outage.error
+        outage = self._outage
+        if outage is not None:
+            error = outage.error
         elif self._attempt.is_collecting:
             error = self._delivery.slow()
         elif self._thread.is_alive():  # in the push of the run before
