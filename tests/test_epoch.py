@@ -1,12 +1,14 @@
 """What is told of an epoch: its time, its rate, and the optimizer's learning rate."""
 
 import time
+from types import SimpleNamespace
 
 import keras
 import pytest
 from runs import At, fit
 
 from gangplank import TrainTestExporter
+from gangplank.metrics import epoch
 
 
 class Sleeps(keras.callbacks.Callback):
@@ -123,3 +125,20 @@ def test_more_samples_than_keras_counts_do_not_make_the_validations_their_rate(
     assert gauge(exporter, "samples_per_second") is None
     fit(model, half, exporter, epochs=1, validation_data=half)
     assert gauge(exporter, "samples_per_second") > 0
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_two_threads_that_share_an_exporter_may_end_an_epoch_at_once(monkeypatch, looks):
+    shared, times = epoch.Epoch(), []
+
+    def monotonic():
+        times.append(time.monotonic())
+        if len(times) == 1 + looks:
+            ended.append(shared.end(None))
+        return times[0]
+
+    monkeypatch.setattr(epoch, "time", SimpleNamespace(monotonic=monotonic))
+    ended = []
+    shared.begin(None)
+    ended.append(shared.end(None))
+    assert sorted(map(len, ended)) == [0, 1]

@@ -31,10 +31,11 @@ class Epoch:
 
     def has_trained(self, model: Any) -> None:
         """All of its batches are done. What comes is the validation, or its end."""
-        if self._began is None or self._trained is not None:
+        began = self._began  # which another thread may end that shares the exporter
+        if began is None or self._trained is not None:
             return
         self._trained = {}
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - began
         before, after = self._samples_before, _samples(model)
         if before is not None and after is not None and after > before and seconds > 0:
             self._trained = {"samples_per_second": (after - before) / seconds}
@@ -43,11 +44,11 @@ class Epoch:
         """It ends now: its gauges, those that are known."""
         self.has_trained(model)
         gauges = dict(self._trained or {})
-        if self._began is not None:
-            gauges["epoch_time_seconds"] = time.monotonic() - self._began
+        began, self._began = self._began, None
+        if began is not None:
+            gauges["epoch_time_seconds"] = time.monotonic() - began
         if (rate := _learning_rate(model)) is not None:
             gauges[LEARNING_RATE] = rate
-        self._began = None
         return gauges
 
 
