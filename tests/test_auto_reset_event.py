@@ -1,10 +1,10 @@
 """What wakes the thread that pushes."""
 
-import contextlib
-import gc
 import signal
 import threading
 import time
+
+from alarms import alarms, times_interrupted
 
 from gangplank.publishing.auto_reset_event import AutoResetEvent
 
@@ -47,19 +47,6 @@ def test_waits_that_are_over_before_they_begin():
     assert not thread.is_alive()
 
 
-@contextlib.contextmanager
-def handling(handle):
-    """Has `handle` called for SIGALRM. A garbage collection would lose what it raises."""
-    previous = signal.signal(signal.SIGALRM, handle)
-    gc.disable()
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-        gc.enable()
-
-
 def test_the_handler_of_a_signal_may_set_it_whatever_it_interrupts():
     event, times = AutoResetEvent(), []
 
@@ -67,7 +54,7 @@ def test_the_handler_of_a_signal_may_set_it_whatever_it_interrupts():
         times.append(number)
         event.set()
 
-    with handling(handle):
+    with alarms(handle):
         signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
         while len(times) < 1_000:
             event.set()
@@ -77,21 +64,11 @@ def test_the_handler_of_a_signal_may_set_it_whatever_it_interrupts():
 
 
 def test_nothing_is_lost_that_the_handler_of_a_signal_raises():
-    event, raised, caught = AutoResetEvent(), 0, 0
+    event, raised = AutoResetEvent(), []
 
-    def handle(number, frame):
-        nonlocal raised
-        raised += 1
-        raise RuntimeError("of a handler")
+    def set_and_wait():
+        event.set()
+        event.wait(0)
 
-    with handling(handle):
-        for turn in range(1_000):
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 2e-5 + turn % 50 * 1e-6)
-                for _ in range(300):
-                    event.set()
-                    event.wait(0)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            except RuntimeError:
-                caught += 1
-    assert caught == raised > 100
+    caught = times_interrupted(set_and_wait, lambda: raised.append(True), RuntimeError)
+    assert caught == len(raised) > 100

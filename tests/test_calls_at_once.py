@@ -1,10 +1,7 @@
 """Calls of a served model from several threads, a signal's handler and several processes."""
 
-import contextlib
-import gc
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
+from alarms import times_interrupted
 from conftest import awaited
 from models import classifier
 from served import X, value
@@ -60,45 +58,12 @@ class Answers(keras.Model):
 
 @pytest.fixture
 def handlers_may_raise(monkeypatch):
-    """Neither garbage is collected nor anything logged, in which no handler of a signal may raise.
+    """Nothing is logged, in which no handler of a signal may raise.
 
-    What is raised in the callbacks of a garbage collection is raised to nobody. And logging, up to
-    Python 3.12, keeps its locks where a handler raises as it takes one, so that other threads which
-    log wait for ever.
+    Up to Python 3.12 logging keeps its locks where one raises as it takes them, so that other
+    threads which log wait for ever.
     """
     monkeypatch.setattr(logging.getLogger("gangplank.inference"), "disabled", True)
-    gc.disable()
-    yield
-    gc.enable()
-
-
-def times_interrupted(act, meanwhile=lambda: None):
-    """How often a signal's handler came in between, which calls `meanwhile` and raises.
-
-    It comes 2,000 times at most, each time a little later in a hundred calls of `act`.
-    """
-    interrupted = 0
-
-    class LaterError(Exception):
-        pass
-
-    def handle(*_):
-        nonlocal interrupted
-        interrupted += 1
-        meanwhile()
-        raise LaterError
-
-    previous = signal.signal(signal.SIGALRM, handle)
-    try:
-        for turn in range(2_000):
-            with contextlib.suppress(LaterError):
-                signal.setitimer(signal.ITIMER_REAL, 2e-5 + turn % 50 * 1e-6)
-                for _ in range(100):
-                    act()
-                signal.setitimer(signal.ITIMER_REAL, 0)
-    finally:
-        signal.signal(signal.SIGALRM, previous)
-    return interrupted
 
 
 @pytest.mark.parametrize("has_detector", [False, True])
