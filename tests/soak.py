@@ -57,6 +57,7 @@ FILES = (
     "monitoring_servers",
     "native_prometheus",
     "native_pushes",
+    "one_exporter",
     "outages",
     "package",
     "process_end",

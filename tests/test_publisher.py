@@ -372,6 +372,19 @@ def test_a_push_that_arrives_while_it_is_told_to_be_late(monkeypatch, caplog):
     assert re.search(r"takes the metrics of job 'job' again, .* and 1 pushes that failed", again)
 
 
+def test_what_another_thread_has_pushed_at_the_end_is_not_taken_for_lost(gateway, monkeypatch):
+    run = Run(gateway)
+    waited = run.publisher.wait
+
+    def wait():
+        waited()
+        run.publish(3)
+
+    monkeypatch.setattr(run.publisher, "wait", wait)
+    assert run.finish(2) is None
+    assert metrics_of(gateway, "job")["epochs"] == 2
+
+
 def test_many_runs_that_fail_together_are_waited_for_together():
     with serving(saying_nothing) as address:
         runs = [Run(address, timeout=1) for _ in range(30)]

@@ -9,6 +9,7 @@ import keras
 from prometheus_client import CollectorRegistry
 
 from gangplank.checked_values import checked_flag
+from gangplank.forks import call_where_forked
 from gangplank.metrics import (
     EXPORTERS,
     RESERVED,
@@ -155,7 +156,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._publisher = RunsPublisher(self.registry, phases, raises=raises, deletes=deletes)
         self._call = CallOfThread()
         self._blocks = Blocks()
-        self._changing = threading.RLock()
+        self._begin_in_process()
+        call_where_forked(self._begin_in_process)
         self._is_told_of_threads = False
         self._arguments = {
             "pgw_addr": pgw_addr,
@@ -249,7 +251,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._names.warn_of_missing(logs or {}, validation=True)
         self._look_at_weights(run)
         run.show({})
-        self._end(run, ending_of_training(self._model, logs or {}))
+        self._end(run, ending_of_training(run.model, logs or {}))
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if not self._is_validation():
@@ -269,6 +271,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._call.is_new = False  # a predict that a callback calls; what comes is of no new call
 
+    def _begin_in_process(self) -> None:
+        self._changing = threading.RLock()
+
     def _is_validation(self) -> bool:
         """Whether a hook of a test is of the validation inside of a training."""
         run = self._runs.innermost()
@@ -276,8 +281,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def _begin(self, phase: RunMetrics) -> None:
         is_new, self._call.is_new = self._call.is_new, False
-        if (model := model_of_hook(self)) is not None:
-            self._model = model
+        if (model := model_of_hook(self)) is None:
+            model = self._model
+        self._model = model
         if not is_new and self._runs.have_one_of_this_call(phase):
             raise ValueError(
                 "The exporter is among the callbacks more than once, of which each would count as "
@@ -285,12 +291,12 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             )
         with self._changing:
             before = self._runs
-            run = phase.begin(self._model)
+            run = phase.begin(model)
             self._runs = before.joined_by(run, self._blocks.outer())
             if self._runs is before:
                 self._publisher.begin_inside(phase)
             else:
-                gateway = gateway_of_process(self._gateway, self._push_from, self._model)
+                gateway = gateway_of_process(self._gateway, self._push_from, model)
                 self._publisher.begin(gateway, phase, self._runs)
         if self._runs.are_of_several_threads() and not self._is_told_of_threads:
             self._is_told_of_threads = True
@@ -334,5 +340,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def _look_at_weights(self, run: Run) -> None:
         if self._watch.is_wanted:
-            model = self.model if run.model is not None else None
+            model = run.model
+            if hasattr(model, "jax_state_sync"):  # while JAX trains, its weights are elsewhere
+                model.jax_state_sync()
             run.set_weights(self._watch.report(model, run.updates, have_moved=run.has_trained))

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from prometheus_client.core import Metric
 
@@ -82,11 +81,15 @@ class WeightsMetrics:
     def __init__(self, prefix: str, report: WeightsReport) -> None:
         self._prefix = prefix
         self._report = report
+        self._families: list[Metric] | None = None
 
-    @cached_property
+    @property
     def families(self) -> list[Metric]:
         """Those that the report has values for, made when they are asked for."""
-        return [family for family in self.all_families() if family.samples]
+        # Not a cached_property: that of Python 3.11 takes a lock, which a fork may leave held.
+        if self._families is None:
+            self._families = [family for family in self.all_families() if family.samples]
+        return self._families
 
     def all_families(self) -> Iterator[Metric]:
         """All that there may be, by which a registry refuses such names."""

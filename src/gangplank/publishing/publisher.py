@@ -105,7 +105,8 @@ class Publisher:
         """
         if self._is_forked():
             return
-        self._states += 1
+        if self._ending is None:  # else what is collected for the ending has it
+            self._states += 1
         self._woken.set()
         self._note_lateness(self._gateway.timeout + _GRACE)
 

@@ -53,9 +53,10 @@ class RunsPublisher:
     def begin(self, gateway: Pushgateway | None, phase: RunMetrics, runs: Runs) -> None:
         """`runs` begin with one of `phase`. Where `gateway` is None, nothing is pushed."""
         before = self._publisher or self._before
-        # Runs that an exception has left are still to say that they failed.
-        if before is not None and not self._runs.are_left():
-            before.stop()
+        # Runs that an exception has left are still to say that they failed, and those that ended,
+        # for whose last push another thread may wait, how.
+        if self._publisher is not None and not self._runs.are_left():
+            self._publisher.stop()
         self._publisher, self._before, self._runs = None, before, runs
         if gateway is None:
             self._watch()
@@ -90,14 +91,15 @@ class RunsPublisher:
 
     def push(self) -> None:
         """Has the newest state pushed soon. Raises PushError where that is in vain, if it is to."""
-        if self._publisher is not None:
-            self._publisher.publish()
+        if (publisher := self._publisher) is not None:
+            publisher.publish()
             self.raise_failure()
 
     def raise_failure(self) -> None:
         """Raises PushError where the gateway is to be counted as lost, if it is to."""
-        if self._publisher is not None and self._raises and (failure := self._publisher.error):
-            self._publisher.fail(is_told=True)
+        publisher = self._publisher  # which another thread may end
+        if publisher is not None and self._raises and (failure := publisher.error):
+            publisher.fail(is_told=True)
             raise failure
 
     def end(self) -> Publisher | None:
