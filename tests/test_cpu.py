@@ -177,6 +177,33 @@ def test_where_no_thread_can_be_started(monkeypatch, expected):
     assert sys.getrefcount(values) == before
 
 
+def test_a_share_that_anothers_thread_takes_where_none_can_be_started(monkeypatch, expected):
+    """The pool queues it all the same, and nobody waits for it."""
+    measured, is_taken, may_end = cpu._measured, threading.Event(), threading.Event()
+    cpu._pool.cache_clear()
+    is_free = threading.Event()
+    other = cpu._pool().submit(is_free.wait, 60)
+
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    def measured_here(share, ways):
+        if threading.current_thread() is not threading.main_thread():
+            is_taken.set()
+            may_end.wait(60)
+        elif not is_free.is_set():
+            is_free.set()
+            assert is_taken.wait(60)
+        return measured(share, ways)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(cpu, "_measured", measured_here)
+    counts = cpu.count([VALUES], BOUNDS, threads=2)[0].tolist()
+    may_end.set()
+    other.result(60)
+    assert counts == expected
+
+
 @pytest.mark.parametrize("layout", [VALUES, VALUES.reshape(2000, -1).T], ids=["C", "Fortran"])
 def test_a_contiguous_array_is_not_copied(layout, expected):
     cpu.count([layout], BOUNDS)

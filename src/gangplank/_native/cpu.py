@@ -125,7 +125,7 @@ if sys.platform != "win32":  # they are no more in a child
 def _by_threads(shares: list[list[Piece]], ways: dict[np.dtype[Any], Way]) -> Iterable[Found]:
     """What is found in `shares`, each of which is taken by this thread or by one of others."""
     waiting = deque(enumerate(shares))
-    found: list[list[Found]] = [[] for _ in shares]
+    found: list[list[Found] | None] = [None] * len(shares)
 
     def take() -> None:
         while True:
@@ -149,7 +149,12 @@ def _by_threads(shares: list[list[Piece]], ways: dict[np.dtype[Any], Way]) -> It
     finally:  # no thread is to read on
         waiting.clear()
         wait(others)
-    return chain(*found)
+    # `take` is queued before its thread cannot be started: another count's may have taken a share,
+    # for which nobody has waited.
+    return chain.from_iterable(
+        _measured(share, ways) if part is None else part
+        for share, part in zip(shares, found, strict=True)
+    )
 
 
 def _ways(
