@@ -1,7 +1,7 @@
 """Loading the numba kernels, and forking.
 
 A child that is forked while another thread loads them, or has numba compile whatever it is, would
-wait for that thread for ever: it has none. So whoever forks waits for it, for some seconds at most.
+wait for that thread for ever: it has none. So whoever forks waits for it, for a minute at most.
 """
 
 import os
@@ -16,7 +16,8 @@ from gangplank.forks import Forks
 _JIT = f"{__package__}.jit"
 _lock = threading.RLock()
 
-_LONGEST_WAIT = 10.0  # seconds; loading and compiling takes one or two
+# Seconds. Loading and compiling takes one or two, and took ten beside eight busy processes.
+_LONGEST_WAIT = 60.0
 
 _forks = Forks()
 
