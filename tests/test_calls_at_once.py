@@ -66,6 +66,30 @@ def handlers_may_raise(monkeypatch):
     monkeypatch.setattr(logging.getLogger("gangplank.inference"), "disabled", True)
 
 
+def test_what_a_handlers_call_raises_is_shown_after_what_it_interrupts(registry, monkeypatch):
+    """In prometheus_client's multiprocess mode it would wait for a lock that is held there."""
+    watched, told = PrometheusModel(classifier(), registry, None), []
+    show, show_exception = Predictions.show, Predictions.show_exception
+
+    def interrupted(self, *arguments):
+        monkeypatch.setattr(Predictions, "show", show)
+        with pytest.raises(ValueError, match="shape"):
+            watched(X[:1, :5])
+        told.append("interrupted")
+        show(self, *arguments)
+
+    def noting(self, *arguments):
+        told.append("raised")
+        show_exception(self, *arguments)
+
+    monkeypatch.setattr(Predictions, "show", interrupted)
+    monkeypatch.setattr(Predictions, "show_exception", noting)
+    watched(X[:2])
+    assert value(registry, "_rejected_total", method="call", type="ValueError") == 1
+    assert told == ["interrupted", "raised"]
+    assert value(registry, "_call_total") == 2
+
+
 @pytest.mark.parametrize("has_detector", [False, True])
 def test_a_signals_handler_may_raise_and_predict_at_any_instruction(
     registry, handlers_may_raise, has_detector

@@ -239,6 +239,15 @@ def test_threads_lose_no_sample():
     assert monitor.report() == alone.report()
 
 
+def test_a_report_waits_for_no_call(monkeypatch):
+    """A signal's handler may ask for one while the monitor is called."""
+    monitor = DriftMonitor(REFERENCE, window=100)
+    monitor(NEW[:100], predicted(NEW[:100]))
+    expected = monitor.report()
+    with monitor._lock:
+        assert monitor.report() == expected != []
+
+
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # by Python from 3.12 on
 @pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")  # by JAX
 def test_a_forked_process_begins_a_window_and_waits_for_nobody():

@@ -6,7 +6,7 @@ import itertools
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from gangplank.metrics.shared_registry import SharedRegistry
+from gangplank.metrics.shared_registry import SharedRegistry, _Sources
 
 NAME = {"name": "a"}
 
@@ -59,3 +59,26 @@ def test_a_registry_that_others_have_emptied():
     assert registry.get_sample_value("served", NAME) == 1
     shared.unregister(second, registry, NAME)
     assert generate_latest(registry) == b""
+
+
+def test_one_may_go_at_any_point_while_another_one_comes(monkeypatch):
+    """As where a signal's handler, or a finalizer, closes a model meanwhile."""
+    shared, registries = SharedRegistry(""), (CollectorRegistry(), CollectorRegistry())
+    old = [Source()]
+    for at, registry in itertools.product(("add", "describe"), registries):
+        shared.register(old, registries[0], NAME)
+        real = getattr(_Sources, at)
+
+        def meanwhile(self, *arguments, real=real):
+            monkeypatch.undo()
+            shared.unregister(old, registries[0], NAME)
+            return real(self, *arguments)
+
+        new = [Source()]
+        monkeypatch.setattr(_Sources, at, meanwhile)
+        shared.register(new, registry, {"name": "b"})
+        monkeypatch.undo()
+        shared.unregister(old, registries[0], NAME)
+        assert b'served{name="b"} 1.0' in generate_latest(registry)
+        shared.unregister(new, registry, {"name": "b"})
+        assert [generate_latest(each) for each in registries] == [b"", b""]

@@ -122,8 +122,7 @@ class DriftMonitor:
         corrected p-value, the population stability index and the number of NaN. Empty before the
         first window.
         """
-        with self._lock:
-            families = self._families
+        families = self._families  # no lock, which a signal's handler would wait for
         compared = [
             each for family in families for each in family.compared(len(families) * family.size)
         ]

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -53,6 +54,7 @@ class Watch(Collector):
             self._drift = DriftQueue(find_drift, self._predictions, drift_queue_size)
         self.calls = {method: self._calls_of(method) for method in _COUNTERS}
         self._server: MetricsServer | None = None
+        self._exceptions: deque[tuple[str, BaseException]] = deque()
         self._is_closed = self._is_stale = self._is_showing = False
         self._warning = OneWarning("What a model does cannot be shown. It answers as ever.")
         self._lock = threading.RLock()
@@ -99,6 +101,7 @@ class Watch(Collector):
     def _forget(self) -> None:
         """Begins anew in a forked process."""
         self._lock, self._is_showing = threading.RLock(), False
+        self._exceptions.clear()
         for calls in self.calls.values():
             calls.forget()
         if self._drift is not None:
@@ -136,13 +139,12 @@ class Watch(Collector):
                     self._is_showing = False
 
     def _show_exception(self, method: str, error: BaseException) -> None:
-        try:
-            self._predictions.show_exception(method, error)
-        except METRIC_ERRORS:
-            self._warning.log()
-        self._show()  # that it is no longer under way
+        self._exceptions.append((method, error))
+        self._show()
 
     def _show_noted(self) -> None:
+        while self._exceptions:
+            self._predictions.show_exception(*self._exceptions.popleft())
         if self._drift is not None:
             self._drift.show_dropped()
         for method, calls in self.calls.items():

@@ -11,6 +11,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from gangplank.forks import call_where_forked
+
 
 class _Described(Protocol):
     def collect(self) -> Iterable[Metric]: ...
@@ -37,7 +39,8 @@ class SharedRegistry:
     def __init__(self, advice: str) -> None:
         self._advice = advice
         self._sources_of: WeakKeyDictionary[CollectorRegistry, _Sources] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._begin_in_process()
+        call_where_forked(self._begin_in_process)
 
     def register(
         self,
@@ -52,11 +55,11 @@ class SharedRegistry:
         """
         checked_registry(registry)
         with self._lock:
-            shown = self._shown(registry)
-            sources = shown or _Sources()
+            sources = self._shown(registry) or _Sources()
             try:
                 sources.add(list(parts), labels)
-                if shown is None:
+                # Asked now, as a signal's handler may have unregistered the last of them before.
+                if self._shown(registry) is None:
                     registry.register(sources)
             except ValueError as error:
                 raise ValueError(
@@ -77,6 +80,10 @@ class SharedRegistry:
                 self._sources_of.pop(registry, None)
             elif shown.remove(list(parts), labels):
                 registry.unregister(self._sources_of.pop(registry))
+
+    def _begin_in_process(self) -> None:
+        # A signal's handler, or a finalizer, may close a model while another one is registered.
+        self._lock = threading.RLock()
 
     def _shown(self, registry: CollectorRegistry) -> "_Sources | None":
         """The sources of a registry, less those that somebody else took out of it, as tests do."""
