@@ -63,3 +63,12 @@ def test_a_copy_is_a_fresh_exporter_of_the_same_arguments(copied, model, data, p
     assert exporter.registry.get_sample_value("gangplank_train_loss") is not None
     fit(model, data, other, epochs=1)
     assert other.registry.get_sample_value("gangplank_train_epochs_count") == 1
+
+
+def test_a_subclass_may_have_no_hash():
+    class Compared(TrainTestExporter):
+        def __eq__(self, other):
+            return vars(self) == vars(other)
+
+    exporter = Compared(None, grouping_key={"run": "a"})
+    assert copy.deepcopy(exporter)._gateway.grouping_key == {"run": "a"}

@@ -142,7 +142,7 @@ def test_a_gateway_that_never_answers_gets_its_metrics_and_is_told_of_once(
 ):
     fit(model, data, TrainTestExporter(real_gateway, "digits"), validation_split=0.2)
     with failing_first(real_gateway, *[saying_nothing] * 100) as address:
-        exporter = TrainTestExporter(address, "digits", ignore_exceptions=False, timeout=1)
+        exporter = TrainTestExporter(address, "digits", ignore_exceptions=False, timeout=4)
         told = At(0, lambda: pushed_until(exporter, lambda: caplog.messages))
         fit(model, data, exporter, told, epochs=5)
     metrics = metrics_of(real_gateway, "digits")

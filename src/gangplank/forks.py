@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
-_methods: WeakKeyDictionary[object, Callable[[Any], Any]] = WeakKeyDictionary()
+_methods: dict[int, tuple[ref[Any], Callable[[Any], Any]]] = {}
 
 
 class Forks(threading.local):
@@ -37,12 +37,15 @@ def call_where_forked(method: Callable[[], Any]) -> None:
     An object has one such method: a second one takes the place of the first.
     """
     assert isinstance(method, MethodType)
-    _methods[method.__self__] = method.__func__
+    # By its id, as it may have no hash, or one of attributes that it has not yet.
+    key, function = id(method.__self__), method.__func__
+    _methods[key] = ref(method.__self__, lambda _: _methods.pop(key, None)), function
 
 
 def _call() -> None:
-    for each, function in list(_methods.items()):
-        function(each)
+    for reference, function in list(_methods.values()):
+        if (each := reference()) is not None:
+            function(each)
 
 
 if sys.platform != "win32":

@@ -149,8 +149,8 @@ def _by_threads(shares: list[list[Piece]], ways: dict[np.dtype[Any], Way]) -> It
     finally:  # no thread is to read on
         waiting.clear()
         wait(others)
-    # `take` is queued before its thread cannot be started: another count's may have taken a share,
-    # for which nobody has waited.
+    # `submit` queues `take` even where it cannot start a thread. A thread of another count may then
+    # have taken a share, and is not waited for: it is counted again.
     return chain.from_iterable(
         _measured(share, ways) if part is None else part
         for share, part in zip(shares, found, strict=True)

@@ -144,7 +144,10 @@ class Watch(Collector):
 
     def _show_noted(self) -> None:
         while self._exceptions:
-            self._predictions.show_exception(*self._exceptions.popleft())
+            try:
+                self._predictions.show_exception(*self._exceptions.popleft())
+            except METRIC_ERRORS:
+                self._warning.log()
         if self._drift is not None:
             self._drift.show_dropped()
         for method, calls in self.calls.items():

@@ -31,7 +31,7 @@ class Epoch:
 
     def has_trained(self, model: Any) -> None:
         """All of its batches are done. What comes is the validation, or its end."""
-        began = self._began  # which another thread may end that shares the exporter
+        began = self._began  # another thread that shares the exporter may end it
         if began is None or self._trained is not None:
             return
         self._trained = {}

@@ -5,7 +5,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -149,6 +148,7 @@ class Run:
         self.updates: Any = None
         self.has_trained = True
         self._epoch = Epoch()
+        self._parameters: int | None = None
         # A registry holds the run for ever, and the model may be large.
         self._model = None if model is None else weakref.ref(_unwrapped(model))
         self._gauges: dict[str, Value] = {}
@@ -169,16 +169,18 @@ class Run:
             return outer
         return self
 
-    @cached_property
+    @property
     def parameters(self) -> int | None:
         """The parameters of the model, trainable and non-trainable.
 
         Counted once an epoch, since Keras makes the list of variables anew each time.
         """
-        # Not count_params(), which refuses a model that has no call() but a train_step().
-        if self.model is None:
-            return None
-        return int(sum(math.prod(variable.shape) for variable in self.model.weights))
+        # Not a cached_property: that of Python 3.11 takes a lock, which a fork may leave held. And
+        # not count_params(), which refuses a model that has no call() but a train_step().
+        if self._parameters is None and (model := self.model) is not None:
+            shapes = (variable.shape for variable in model.weights)
+            self._parameters = int(sum(map(math.prod, shapes)))
+        return self._parameters
 
     def begin_epoch(self) -> None:
         """An epoch begins now."""
@@ -192,7 +194,7 @@ class Run:
     def end_epoch(self) -> dict[str, float]:
         """The epoch ends now: its gauges, those that are known."""
         self.has_trained = True  # also where a loop of one's own tells of no begin
-        self.__dict__.pop("parameters", None)  # a callback may have added some
+        self._parameters = None  # a callback may have added some
         return self._epoch.end(self.model)
 
     def set_weights(self, report: WeightsReport | None) -> None:

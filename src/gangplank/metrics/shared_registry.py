@@ -58,8 +58,9 @@ class SharedRegistry:
             sources = self._shown(registry) or _Sources()
             try:
                 sources.add(list(parts), labels)
-                # Asked now, as a signal's handler may have unregistered the last of them before.
-                if self._shown(registry) is None:
+                # A signal's handler may have taken the last of them away, or added others before
+                # them, beside which these are refused.
+                if self._shown(registry) is not sources:
                     registry.register(sources)
             except ValueError as error:
                 raise ValueError(
@@ -82,7 +83,8 @@ class SharedRegistry:
                 registry.unregister(self._sources_of.pop(registry))
 
     def _begin_in_process(self) -> None:
-        # A signal's handler, or a finalizer, may close a model while another one is registered.
+        # A signal's handler, or a finalizer, may close a model while another one is registered; not
+        # while prometheus_client itself holds the lock of that registry.
         self._lock = threading.RLock()
 
     def _shown(self, registry: CollectorRegistry) -> "_Sources | None":

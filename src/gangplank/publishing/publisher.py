@@ -105,7 +105,7 @@ class Publisher:
         """
         if self._is_forked():
             return
-        if self._ending is None:  # else what is collected for the ending has it
+        if self._ending is None:  # else another thread ends the run, with all that was shown
             self._states += 1
         self._woken.set()
         self._note_lateness(self._gateway.timeout + _GRACE)
@@ -255,7 +255,7 @@ class Publisher:
             if outage.is_logged:
                 _logger.warning("%s Nothing more is logged until a push succeeds.", error)
             # Not before, as a push that succeeds meanwhile would log the end before the beginning.
-            self._outage = outage
+            outage = self._outage = self._outage or outage
         outage.add(error, at_the_end=self._ending is not None)
 
     def _is_lost(self, error: PushError) -> bool:

@@ -16,7 +16,7 @@ from gangplank.forks import Forks
 _JIT = f"{__package__}.jit"
 _lock = threading.RLock()
 
-# Seconds. Loading and compiling takes one or two, and took ten beside eight busy processes.
+# Seconds. Loading and compiling takes one or two, and more than ten beside eight busy processes.
 _LONGEST_WAIT = 60.0
 
 _forks = Forks()
