@@ -43,8 +43,8 @@ class Publisher:
 
     # No lock, so that the handler of a signal can neither wait for the code that it interrupts nor
     # make it wait. The thread writes what is settled and how pushing fares; how many states there
-    # were and the ending are the run's, until it is over and the thread goes on alone. Who counts a
-    # push as late is the run, too, so that an outage may end between any two looks at it.
+    # were and the ending are the run's, until it is over and the thread goes on alone. But the run
+    # counts a push as late, too: between two of its looks at an outage the thread may end that.
 
     def __init__(
         self,
