@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from corpus import FLOATS, INTEGERS, hard_values
+from cuda_on_cpu import in_host_memory
 
 from gangplank import _native, weights_histogram, weights_histograms
 from gangplank._native import arrays, host_memory, reference, tensorflow_variables
@@ -39,6 +40,7 @@ of_tensorflow = pytest.mark.skipif(
 
 
 @of_tensorflow
+@in_host_memory
 @pytest.mark.parametrize("is_known", [True, False])
 def test_variables_of_tensorflow_are_read_together(is_known, monkeypatch):
     read_each, read = [], tensorflow_variables.tensor_of
@@ -69,6 +71,7 @@ def test_variables_of_tensorflow_are_read_together(is_known, monkeypatch):
 
 
 @of_tensorflow
+@in_host_memory
 def test_not_more_variables_are_read_together_than_their_bytes_allow(monkeypatch):
     together, read = [], tensorflow_variables.read_together
     monkeypatch.setattr(
@@ -106,6 +109,7 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
+@in_host_memory
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_keras_variable_is_not_copied(dtype):
     variable = keras.Variable(np.ones(100_000), dtype=dtype)
@@ -115,6 +119,7 @@ def test_a_keras_variable_is_not_copied(dtype):
 
 
 @of_tensorflow
+@in_host_memory
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_an_embedding_is_not_copied_after_sparse_updates(dtype):
     variable = tf.Variable(tf.zeros((65_536, 64), dtype))

@@ -14,6 +14,8 @@ from samples import metrics_of
 
 BACKEND = keras.backend.backend()
 TESTS = Path(__file__).parent
+# The devices are virtual ones of the CPU, also where there is a GPU.
+ON_CPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
 WEIGHTS = 16 * 32 + 32 + 2 * 32 + 32 * 4 + 4
 
 only_on = {
@@ -29,7 +31,7 @@ def running(program, index, port, gateway, environment, folder):
         (folder / f"{index}.err").open("w") as errors,
         subprocess.Popen(
             [sys.executable, TESTS / "distributed.py", program, str(index), str(port), gateway],
-            env=os.environ | environment,
+            env=os.environ | ON_CPU | environment,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=errors,

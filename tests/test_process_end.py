@@ -158,9 +158,11 @@ def ended(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ends")
     for job, code in ENDS.items():
         (folder / f"{job}.py").write_text(textwrap.dedent(code))
+    # No GPU, which a process that is forked cannot use once the first one has.
+    environment = {"CUDA_VISIBLE_DEVICES": "", "OPENBLAS_NUM_THREADS": "1"}
     with (
         pushgateway() as gateway,
-        started(folder, gateway, FORKS, *ENDS, OPENBLAS_NUM_THREADS="1") as process,
+        started(folder, gateway, FORKS, *ENDS, **environment) as process,
     ):
         try:
             output, errors = process.communicate(timeout=600)

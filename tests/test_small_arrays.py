@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from corpus import BOUNDS, FLOATS, INTEGERS, hard_values
+from cuda_on_cpu import in_host_memory
 from native_buckets import near_bounds
 
 from gangplank import NativeBuckets, weights_histogram, weights_histograms, weights_statistics
@@ -124,6 +125,7 @@ def test_a_table_is_made_once(monkeypatch):
     assert len(made) == 1
 
 
+@in_host_memory
 def test_variables_of_a_model(calls):
     keras.utils.set_random_seed(0)
     layers = keras.layers
