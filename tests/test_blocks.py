@@ -146,6 +146,34 @@ def test_the_end_of_a_block_calls_the_hooks_of_a_subclass():
     assert ended == ["test", "train"]
 
 
+def test_a_test_that_begins_as_a_block_ends_a_training(model, data):
+    class Testing(TrainTestExporter):
+        def on_train_end(self, logs=None):
+            model.evaluate(*data, callbacks=[self], verbose=0)
+            super().on_train_end(logs)
+
+    with Testing(None) as exporter:
+        exporter.set_model(model)
+        exporter.on_train_begin()
+    assert status(exporter, "train") == status(exporter, "test") == ["completed"]
+    assert exporter.registry.get_sample_value("gangplank_test_loss") is not None
+
+
+def test_what_is_raised_as_an_inner_run_ends_ends_those_around_it(model):
+    class Failing(TrainTestExporter):
+        def on_test_end(self, logs=None):
+            super().on_test_end(logs)
+            fail()
+
+    exporter = Failing(None)
+    with pytest.raises(RuntimeError, match="no"), exporter:
+        exporter.on_train_begin()
+        exporter.set_model(model)
+        exporter.on_test_begin()
+    assert status(exporter, "train") == ["failed"]
+    assert status(exporter, "test") == ["completed"]
+
+
 def test_a_block_leaves_the_loop_of_a_worker_to_the_block_around(model):
     exporter = TrainTestExporter(None)
     with ThreadPoolExecutor(1) as pool:

@@ -1,8 +1,10 @@
 """The Keras callback."""
 
+import contextlib
 import threading
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Literal, Self
 
 import keras
@@ -198,18 +200,12 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._blocks.enter(self._runs)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        for run in self._blocks.exit(self._runs):
-            self._call.ending = run
-            try:
-                if kind is not None:
-                    self._end(run, "failed", unwinding=kind)
-                elif run.phase is self._train:
-                    self.on_train_end()
-                else:
-                    self.on_test_end()
-            finally:
-                self._call.ending = None
+    def __exit__(self, *exception: Any) -> None:
+        # What is raised as an inner run ends is an exception that ends those around it.
+        stack = contextlib.ExitStack()
+        for run in reversed(self._blocks.exit(self._runs)):
+            stack.push(partial(self._leave, run))
+        stack.__exit__(*exception)
 
     def set_model(self, model: keras.Model) -> None:
         # Keras calls this once for each fit and each evaluate, but not for the validation inside
@@ -260,7 +256,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             run.begin_validation()
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self._call.ending is None and self._is_validation():
+        if self._ending(self._test) is None and self._is_validation():
             return
         run = self._current(self._test)
         self._look_at_weights(run)
@@ -270,6 +266,23 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._call.is_new = False  # a predict that a callback calls; what comes is of no new call
+
+    def _leave(self, run: Run, kind: type[BaseException] | None, *exception: object) -> None:
+        self._call.ending = run
+        try:
+            if kind is not None:
+                self._end(run, "failed", unwinding=kind)
+            elif run.phase is self._train:
+                self.on_train_end()
+            else:
+                self.on_test_end()
+        finally:
+            self._call.ending = None
+
+    def _ending(self, phase: RunMetrics) -> Run | None:
+        """The run of `phase` that the end of a block is ending, if it is one."""
+        run = self._call.ending
+        return run if run is not None and run.phase is phase else None
 
     def _begin_in_process(self) -> None:
         self._changing = threading.RLock()
@@ -311,7 +324,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def _current(self, phase: RunMetrics) -> Run:
         """The run of `phase` that a hook is of, which is shown again after one inside of it."""
-        run = self._call.ending or self._runs.innermost(phase)
+        run = self._ending(phase) or self._runs.innermost(phase)
         if run is None:
             return phase.run or phase.begin(self._model)
         phase.run = run
@@ -327,7 +340,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
             is_last = self._runs.innermost() is None
             publisher = self._publisher.end() if is_last else None
         if not is_last:
-            self._publisher.push()
+            self._publisher.publish()
+            if unwinding is None:
+                self._publisher.raise_failure()
         elif publisher is not None:
             self._publisher.finish(
                 publisher, is_completed=ending == "completed", unwinding=unwinding

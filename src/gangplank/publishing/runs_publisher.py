@@ -91,9 +91,13 @@ class RunsPublisher:
 
     def push(self) -> None:
         """Has the newest state pushed soon. Raises PushError where that is in vain, if it is to."""
+        self.publish()
+        self.raise_failure()
+
+    def publish(self) -> None:
+        """Has the newest state pushed soon."""
         if (publisher := self._publisher) is not None:
             publisher.publish()
-            self.raise_failure()
 
     def raise_failure(self) -> None:
         """Raises PushError where the gateway is to be counted as lost, if it is to."""
