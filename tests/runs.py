@@ -3,8 +3,10 @@
 import keras
 from prometheus_client import CollectorRegistry, Gauge
 
-from gangplank.metrics import PushMetrics
+from gangplank.metrics import MetricNames, RunMetrics
 from gangplank.publishing import Pushgateway
+from gangplank.publishing.delivery import Delivery
+from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.publisher import Publisher
 from gangplank.publishing.run_collector import RunCollector
 
@@ -35,13 +37,17 @@ class Run:
     def __init__(self, address, timeout=10.0, handler=None, group=None, **options):
         self.registry = CollectorRegistry()
         self.epochs = Gauge("epochs", "", registry=self.registry)
-        self.metrics = PushMetrics("run_")
-        self.registry.register(self.metrics)
+        phase = RunMetrics("run", MetricNames((), None))
+        self.metrics = phase.pushes
+        self.registry.register(phase)
         self.is_over = False
         self.has_failed = False
+        gateway = Pushgateway(address, "job", group, handler, timeout)
+        pushed = RunCollector(self.registry, [phase], set())
+        pushed.begin(phase)
         self.publisher = Publisher(
-            Pushgateway(address, "job", group, handler, timeout),
-            RunCollector(self.registry, self.metrics),
+            gateway,
+            Delivery(gateway, pushed, LeftBehind(gateway)),
             is_over=lambda: self.is_over,
             on_failure=self.fail,
             **options,

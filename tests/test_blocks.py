@@ -166,10 +166,14 @@ def test_what_is_raised_as_an_inner_run_ends_ends_those_around_it(model):
             fail()
 
     exporter = Failing(None)
-    with pytest.raises(RuntimeError, match="no"), exporter:
+
+    def nest():
         exporter.on_train_begin()
         exporter.set_model(model)
         exporter.on_test_begin()
+
+    with pytest.raises(RuntimeError, match="no"), exporter:
+        nest()
     assert status(exporter, "train") == ["failed"]
     assert status(exporter, "test") == ["completed"]
 

@@ -68,13 +68,17 @@ def test_a_lost_push_does_not_hide_the_exception_that_ends_the_block(model, capl
 def test_a_lost_push_hides_it_of_nested_runs_neither(model, port, caplog):
     address = f"127.0.0.1:{port}"
     exporter = TrainTestExporter(address, "loop", ignore_exceptions=False, timeout=0.3)
-    with pytest.raises(RuntimeError, match="no"), exporter:
+    value = exporter.registry.get_sample_value
+
+    def nest():
         for begin in (exporter.on_train_begin, exporter.on_test_begin):
             exporter.set_model(model)
             begin()
-        awaited(lambda: exporter.registry.get_sample_value("gangplank_train_push_failures_total"))
+        awaited(lambda: value("gangplank_train_push_failures_total"))
         fail()
-    value = exporter.registry.get_sample_value
+
+    with pytest.raises(RuntimeError, match="no"), exporter:
+        nest()
     assert value("gangplank_train_status", {"status": "failed"}) == 1
     assert value("gangplank_test_status", {"status": "failed"}) == 1
     assert len(caplog.messages) == 1

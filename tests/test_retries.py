@@ -89,7 +89,7 @@ def test_what_may_pass_is_tried_again_with_pauses_that_grow(gateway, status):
     run = Run(gateway, handler=handler)
     assert run.finish(1) is None
     assert metrics_of(gateway, "job")["epochs"] == 1
-    assert metrics_of(gateway, "job")["run_push_failures_total"] == 3
+    assert metrics_of(gateway, "job")["gangplank_run_push_failures_total"] == 3
     pauses = [later - earlier for earlier, later in pairwise(calls)]
     assert len(pauses) == 3
     for pause, least in zip(pauses, (0.05, 0.1, 0.2), strict=True):
@@ -138,8 +138,8 @@ def test_an_outage_is_logged_twice_and_leaves_a_gap_only(port, caplog):
         assert run.finish(51) is None
         metrics = metrics_of(gateway.address, "job")
     assert metrics["epochs"] == 51
-    assert metrics["run_push_failures_total"] == run.metrics.failures
-    assert time.time() - metrics["run_last_push_success_timestamp_seconds"] < 60
+    assert metrics["gangplank_run_push_failures_total"] == run.metrics.failures
+    assert time.time() - metrics["gangplank_run_last_push_success_timestamp_seconds"] < 60
     down, up = caplog.messages
     assert "Connection refused" in down
     assert f"The Pushgateway at 127.0.0.1:{port} takes the metrics of job 'job' again" in up

@@ -73,6 +73,22 @@ def test_a_fit_inside_of_an_evaluate_leaves_the_test_its_metrics(
     assert caplog.messages == []
 
 
+@pytest.mark.parametrize("has_tested", [False, True])
+def test_a_test_inside_of_a_fit_says_how_pushing_fares(gateway, model, data, has_tested):
+    """Also where a test before has said it: an alert takes what stands there for the test's."""
+    exporter = TrainTestExporter(gateway, "nested")
+
+    def evaluate():
+        model.evaluate(*data, callbacks=[exporter], verbose=0)
+
+    if has_tested:
+        evaluate()
+    fit(model, data, At(0, evaluate), exporter)
+    metrics = metrics_of(gateway, "nested")
+    for name in ("last_push_success_timestamp_seconds", "push_failures_total"):
+        assert metrics[f"gangplank_test_{name}"] == metrics[f"gangplank_train_{name}"]
+
+
 def test_an_inner_fit_that_fails_is_not_the_end_of_the_outer_one(gateway, model, data):
     def fail():
         raise RuntimeError("no")

@@ -23,6 +23,14 @@ class PushMetrics(Collector):
         self.failures: int | None = None
         self.succeeded: float | None = None
 
+    def begin(self) -> None:
+        """A run begins that pushes."""
+        self.failures = self.failures or 0
+
+    def note_failure(self) -> None:
+        """A push of it has failed."""
+        self.failures = (self.failures or 0) + 1
+
     def collect(self) -> Iterable[Metric]:
         return self.families(self.succeeded)
 

@@ -4,6 +4,7 @@ import time
 
 from prometheus_client.core import Metric
 
+from gangplank.metrics import RunMetrics
 from gangplank.publishing.attempt import Attempt
 from gangplank.publishing.body import Body, body_of
 from gangplank.publishing.last_push import LastPush
@@ -19,18 +20,23 @@ class Delivery:
     Arguments:
         gateway: where to push to.
         pushed: what to push.
-        left: what takes away what earlier runs have left there; nothing is if None.
+        left: what takes away what earlier runs have left there.
 
     Attributes:
         attempt: the push that is under way.
         left: as above.
     """
 
-    def __init__(self, gateway: Pushgateway, pushed: RunCollector, left: LeftBehind | None) -> None:
+    def __init__(self, gateway: Pushgateway, pushed: RunCollector, left: LeftBehind) -> None:
         self.attempt = Attempt()
         self.left = left
         self._gateway = gateway
         self._pushed = pushed
+
+    def begin(self, phase: RunMetrics) -> None:
+        """A run of `phase` begins, whose metrics are pushed from now on."""
+        self._pushed.begin(phase)
+        self.left.begin(phase)
 
     def push(self, ending: LastPush | None) -> None:
         """Pushes what the registry holds, or deletes its group, in the time that there is.
@@ -40,14 +46,24 @@ class Delivery:
         """
         if ending is not None and ending.deletes:
             self._gateway.delete(self._seconds_left(ending))
-            if self.left is not None:
-                self.left.forget()
-            self.left = None  # of a group that is gone
+            self.left.forget()
             return
         families, body = self._collected(ending)
         timeout = self._seconds_left(ending)
         # Whatever it raises: else the thread would end without a word.
         self._gateway.attempt(lambda: self._push_within(families, body, timeout), timeout)
+
+    def failed(self) -> None:
+        """A push has failed."""
+        for pushes in self._pushed.pushes():
+            pushes.note_failure()
+
+    def succeeded(self, *, is_last: bool) -> None:
+        """A push has succeeded, perhaps the last one."""
+        self.left.pushed(is_last=is_last)
+        now = time.time()
+        for pushes in self._pushed.pushes():
+            pushes.succeeded = now
 
     def slow(self) -> PushError:
         """The error of collectors that hang, or take all the time that there is."""
@@ -74,6 +90,5 @@ class Delivery:
 
     def _push_within(self, families: list[Metric], body: Body, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        if self.left is not None:
-            self.left.remove(families, timeout)
+        self.left.remove(families, timeout)
         self._gateway.send(body, max(0.001, deadline - time.monotonic()))

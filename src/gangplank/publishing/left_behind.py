@@ -55,7 +55,8 @@ class LeftBehind:
 
     def forget(self) -> None:
         """Nothing stands there any more."""
-        self._there = {}
+        self._there, self._failure = {}, None
+        self._unread.clear()
 
     def look_again(self) -> None:
         """What stands there may have changed: the gateway reads late what was sent to it before."""

@@ -9,12 +9,10 @@ from gangplank.publishing import process_end
 from gangplank.publishing.auto_reset_event import AutoResetEvent
 from gangplank.publishing.delivery import Delivery
 from gangplank.publishing.last_push import LastPush
-from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.outage import Outage
 from gangplank.publishing.pace import Pace
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
-from gangplank.publishing.run_collector import RunCollector
 from gangplank.publishing.work_thread import WorkThread
 
 _logger = logging.getLogger(__name__)
@@ -33,10 +31,9 @@ class Publisher:
 
     Arguments:
         gateway: where to push to. Its timeout bounds each push, and the end of the run.
-        pushed: what to push.
+        delivery: what each push does.
         is_over: whether the run has ended. If it has without `finish`, it has failed.
         on_failure: called then, before the last push.
-        left: what takes away what earlier runs have left there; nothing is if None.
         after: the publisher of the run before, which may still be pushing.
         is_watched: whether somebody raises `error`, so that it need not be logged too.
     """
@@ -49,18 +46,16 @@ class Publisher:
     def __init__(
         self,
         gateway: Pushgateway,
-        pushed: RunCollector,
+        delivery: Delivery,
         is_over: Callable[[], bool],
         on_failure: Callable[[], None],
         *,
-        left: LeftBehind | None = None,
         after: "Publisher | None" = None,
         is_watched: bool = False,
     ) -> None:
         self._gateway = gateway
-        self._delivery = Delivery(gateway, pushed, left)
-        self._attempt = self._delivery.attempt
-        self._metrics = pushed.pushes
+        self._delivery = delivery
+        self._attempt = delivery.attempt
         self._is_over = is_over
         self._on_failure = on_failure
         self._after = after
@@ -81,7 +76,6 @@ class Publisher:
         self._delivered: float | None = None
         self._pace = Pace()
 
-        self._metrics.failures = self._metrics.failures or 0
         self._thread = WorkThread(self._work, "gangplank-push")
         process_end.expect(self)
 
@@ -217,8 +211,7 @@ class Publisher:
         if self._follows_a_hang or self._is_hung():
             # It reads only now what it was sent before, and of 60 gateways that were stopped and
             # continued, 55 showed that in the end. After a second push, none did.
-            if self._delivery.left is not None:
-                self._delivery.left.look_again()
+            self._delivery.left.look_again()
             self._delivery.push(self._ending)
         self._follows_a_hang = False
 
@@ -246,7 +239,7 @@ class Publisher:
             )
 
     def _note_failure(self, error: PushError, began: float) -> None:
-        self._metrics.failures = (self._metrics.failures or 0) + 1
+        self._delivery.failed()
         outage = self._outage
         if outage is None:
             # What fails at the end of a run is told of there, and what is raised by who raises it.
@@ -263,12 +256,10 @@ class Publisher:
         return self._delivered is None or not error.may_pass
 
     def _note_success(self) -> None:
-        if self._delivery.left is not None:
-            is_last = self._ending is not None and self._settled == self._newest()
-            self._delivery.left.pushed(is_last=is_last)
+        is_last = self._ending is not None and self._settled == self._newest()
+        self._delivery.succeeded(is_last=is_last)
         outage, self._outage = self._outage, None
         self._delivered = time.monotonic()
-        self._metrics.succeeded = time.time()
         if outage is not None and outage.is_logged:
             _logger.warning(
                 "The Pushgateway at %s takes the metrics of job %r again, after %.1f s and %d "

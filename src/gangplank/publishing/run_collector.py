@@ -21,35 +21,36 @@ class RunCollector(Collector):
 
     Arguments:
         registry: what holds the metrics.
-        pushes: how pushing fares; part of `registry`.
-        phases: those of which no run has begun, whose metrics are part of `registry` as well.
+        phases: all of the exporter's, whose metrics are part of `registry`. No run of any has
+            begun yet.
         told: names of which it was told that two metrics have them; others are added.
-
-    Attributes:
-        pushes: as above.
     """
 
     def __init__(
         self,
         registry: CollectorRegistry,
-        pushes: PushMetrics,
-        phases: Iterable[RunMetrics] = (),
-        told: set[str] | None = None,
+        phases: Iterable[RunMetrics],
+        told: set[str],
     ) -> None:
-        self.pushes = pushes
         self._registry = registry
         self._phases = list(phases)
         self._absent = {phase.prefix for phase in self._phases}
-        self._told = set() if told is None else told
+        self._told = told
 
-    def begin(self, prefix: str) -> None:
-        """A run of the phase of this prefix has begun."""
-        self._absent.discard(prefix)
+    def begin(self, phase: RunMetrics) -> None:
+        """A run of `phase` has begun."""
+        phase.pushes.begin()
+        self._absent.discard(phase.prefix)
+
+    def pushes(self) -> list[PushMetrics]:
+        """How pushing fares, of each phase of which a run has begun."""
+        return [phase.pushes for phase in self._phases if phase.prefix not in self._absent]
 
     def collect(self) -> Iterable[Metric]:
         """The metrics, and how pushing fares when they have arrived."""
         # Whoever reads this knows that this push has succeeded.
-        current = {family.name: family for family in self.pushes.families(time.time())}
+        now = time.time()
+        current = {each.name: each for pushes in self.pushes() for each in pushes.families(now)}
         absent = tuple(self._absent.copy())  # which another thread may change
         others: dict[str, Metric] = {}
         twice: set[str] = set()

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry
 
 from gangplank.metrics import RunMetrics, Runs
+from gangplank.publishing.delivery import Delivery
 from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.publisher import Publisher
 from gangplank.publishing.push_error import PushError
@@ -44,35 +45,32 @@ class RunsPublisher:
         self._raises = raises
         self._deletes = deletes
         self._publisher: Publisher | None = None
-        self._before: Publisher | None = None
+        self._last: Publisher | None = None
+        self._delivery: Delivery | None = None
         self._runs = Runs()
         self._watcher: threading.Thread | None = None
-        self._pushed: RunCollector | None = None
-        self._left: LeftBehind | None = None
 
     def begin(self, gateway: Pushgateway | None, phase: RunMetrics, runs: Runs) -> None:
         """`runs` begin with one of `phase`. Where `gateway` is None, nothing is pushed."""
-        before = self._publisher or self._before
         # Runs that an exception has left are still to say that they failed, and those that ended,
         # for whose last push another thread may wait, how.
         if self._publisher is not None and not self._runs.are_left():
             self._publisher.stop()
-        self._publisher, self._before, self._runs = None, before, runs
+        self._publisher, self._runs = None, runs
         if gateway is None:
             self._watch()
             return
-        self._left = LeftBehind(gateway, self._left)
-        self._left.begin(phase)
-        self._pushed = RunCollector(self._registry, phase.pushes, self._phases, self._told)
-        self._pushed.begin(phase.prefix)
+        left = LeftBehind(gateway, self._delivery.left if self._delivery else None)
+        pushed = RunCollector(self._registry, self._phases, self._told)
+        self._delivery = Delivery(gateway, pushed, left)
+        self._delivery.begin(phase)
         try:
-            self._publisher = Publisher(
+            self._publisher = self._last = Publisher(
                 gateway,
-                self._pushed,
+                self._delivery,
                 is_over=runs.are_left,
                 on_failure=runs.fail,
-                left=self._left,
-                after=before,
+                after=self._last,
                 is_watched=self._raises,
             )
         except RuntimeError as error:  # no thread can be started
@@ -85,9 +83,8 @@ class RunsPublisher:
         """A run of `phase` begins inside of those that go on, pushed or not."""
         if self._publisher is None:
             self._watch()
-        if self._pushed is not None and self._left is not None:
-            self._pushed.begin(phase.prefix)
-            self._left.begin(phase)
+        if self._delivery is not None:
+            self._delivery.begin(phase)
 
     def push(self) -> None:
         """Has the newest state pushed soon. Raises PushError where that is in vain, if it is to."""
@@ -109,7 +106,6 @@ class RunsPublisher:
     def end(self) -> Publisher | None:
         """All runs have ended. What is still to push the last state, if anything, by `finish`."""
         publisher, self._publisher = self._publisher, None
-        self._before = publisher or self._before
         return publisher
 
     def finish(
