@@ -8,7 +8,7 @@ from gangplank.metrics.metric_names import MetricNames, checked_metrics
 
 
 def names(logs, metrics=None, reserved=()):
-    return {key: name for name, key, _ in MetricNames(reserved, metrics).named(logs)}
+    return {key: name for name, key, _ in MetricNames(reserved, metrics).named(logs, {})}
 
 
 def test_names_become_valid():
@@ -39,13 +39,15 @@ def test_a_name_that_spells_out_how_another_is_written():
 
 
 def test_of_two_that_become_the_same_the_first_stays_and_the_second_is_told_of_once():
-    metric_names = MetricNames((), None)
+    metric_names, owners = MetricNames((), None), {}
     logs = {"a-b": 1.0, "a_b": 2.0}
     with pytest.warns(UserWarning, match="'a_b' is not exported: .* is already the metric 'a-b'"):
-        first = list(metric_names.named(logs))
-    again = list(metric_names.named({"a_b": 3.0, "a-b": 4.0}))
+        first = list(metric_names.named(logs, owners))
+    again = list(metric_names.named({"a_b": 3.0, "a-b": 4.0}, owners))
     assert first == [("a_b", "a-b", 1.0)]
     assert again == [("a_b", "a-b", 4.0)]
+    in_another_run = list(metric_names.named({"a_b": 5.0}, {}))
+    assert in_another_run == [("a_b", "a_b", 5.0)]
 
 
 def test_a_name_of_our_own_is_told_of():
@@ -54,7 +56,7 @@ def test_a_name_of_our_own_is_told_of():
 
 
 def values(logs):
-    return {key: value for _, key, value in MetricNames((), None).named(logs)}
+    return {key: value for _, key, value in MetricNames((), None).named(logs, {})}
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int32", "uint8"])
@@ -100,7 +102,7 @@ def test_a_selected_metric_stands_for_its_validation_too():
 def test_missing_metrics_are_told_of_once():
     metric_names = MetricNames((), ("loss", "acuracy", "val_f1"))
     logs = {"loss": 1.0, "accuracy": 2.0}
-    assert [key for _, key, _ in metric_names.named(logs)] == ["loss"]
+    assert [key for _, key, _ in metric_names.named(logs, {})] == ["loss"]
     with pytest.warns(
         UserWarning, match="'acuracy', which Keras does not log. It logs 'loss', 'ac"
     ):

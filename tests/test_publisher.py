@@ -22,9 +22,14 @@ from prometheus_client.samples import Sample
 from runs import Run
 from samples import metrics_of
 
+from gangplank import PushError
 from gangplank.metrics import Collected
-from gangplank.publishing import process_end, publisher
+from gangplank.publishing import Pushgateway, process_end, publisher
 from gangplank.publishing.bounded_handler import bounded_handler
+from gangplank.publishing.delivery import Delivery
+from gangplank.publishing.last_push import LastPush
+from gangplank.publishing.left_behind import LeftBehind
+from gangplank.publishing.run_collector import RunCollector
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
@@ -232,6 +237,19 @@ def test_a_failed_run_without_time_for_its_collectors_tells_of_them(gateway, cap
     run.publisher.fail()
     awaited(lambda: not pushing())
     assert SLOW in caplog.messages[-1]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.0, "it did not answer within 2 s"), (1.2, SLOW)])
+def test_whoever_took_the_time_of_a_run_is_told_of(gateway, seconds, told):
+    run = Run(gateway, timeout=2)
+    Hangs(run.registry).seconds = seconds
+    pushed = RunCollector(run.registry, (), set())
+    where = Pushgateway(gateway, "job", timeout=2.0)
+    delivery = Delivery(where, pushed, LeftBehind(where))
+    with pytest.raises(PushError) as raised:
+        delivery.push(LastPush(began=time.monotonic() - 2, timeout=2.0))
+    assert told in f"{raised.value} "
+    run.publisher.stop()
 
 
 def test_a_collector_that_hangs_is_told_of_while_the_run_goes_on(gateway, caplog, monkeypatch):

@@ -192,6 +192,21 @@ def test_weights_that_are_nan(model, data):
     assert np.isnan(shown(exporter, "test")["loss"])
 
 
+def test_a_metric_has_its_name_whatever_a_run_before_had(data):
+    exporter = TrainTestExporter(None)
+    values = []
+    for name in ("top-2", "top_2"):
+        metric = keras.metrics.SparseTopKCategoricalAccuracy(2, name=name)
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=[metric])
+        history = fit(model, data, exporter).history[name]
+        values.append((exporter.registry.get_sample_value("gangplank_train_top_2"), history[-1]))
+    for shown, logged in values:
+        assert shown == pytest.approx(logged)
+    (family,) = (each for each in exporter.registry.collect() if each.name.endswith("top_2"))
+    assert family.documentation == "Keras's metric 'top_2'."
+
+
 def test_one_instance_serves_one_run_after_another(gateway, model, data):
     exporter = TrainTestExporter(gateway, "digits", histogram_buckets=BUCKETS)
     fit(model, data, exporter, epochs=3, validation_split=0.2)

@@ -137,7 +137,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     ) -> None:
         of_subclass = set(vars(self))  # what one has set before its super().__init__()
         super().__init__()
-        self._model: Any = None
+        self._model: Any = None  # Keras's attribute behind `self.model`
         self._gateway = Pushgateway(pgw_addr, job, grouping_key, handler, timeout)
         self._watch = WeightsWatch(
             histogram_buckets, weights, histogram_per, statistics, update_ratio

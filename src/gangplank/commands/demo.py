@@ -127,7 +127,7 @@ def _train_and_test(exporter: TrainTestExporter, console: Console) -> keras.Mode
             *_in_five_places(x_train[validation:], y_train[validation:]),
             epochs=EPOCHS,
             validation_data=(x_train[:validation], y_train[:validation]),
-            callbacks=[exporter, bar],
+            callbacks=[bar, exporter],
             verbose=0,
         )
     model.evaluate(x_test, y_test, callbacks=[exporter], verbose=0)

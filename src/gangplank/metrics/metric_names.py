@@ -46,13 +46,20 @@ class MetricNames:
 
     def __init__(self, reserved: Iterable[str], metrics: tuple[str, ...] | None) -> None:
         self._metrics = metrics
-        self._owners: dict[str, str | None] = dict.fromkeys(reserved)  # None is gangplank
-        self._names: dict[str, str | None] = {}
+        self._reserved = frozenset(reserved)
+        self._names: dict[str, str] = {}
         self._logged: set[str] = set()
         self._told: set[str] = set()
 
-    def named(self, logs: Mapping[str, Any]) -> Iterator[tuple[str, str, Value]]:
-        """Of each metric in `logs` that is exported: its name, Keras's name, its value."""
+    def named(
+        self, logs: Mapping[str, Any], owners: dict[str, str]
+    ) -> Iterator[tuple[str, str, Value]]:
+        """Of each metric in `logs` that is exported: its name, Keras's name, its value.
+
+        Arguments:
+            logs: what Keras logged.
+            owners: which of Keras's names has which name in this run; others are added.
+        """
         for key, value in logs.items():
             key = str(key)
             if self._metrics is not None and {key, _twin(key)}.isdisjoint(self._metrics):
@@ -60,7 +67,7 @@ class MetricNames:
             self._logged |= {key, _twin(key)}
             as_float = number(value)
             exported = _numbers(value) if as_float is None else as_float
-            name = self._name(key)
+            name = self._name(key, owners)
             if exported is None:
                 self._tell(
                     key,
@@ -92,15 +99,18 @@ class MetricNames:
                 stacklevel=2,
             )
 
-    def _name(self, key: str) -> str | None:
+    def _name(self, key: str, owners: dict[str, str]) -> str | None:
         if key not in self._names:
-            name = _prometheus_name(key)
-            owner = self._owners.setdefault(name, key)
-            self._names[key] = name if owner == key else None
-            if owner != key:
-                taken = "a metric of gangplank's own" if owner is None else f"the metric {owner!r}"
-                self._tell(key, f"in Prometheus {name!r} is already {taken}. Give it another name")
-        return self._names[key]
+            self._names[key] = _prometheus_name(key)
+        name = self._names[key]
+        if name in self._reserved:
+            taken = "a metric of gangplank's own"
+        elif (owner := owners.setdefault(name, key)) != key:
+            taken = f"the metric {owner!r}"
+        else:
+            return name
+        self._tell(key, f"in Prometheus {name!r} is already {taken}. Give it another name")
+        return None
 
     def _tell(self, key: str, reason: str) -> None:
         if key not in self._told:

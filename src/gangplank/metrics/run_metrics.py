@@ -63,11 +63,11 @@ class RunMetrics(Collector):
         self.run = Run(self, model)
         return self.run
 
-    def named(self, logs: Mapping[str, Any]) -> dict[str, Value]:
-        """What Keras logged, by the names that its metrics have here."""
+    def named(self, logs: Mapping[str, Any], owners: dict[str, str]) -> dict[str, Value]:
+        """What Keras logged, by the names that its metrics have here; as `MetricNames.named`."""
         named = {}
-        for name, key, value in self._names.named(logs):
-            if name not in self._documentation:
+        for name, key, value in self._names.named(logs, owners):
+            if name not in _GAUGES:
                 self._documentation[name] = f"Keras's metric {key!r}."
             named[name] = value
         return named
@@ -152,6 +152,7 @@ class Run:
         # A registry holds the run for ever, and the model may be large.
         self._model = None if model is None else weakref.ref(_unwrapped(model))
         self._gauges: dict[str, Value] = {}
+        self._owners: dict[str, str] = {}
         self._weights: WeightsMetrics | None = None
 
     @property
@@ -209,7 +210,7 @@ class Run:
 
         All at once: neither a push nor a scrape mixes the gauges and the weights of two epochs.
         """
-        self._gauges |= self.phase.named(logs)
+        self._gauges |= self.phase.named(logs, self._owners)
         self._gauges |= own
         self.shown = _Shown(self._gauges.copy(), self._weights)
 

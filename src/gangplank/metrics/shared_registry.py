@@ -103,7 +103,8 @@ class _Sources(Collector):
     def add(self, parts: list[_Described], labels: Mapping[str, str]) -> None:
         key = frozenset(labels.items())
         if key in self._parts:
-            raise ValueError(f"those of another one, with the labels {dict(labels)}")
+            which = f"the same labels, {dict(labels)}" if labels else "no labels either"
+            raise ValueError(f"those of another one, which has {which}")
         self._parts[key] = parts
 
     def remove(self, parts: list[_Described], labels: Mapping[str, str]) -> bool:

@@ -78,14 +78,17 @@ class Delivery:
         return min(timeout, max(0.001, ending.ends - time.monotonic()))
 
     def _collected(self, ending: LastPush | None) -> tuple[list[Metric], Body]:
+        began = time.monotonic()
         try:
             with self.attempt.collecting():
                 families = list(self._pushed.collect())
                 body = body_of(families)
         except Exception as error:
             raise self._gateway.not_collected(error) from error
-        if ending is not None and time.monotonic() > ending.ends:
-            raise self.slow()
+        now = time.monotonic()
+        if ending is not None and now > ending.ends:
+            is_slow = 2 * (now - began) > self._gateway.timeout
+            raise self.slow() if is_slow else self._gateway.late()
         return families, body
 
     def _push_within(self, families: list[Metric], body: Body, timeout: float) -> None:

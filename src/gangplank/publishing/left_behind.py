@@ -103,7 +103,7 @@ class LeftBehind:
                 "on the Pushgateway at %s, which does not let them be read or removed: %s.",
                 self._gateway.job,
                 self._gateway.address,
-                self._failure.reason,
+                str(self._failure.reason) or type(self._failure.reason).__name__,
             )
 
     def _read(self, timeout: float) -> None:

@@ -165,6 +165,7 @@ class Pushgateway:
             headers = [("Content-Type", body.content_type)]
             return handler(url=url, method=method, timeout=timeout, headers=headers, data=body.data)
 
+        # Of prometheus_client only the URL of the group is wanted, which it tells a handler alone.
         nothing = partial(function, registry=CollectorRegistry())
         self.attempt(lambda: self._call(nothing, timeout, with_body), timeout)
 

@@ -86,12 +86,12 @@ const ageOf = (time) => (time === null ? 0 : Date.now() / 1000 - time);
 function howItGoes(run) {
   const train = statusOf(run, "train");
   const test = statusOf(run, "test");
-  const isTesting = test === "running" && train !== "running";
-  const told = isTesting ? test : train ?? test;
+  const isOfTest = test === "running" ? train !== "running" : test === "failed" && train === "completed";
+  const told = isOfTest ? test : train ?? test;
   const isSilent = told === "running" && ageOf(run.pushed) > SILENT;
   const kind = isSilent ? "silent" : told ?? "pushed";
   const [sign, text] = STATUS[kind];
-  const words = isTesting ? `test ${text}` : text;
+  const words = isOfTest ? `test ${text}` : text;
   return [kind, sign, run.deleted ? `${words}, deleted` : words];
 }
 
