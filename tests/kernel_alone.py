@@ -21,7 +21,7 @@ def only_what_is_left(operations_of, shared_memory):
                 assert (
                     (moments is not None and name not in kernel.KINDS)
                     or (framework(array) == "tensorflow" and name.startswith("float8"))
-                    # TensorFlow keeps it in host memory, for the shapes that it mostly holds.
+                    # TensorFlow keeps int32 in host memory, since it mostly holds shapes.
                     or (framework(array) == "tensorflow" and name == "int32")
                     or table_of(bounds, name, shared_memory()) is None
                 ), f"an array of {name} was not counted by the kernel"

@@ -159,10 +159,32 @@ def test_a_test_that_begins_as_a_block_ends_a_training(model, data):
     assert exporter.registry.get_sample_value("gangplank_test_loss") is not None
 
 
-def test_what_is_raised_as_an_inner_run_ends_ends_those_around_it(model):
+def test_a_fit_that_begins_as_a_block_ends_a_training_is_inside_of_it(model, other_model, data):
+    class Training(TrainTestExporter):
+        def on_train_end(self, logs=None):
+            if not seen:
+                seen.append("inner")
+                fit(other_model, data, self, epochs=3)
+                seen.extend(status(self, "train"))
+            super().on_train_end(logs)
+
+    seen = []
+    with Training(None) as exporter:
+        exporter.set_model(model)
+        exporter.on_train_begin()
+        exporter.on_epoch_end(0, {"loss": 1.0})
+    assert seen == ["inner", "completed"]
+    assert status(exporter, "train") == ["completed"]
+    assert exporter.registry.get_sample_value("gangplank_train_epochs_count") == 1
+    assert exporter.registry.get_sample_value("gangplank_train_loss") == 1
+
+
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_what_is_raised_as_an_inner_run_ends_ends_those_around_it(model, is_ended):
     class Failing(TrainTestExporter):
         def on_test_end(self, logs=None):
-            super().on_test_end(logs)
+            if is_ended:
+                super().on_test_end(logs)
             fail()
 
     exporter = Failing(None)
@@ -175,7 +197,7 @@ def test_what_is_raised_as_an_inner_run_ends_ends_those_around_it(model):
     with pytest.raises(RuntimeError, match="no"), exporter:
         nest()
     assert status(exporter, "train") == ["failed"]
-    assert status(exporter, "test") == ["completed"]
+    assert status(exporter, "test") == ["completed" if is_ended else "failed"]
 
 
 def test_a_block_leaves_the_loop_of_a_worker_to_the_block_around(model):

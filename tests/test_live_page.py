@@ -89,18 +89,19 @@ def test_a_run_as_it_goes_on(browser, address, model, data):
 @pytest.mark.parametrize(
     ("train", "test", "shown"),
     [
-        ("running", "failed", "running"),
-        ("completed", "running", "test running"),
-        ("completed", "failed", "test failed"),
-        ("completed", "completed", "completed"),
-        ("failed", "completed", "failed"),
+        ("running", "failed", "▶ running"),
+        ("completed", "running", "▶ test running"),
+        ("completed", "failed", "✗ test failed"),
+        ("completed", "completed", "✓ completed"),
+        ("failed", "completed", "✗ failed"),
     ],
 )
 def test_how_a_run_of_both_phases_goes(browser, address, train, test, shown):
     with browser.page(f"http://{address}/") as page:
-        for phase, status in (("train", train), ("test", test)):
-            push(address, "/metrics/job/both", f'gangplank_{phase}_status{{status="{status}"}} 1')
-        page.awaited(f"document.querySelector('.chip')?.textContent.endsWith(' {shown}')")
+        statuses = {"train": train, "test": test}.items()
+        lines = (f'gangplank_{phase}_status{{status="{status}"}} 1' for phase, status in statuses)
+        push(address, "/metrics/job/both", *lines)
+        page.awaited(f"document.querySelector('.chip')?.textContent === '{shown}'")
 
 
 def test_names_are_texts(browser, address):

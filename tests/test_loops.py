@@ -1,13 +1,14 @@
 """Training loops of one's own, and what the end of an exporter's block makes of them."""
 
 import gc
+import threading
 import time
 import weakref
 from functools import partial
 
 import keras
 import pytest
-from conftest import awaited, pushing
+from conftest import LATE, awaited, pushing
 from prometheus_client import CollectorRegistry, generate_latest
 from runs import fail, loop
 from samples import metrics_of, status_of
@@ -66,14 +67,22 @@ def test_a_lost_push_does_not_hide_the_exception_that_ends_the_block(model, capl
 
 
 def test_a_lost_push_hides_it_of_nested_runs_neither(model, port, caplog):
-    address = f"127.0.0.1:{port}"
-    exporter = TrainTestExporter(address, "loop", ignore_exceptions=False, timeout=0.3)
+    have_begun = threading.Event()
+
+    def refused(**_):
+        have_begun.wait(LATE)
+        raise ConnectionRefusedError
+
+    exporter = TrainTestExporter(
+        f"127.0.0.1:{port}", "loop", handler=refused, ignore_exceptions=False, timeout=1
+    )
     value = exporter.registry.get_sample_value
 
     def nest():
         for begin in (exporter.on_train_begin, exporter.on_test_begin):
             exporter.set_model(model)
             begin()
+        have_begun.set()
         awaited(lambda: value("gangplank_train_push_failures_total"))
         fail()
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from conftest import LATE, awaited, fetched, pushgateway_process, pushing
 from faulty import saying_nothing, serving
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import default_handler
 from prometheus_client.samples import Sample
@@ -241,15 +242,14 @@ def test_a_failed_run_without_time_for_its_collectors_tells_of_them(gateway, cap
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.0, "it did not answer within 2 s"), (1.2, SLOW)])
 def test_whoever_took_the_time_of_a_run_is_told_of(gateway, seconds, told):
-    run = Run(gateway, timeout=2)
-    Hangs(run.registry).seconds = seconds
-    pushed = RunCollector(run.registry, (), set())
+    registry = CollectorRegistry()
+    Hangs(registry).seconds = seconds
+    pushed = RunCollector(registry, (), set())
     where = Pushgateway(gateway, "job", timeout=2.0)
     delivery = Delivery(where, pushed, LeftBehind(where))
     with pytest.raises(PushError) as raised:
         delivery.push(LastPush(began=time.monotonic() - 2, timeout=2.0))
     assert told in f"{raised.value} "
-    run.publisher.stop()
 
 
 def test_a_collector_that_hangs_is_told_of_while_the_run_goes_on(gateway, caplog, monkeypatch):

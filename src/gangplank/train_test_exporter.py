@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
+from types import TracebackType
 from typing import Any, Literal, Self
 
 import keras
@@ -200,12 +201,17 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._blocks.enter(self._runs)
         return self
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
         # What is raised as an inner run ends is an exception that ends those around it.
         stack = contextlib.ExitStack()
         for run in reversed(self._blocks.exit(self._runs)):
             stack.push(partial(self._leave, run))
-        stack.__exit__(*exception)
+        stack.__exit__(kind, exception, traceback)
 
     def set_model(self, model: keras.Model) -> None:
         # Keras calls this once for each fit and each evaluate, but not for the validation inside
@@ -276,13 +282,20 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
                 self.on_train_end()
             else:
                 self.on_test_end()
+        except BaseException as error:
+            if run.status.is_running():
+                self._end(run, "failed", unwinding=type(error))
+            raise
         finally:
             self._call.ending = None
 
     def _ending(self, phase: RunMetrics) -> Run | None:
-        """The run of `phase` that the end of a block is ending, if it is one."""
+        """The run of `phase` that the end of a block is ending, if a hook is of that one."""
         run = self._call.ending
-        return run if run is not None and run.phase is phase else None
+        if run is None or run.phase is not phase:
+            return None
+        inner = self._runs.innermost(phase)
+        return None if inner is not None and inner.outer is run else run
 
     def _begin_in_process(self) -> None:
         self._changing = threading.RLock()

@@ -25,10 +25,11 @@ class PushMetrics(Collector):
 
     def begin(self) -> None:
         """A run begins that pushes."""
-        self.failures = self.failures or 0
+        if self.failures is None:
+            self.failures = 0
 
     def note_failure(self) -> None:
-        """A push of it has failed."""
+        """A push has failed."""
         self.failures = (self.failures or 0) + 1
 
     def collect(self) -> Iterable[Metric]:

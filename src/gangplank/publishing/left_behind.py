@@ -163,7 +163,7 @@ def _by_name(families: Iterable[Metric], *, all_created: bool = False) -> dict[s
         name = exposed_name(family)
         named[name] = Metric(name, family.documentation, family.type)
         created = f"{family.name}_created"
-        # A gauge never has one, and is what most of the samples are of.
+        # A gauge never has one, and with statistics it may have many samples.
         is_created = family.type != "gauge" and any(each.name == created for each in family.samples)
         if is_created or (all_created and family.type == "histogram"):
             named[created] = Metric(created, family.documentation, "gauge")

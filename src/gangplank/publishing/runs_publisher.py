@@ -83,7 +83,7 @@ class RunsPublisher:
         """A run of `phase` begins inside of those that go on, pushed or not."""
         if self._publisher is None:
             self._watch()
-        if self._delivery is not None:
+        elif self._delivery is not None:
             self._delivery.begin(phase)
 
     def push(self) -> None:

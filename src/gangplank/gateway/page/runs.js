@@ -117,8 +117,8 @@ function troubleOf(run) {
   if (run.refused !== null && run.refused > (run.pushed ?? 0)) {
     return "the last push was refused";
   }
-  const failures = ["train", "test"]
-    .map((phase) => fact(run, `gangplank_${phase}_push_failures_total`) ?? 0)
-    .reduce((sum, count) => sum + count, 0);
+  // Of phases that are pushed together each counts all pushes.
+  const counts = ["train", "test"].map((phase) => fact(run, `gangplank_${phase}_push_failures_total`) ?? 0);
+  const failures = Math.max(...counts);
   return failures > 0 ? `${short(failures)} pushes failed, last push ${duration(ageOf(run.pushed))} ago` : null;
 }
