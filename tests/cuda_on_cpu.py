@@ -27,8 +27,10 @@ def of_keras(values):
     return keras.ops.convert_to_tensor(values)
 
 
+IS_IN_HOST_MEMORY = devices.placed(of_keras(np.ones(1, np.float32)))[0] == "cpu"
+
 in_host_memory = pytest.mark.skipif(
-    devices.placed(of_keras(np.ones(1, np.float32)))[0] != "cpu",
+    not IS_IN_HOST_MEMORY,
     reason="what the framework makes is on a device, where no test can read it",
 )
 
