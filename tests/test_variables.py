@@ -136,12 +136,9 @@ def test_a_file_of_weights_that_keras_saved(dtype, tmp_path):
         assert weights_histogram(file, bounds) == weights_histogram(model, bounds, weights="all")
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own")
-def test_a_state_dict():
-    import torch
-
-    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 4))
-    assert count(module.state_dict()) == count(module.parameters()) == 9 + 16
+def test_an_array_of_numpy_counts_under_each_name():
+    array = np.zeros(3)
+    assert count({"a": array, "b": array}) == 6
 
 
 def test_variables_and_single_arrays(model):
@@ -184,7 +181,7 @@ def test_a_variable_of_a_dtype_that_cannot_be_counted():
         (None, "Received None, of type NoneType. Pass for instance model.trainable_variables"),
         (3, "Received 3, of type int"),
         ("model", "but element 0 is of type str"),
-        ([np.zeros(1), [0.1, 0.2]], "but element 1 is of type list"),
+        ([np.zeros(1), [0.1, 0.2]], "but element 1 is of type list. Pass all arrays in one flat"),
         ([0.1], "but element 0 is of type float"),
         ({"a": {"b": [0.1]}}, "but model['a']['b'] is of type list"),
         ([{"a": [0.1]}], "but element 0['a'] is of type list"),
@@ -220,6 +217,13 @@ def test_a_sparse_array_is_refused_with_what_to_pass():
         with pytest.raises((TypeError, RuntimeError), match=re.escape(advice)):
             count(model)
     assert count(values(array)) == 3
+
+
+def test_a_ragged_tensor_is_refused_with_what_to_pass():
+    ragged = tf.ragged.constant([[1.0, 2.0], [3.0]])
+    with pytest.raises(TypeError, match=r"of type RaggedTensor\. Pass its flat_values\."):
+        count(ragged)
+    assert count(ragged.flat_values) == 3
 
 
 def test_a_module_of_another_framework_is_refused_with_what_to_pass():

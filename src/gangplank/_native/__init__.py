@@ -24,7 +24,7 @@ from importlib import import_module
 from typing import Any
 
 from gangplank._native import cpu
-from gangplank._native.arrays import dtype_name, is_array, is_countable
+from gangplank._native.arrays import dtype_name, is_array, is_countable, memory_of
 from gangplank._native.columns import count_columns, keys_of
 from gangplank._native.devices import WHEN_JAX_TRAINS, placed, read_error, unreadable
 from gangplank._native.edges import Bounds
@@ -48,6 +48,7 @@ __all__ = [
     "keeping_subnormals",
     "keys_of",
     "measure",
+    "memory_of",
     "unreadable",
 ]
 

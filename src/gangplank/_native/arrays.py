@@ -5,6 +5,7 @@ can be no array of it.
 """
 
 import sys
+from collections.abc import Hashable
 from functools import cache
 from typing import Any
 
@@ -42,6 +43,21 @@ def is_array(value: Any) -> bool:
 def framework(value: Any) -> str | None:
     """Whose array, tensor or variable `value` is: "numpy", "tensorflow" and so on."""
     return _framework_of(value.__class__)
+
+
+def memory_of(array: Any) -> Hashable:
+    """What tensors of PyTorch have in common that are one, as tied weights are in a state_dict.
+
+    None of what is no tensor of PyTorch's, or does not tell where it lies.
+    """
+    if framework(array) != "torch":
+        return None
+    try:
+        layout = array.data_ptr(), array.stride(), array.is_neg()
+    # Of a sparse one, one that a transformation of functions holds, or one without values as yet.
+    except (RuntimeError, ValueError):
+        return None
+    return (*layout, array.shape, array.dtype, array.device) if layout[0] else None
 
 
 def dtype_name(array: Any) -> str:

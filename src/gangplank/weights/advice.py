@@ -11,6 +11,7 @@ _INSTEAD = {
     ("torch", "Module"): "Pass its state_dict(), or its parameters().",
     ("tensorflow", "Module"): "Pass its variables, or its trainable_variables.",
     ("tensorflow", "SparseTensor"): "Pass its values.",
+    ("tensorflow", "RaggedTensor"): "Pass its flat_values.",
     ("tensorflow", "IndexedSlices"): "Pass its values.",
     ("jax", "JAXSparse"): "Pass its data.",
     ("scipy", "_spbase"): "Pass its data.",
@@ -20,6 +21,8 @@ _INSTEAD = {
 
 def what_to_pass_for(value: Any) -> str:
     """A sentence on what to pass instead of `value`."""
+    if isinstance(value, list | tuple):
+        return "Pass all arrays in one flat list, such as jax.tree.leaves makes of nested ones."
     return _instead(value) or "Pass for instance model.trainable_variables, or [array]."
 
 

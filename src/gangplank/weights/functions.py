@@ -50,7 +50,8 @@ def weights_histogram(
             dtype, each counted as often as it is given, with the values that it has until this
             returns; or a mapping of names to arrays, such as a state_dict, what safetensors loads,
             or an open h5py file. Mappings may be nested. Layers may stand among the arrays too;
-            variables that they share count once.
+            variables that they share count once, and so does a tensor of PyTorch that mappings
+            have under several names, as a state_dict has tied weights.
         buckets: upper bounds, strictly increasing; a final +inf changes nothing. Or
             `NativeBuckets()`, whose bounds nobody has to choose.
         weights: "trainable" for the `trainable_variables` of a model or layer, "all" for its

@@ -4,8 +4,9 @@ import math
 import re
 import reprlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
+from weakref import WeakValueDictionary
 
 from gangplank import _native
 from gangplank.weights.advice import is_refused, what_to_pass_for
@@ -98,6 +99,16 @@ def _variables(model: Any, weights: str) -> Iterator[_Found]:
     layer, keras_variable = _of_keras("Layer"), _of_keras("Variable")
     # Those of layers, which may share some, while Keras counts each once.
     met: dict[int, Any] = {}
+    # Those of mappings, of which one may load each tensor anew, into the memory of one before it.
+    tied: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
+
+    def is_tied(value: Any) -> bool:
+        memory = _native.memory_of(value)
+        if memory is None:
+            return False
+        is_known = memory in tied
+        tied[memory] = value
+        return is_known
 
     def inside(part: Any, path: str | None, name: str) -> Iterator[_Found]:
         if isinstance(part, layer):
@@ -110,7 +121,7 @@ def _variables(model: Any, weights: str) -> Iterator[_Found]:
             for key, value in part.items():
                 below = str(key) if path is None else f"{path}/{key}"
                 is_seed = re.split("[/.]", below)[-1] == SEED_STATE
-                if not is_seed and not is_optimizer(below, value):
+                if not is_seed and not is_optimizer(below, value) and not is_tied(value):
                     yield from inside(value, below, f"{name}[{key!r}]")
         else:
             yield (path, None), name, part
