@@ -304,6 +304,19 @@ def test_the_next_run_waits_for_a_push_that_was_left_behind(gateway):
     assert metrics_of(gateway, "job")["epochs"] == 3
 
 
+def test_a_run_that_the_collectors_of_the_one_before_held_up_is_told_of_these(gateway):
+    first = Run(gateway, timeout=1)
+    collector = Hangs(first.registry)
+    collector.seconds = 60
+    assert SLOW in str(first.finish(1))
+    second = Run(gateway, timeout=1, after=first.publisher)
+    assert SLOW in str(second.finish(2))
+    awaited(lambda: not second.publisher._thread.is_alive())
+    assert SLOW in str(second.publisher._loss())
+    collector.may_go_on.set()
+    awaited(lambda: not pushing())
+
+
 def test_a_gateway_that_hung_shows_the_newest_state_when_it_comes_back():
     timeouts = []
 

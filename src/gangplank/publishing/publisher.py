@@ -152,8 +152,8 @@ class Publisher:
             # What is newer must not arrive before what is older.
             self._after._thread.join(self._gateway.timeout)
             self._follows_a_hang = self._after._is_hung()
-        self._after = None
         while state := self._next():
+            self._after = None
             self._attempt.begin()
             try:
                 self._push()
@@ -234,9 +234,11 @@ class Publisher:
         if self._attempt.seconds() <= (_LONGEST_SILENCE if is_collecting else seconds):
             return
         if (began := self._attempt.taken()) is not None:
-            self._note_failure(
-                self._delivery.slow() if is_collecting else self._gateway.late(), began
-            )
+            self._note_failure(self._late(is_collecting), began)
+
+    def _late(self, is_collecting: bool) -> PushError:
+        """The error of a push that takes too long, by whoever takes the time."""
+        return self._delivery.slow() if is_collecting else self._gateway.late()
 
     def _note_failure(self, error: PushError, began: float) -> None:
         self._delivery.failed()
@@ -274,13 +276,13 @@ class Publisher:
         """Why the run's last push was not done, if it was not."""
         if self._newest() == self._settled or self._is_stopped:
             return None
-        outage = self._outage
+        outage, after = self._outage, self._after
         if outage is not None:
             error = outage.error
-        elif self._attempt.is_collecting:
-            error = self._delivery.slow()
-        elif self._thread.is_alive():  # in the push of the run before
-            error = self._gateway.late()
+        elif after is not None:  # whose push took the time
+            error = after._late(after._attempt.is_collecting)
+        elif self._thread.is_alive():
+            error = self._late(self._attempt.is_collecting)
         else:
             error = self._gateway.not_pushed(RuntimeError("the thread that pushes has ended"))
         if self._delivered is None:
