@@ -10,7 +10,12 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest, pus
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from gangplank import HistogramCollector, WeightsHistogram, weights_histogram
+from gangplank import (
+    HistogramCollector,
+    NativeBuckets,
+    WeightsHistogram,
+    weights_histogram,
+)
 from gangplank.metrics import MetricNames, RunMetrics
 
 NEGATIVE = WeightsHistogram((-0.1, 0.0, 0.1), [1, 2, 3, 4])
@@ -98,6 +103,8 @@ def test_its_repr_says_what_it_shows():
     assert repr(collector) == "HistogramCollector('weights', shows nothing)"
     collector.set(NEGATIVE)
     assert repr(collector) == "HistogramCollector('weights', shows 10 values in 4 buckets)"
+    collector.set(weights_histogram([np.arange(9.0)], NativeBuckets()))
+    assert repr(collector) == "HistogramCollector('weights', shows 9 values in native buckets)"
 
 
 def test_a_pushgateway_shows_a_sum_of_0_which_the_help_of_the_weights_speaks_of(real_gateway):

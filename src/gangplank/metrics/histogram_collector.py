@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gangplank.metrics.histogram_family import BucketCounts, histogram_family
+from gangplank.metrics.histogram_family import BucketCounts, histogram_family, is_native
 from gangplank.weights import NativeWeightsHistogram
 
 
@@ -74,5 +74,6 @@ class HistogramCollector(Collector):
         metric, shown = self._metric, "nothing"
         if metric is not None:
             counts = [sample.value for sample in metric.samples if sample.name.endswith("_bucket")]
-            shown = f"{counts[-1]} values in {len(counts)} buckets"
+            buckets = "native" if is_native(metric) else len(counts)
+            shown = f"{counts[-1]} values in {buckets} buckets"
         return f"HistogramCollector({self.name!r}, shows {shown})"
