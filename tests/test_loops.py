@@ -4,9 +4,12 @@ import gc
 import threading
 import time
 import weakref
+from collections import OrderedDict
 from functools import partial
+from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 from conftest import LATE, awaited, pushing
 from prometheus_client import CollectorRegistry, generate_latest
@@ -135,6 +138,52 @@ def test_a_histogram_where_there_is_no_model():
     hooks.on_test_begin()
     with pytest.warns(UserWarning, match="there is no model"):
         hooks.on_test_end({"loss": 0.25})
+
+
+@pytest.mark.parametrize("has_logs", [True, False])
+@pytest.mark.parametrize(("loss", "ending"), [(float("nan"), "failed"), (0.5, "completed")])
+def test_a_loss_that_ends_a_loop_of_ones_own(model, loss, ending, has_logs):
+    exporter = TrainTestExporter(None, metrics=["mae"])
+    hooks = keras.callbacks.CallbackList([keras.callbacks.TerminateOnNaN(), exporter], model=model)
+    model.stop_training = False
+    with exporter:
+        hooks.on_train_begin()
+        hooks.on_epoch_begin(0)
+        hooks.on_train_batch_end(0, {"loss": loss})
+        hooks.on_epoch_end(0, {"loss": loss, "mae": 0.5})
+        assert model.stop_training == (ending == "failed")
+        if has_logs:
+            hooks.on_train_end({"loss": loss, "mae": 0.5})
+    assert exporter.registry.get_sample_value("gangplank_train_status", {"status": ending}) == 1
+
+
+@pytest.mark.parametrize("model", [SimpleNamespace(), SimpleNamespace(weights=[0.1])])
+def test_a_model_that_is_not_keras_s_has_metrics_but_no_histogram(model):
+    exporter = TrainTestExporter(None, histogram_buckets=[0.0], update_ratio=True)
+    with pytest.warns(UserWarning, match="no histogram of the weights: model must be a Keras mod"):
+        loop(exporter, model)
+    value = exporter.registry.get_sample_value
+    assert value("gangplank_train_loss") == 0.5
+    assert value("gangplank_train_model_parameters_count") is None
+    assert value("gangplank_train_status", {"status": "completed"}) == 1
+
+
+@pytest.mark.parametrize("mapping", [dict, OrderedDict])
+def test_a_mapping_of_arrays_in_place_of_a_model(mapping):
+    exporter = TrainTestExporter(None, histogram_buckets=[0.0])
+    loop(exporter, mapping(kernel=np.zeros((2, 3)), bias=np.ones(3)))
+    value = exporter.registry.get_sample_value
+    assert value("gangplank_train_model_weights_count") == 9
+    assert value("gangplank_train_model_weights_bucket", {"le": "0.0"}) == 6
+    assert value("gangplank_train_status", {"status": "completed"}) == 1
+
+
+def test_a_run_keeps_no_loss_but_its_number():
+    exporter = TrainTestExporter(None)
+    exporter.on_train_begin()
+    exporter.on_epoch_end(0, {"loss": np.array(0.5)})
+    exporter.on_train_end()
+    assert type(exporter._train.run.loss) is float
 
 
 def test_a_heartbeat_with_a_fresh_time(gateway, monkeypatch):

@@ -204,6 +204,71 @@ def test_a_loop_of_ones_own_inside_of_a_fit_gives_way_to_it_again(model, other_m
     assert value("gangplank_train_status", {"status": "completed"}) == 1
 
 
+@pytest.mark.parametrize("of_model", [True, False])
+def test_a_loop_in_its_block_inside_of_a_fit_by_a_list_made_before(
+    model, other_model, data, of_model
+):
+    def inner():
+        with exporter:
+            hooks.on_train_begin()
+            hooks.on_epoch_end(0, {"loss": 0.5})
+            hooks.on_train_end()
+            seen.append(value("gangplank_train_model_parameters_count"))
+
+    exporter, seen = TrainTestExporter(None), []
+    value = exporter.registry.get_sample_value
+    hooks = keras.callbacks.CallbackList([exporter], model=other_model if of_model else None)
+    fit(model, data, At(0, inner), exporter, epochs=3)
+    assert seen == [other_model.count_params() if of_model else 27]
+    assert value("gangplank_train_epochs_count") == 3
+    assert value("gangplank_train_model_parameters_count") == 27
+    assert value("gangplank_train_status", {"status": "completed"}) == 1
+
+
+def test_a_block_that_a_callback_has_around_a_validation_leaves_it_one(model, data):
+    class Around(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            exporter.__enter__()
+
+        def on_epoch_end(self, epoch, logs=None):
+            exporter.__exit__(None)
+
+    exporter = TrainTestExporter(None)
+    fit(model, data, exporter, Around(), validation_data=data)
+    value = exporter.registry.get_sample_value
+    assert value("gangplank_train_val_loss") is not None
+    assert value("gangplank_test_loss") is None
+
+
+def test_a_validation_in_its_block_inside_of_a_loop_of_ones_own_is_one(model):
+    exporter = TrainTestExporter(None)
+    hooks = keras.callbacks.CallbackList([exporter], model=model)
+    with exporter:
+        hooks.on_train_begin()
+        hooks.on_epoch_begin(0)
+        with exporter:
+            hooks.on_test_begin()
+            hooks.on_test_end({"loss": 0.25})
+        hooks.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.25})
+        hooks.on_train_end()
+    assert exporter.registry.get_sample_value("gangplank_test_loss") is None
+
+
+def test_a_test_loop_in_its_block_inside_of_a_fit_is_no_validation(model, other_model, data):
+    def inner():
+        with exporter:
+            hooks.on_test_begin()
+            hooks.on_test_end({"loss": 0.25})
+
+    exporter = TrainTestExporter(None)
+    value = exporter.registry.get_sample_value
+    hooks = keras.callbacks.CallbackList([exporter], model=other_model)
+    fit(model, data, At(0, inner), exporter, validation_data=data)
+    assert value("gangplank_test_loss") == 0.25
+    assert value("gangplank_test_status", {"status": "completed"}) == 1
+    assert value("gangplank_train_status", {"status": "completed"}) == 1
+
+
 class AtBegin(keras.callbacks.Callback):
     """Does something before a callback behind it is told of a beginning."""
 

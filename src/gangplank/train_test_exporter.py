@@ -253,7 +253,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._names.warn_of_missing(logs or {}, validation=True)
         self._look_at_weights(run)
         run.show({})
-        self._end(run, ending_of_training(run.model, logs or {}))
+        self._end(run, ending_of_training(run.model, {"loss": run.loss, **(logs or {})}))
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if not self._is_validation():
@@ -303,14 +303,20 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def _is_validation(self) -> bool:
         """Whether a hook of a test is of the validation inside of a training."""
         run = self._runs.innermost()
-        return run is not None and run.phase is self._train and not self._call.is_new
+        if run is None or self._is_around_block(run):
+            return False
+        return run.phase is self._train and not self._call.is_new
+
+    def _is_around_block(self, run: Run) -> bool:
+        """Whether the hooks of a block are called by a callback of `run`, and are none of it."""
+        return run in self._blocks.outer() and run.status.is_of_this_call()
 
     def _begin(self, phase: RunMetrics) -> None:
         is_new, self._call.is_new = self._call.is_new, False
         if (model := model_of_hook(self)) is None:
             model = self._model
         self._model = model
-        if not is_new and self._runs.have_one_of_this_call(phase):
+        if not is_new and self._runs.have_one_of_this_call(phase, self._blocks.outer()):
             raise ValueError(
                 "The exporter is among the callbacks more than once, of which each would count as "
                 "a run inside of the one before it. Pass it once."

@@ -1,17 +1,18 @@
 """The metrics of a phase, training or testing, and those of each of its runs."""
 
+import contextlib
 import math
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gangplank.metrics.epoch import EPOCH_GAUGES, LEARNING_RATE, Epoch
-from gangplank.metrics.metric_names import MetricNames, Value
+from gangplank.metrics.metric_names import MetricNames, Value, number
 from gangplank.metrics.push_metrics import PushMetrics
 from gangplank.metrics.run_status import STATUSES, RunStatus
 from gangplank.metrics.weights_metrics import WEIGHTS_METRICS, WeightsMetrics, WeightsReport
@@ -122,6 +123,14 @@ def _unwrapped(model: Any) -> Any:
     return model.module if isinstance(model, wrappers) else model
 
 
+def _reference(model: Any) -> Callable[[], Any]:
+    # A registry holds the run for ever, and the model may be large.
+    try:
+        return weakref.ref(model)
+    except TypeError:  # of a list or a mapping, which may be what a loop of one's own trains
+        return lambda: model
+
+
 class Run:
     """A run of `phase` that begins now, on this thread; it may be nested in another one.
 
@@ -133,6 +142,7 @@ class Run:
         outer: the run of the same phase that this one is inside of, if any.
         status: whether it goes on.
         shown: what was last shown of it.
+        loss: the last one that was shown, if any.
         next_batch: the number of batches after which it is shown next.
         updates: what compares its weights with those of the last report, until it ends.
         has_trained: whether an epoch has begun or ended since that.
@@ -144,13 +154,13 @@ class Run:
         self.thread = threading.get_ident()
         self.status = RunStatus(self._let_go)
         self.shown: _Shown | None = None
+        self.loss: float | None = None
         self.next_batch = 0.0
         self.updates: Any = None
         self.has_trained = True
         self._epoch = Epoch()
         self._parameters: int | None = None
-        # A registry holds the run for ever, and the model may be large.
-        self._model = None if model is None else weakref.ref(_unwrapped(model))
+        self._model = None if model is None else _reference(_unwrapped(model))
         self._gauges: dict[str, Value] = {}
         self._owners: dict[str, str] = {}
         self._weights: WeightsMetrics | None = None
@@ -172,15 +182,17 @@ class Run:
 
     @property
     def parameters(self) -> int | None:
-        """The parameters of the model, trainable and non-trainable.
+        """The parameters of the model, trainable and non-trainable; None if it does not tell.
 
         Counted once an epoch, since Keras makes the list of variables anew each time.
         """
         # Not a cached_property: that of Python 3.11 takes a lock, which a fork may leave held. And
         # not count_params(), which refuses a model that has no call() but a train_step().
         if self._parameters is None and (model := self.model) is not None:
-            shapes = (variable.shape for variable in model.weights)
-            self._parameters = int(sum(map(math.prod, shapes)))
+            # It may be none of Keras's, and the run matters more than this gauge.
+            with contextlib.suppress(Exception):
+                shapes = (variable.shape for variable in model.weights)
+                self._parameters = int(sum(map(math.prod, shapes)))
         return self._parameters
 
     def begin_epoch(self) -> None:
@@ -210,6 +222,7 @@ class Run:
 
         All at once: neither a push nor a scrape mixes the gauges and the weights of two epochs.
         """
+        self.loss = number(logs.get("loss", self.loss))
         self._gauges |= self.phase.named(logs, self._owners)
         self._gauges |= own
         self.shown = _Shown(self._gauges.copy(), self._weights)

@@ -60,10 +60,15 @@ class Runs:
         """Those that go on, the innermost last."""
         return [run for run in self._runs if run.status.is_running()]
 
-    def have_one_of_this_call(self, phase: RunMetrics) -> bool:
-        """Whether the innermost is of `phase`, and of the call of Keras that this thread is in."""
+    def have_one_of_this_call(self, phase: RunMetrics, outer_runs: Collection[Run]) -> bool:
+        """Whether the innermost is of `phase`, and of the call of Keras that this thread is in.
+
+        It is not of `outer_runs`, which go on around a block.
+        """
         run = self.innermost()
-        return run is not None and run.phase is phase and run.status.is_of_this_call()
+        if run is None or run in outer_runs:
+            return False
+        return run.phase is phase and run.status.is_of_this_call()
 
     def are_of_several_threads(self) -> bool:
         return len({run.thread for run in self._runs}) > 1

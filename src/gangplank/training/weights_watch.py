@@ -4,6 +4,8 @@ import contextlib
 import warnings
 from typing import Any
 
+import keras
+
 from gangplank.checked_values import checked_flag
 from gangplank.metrics import STATISTICS, WeightsReport
 from gangplank.training.updates import Updates
@@ -118,7 +120,7 @@ class WeightsWatch:
         )
 
     def _warn_of_few(self, model: Any) -> None:
-        if self._weights == "all":
+        if self._weights == "all" or not isinstance(model, keras.Layer):
             return
         looked_at, there_are = map(weights_count, (model.trainable_variables, model.weights))
         if looked_at < there_are / 2:
