@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import threading
 import urllib.request
 
@@ -55,6 +56,17 @@ def test_other_requests_have_no_metrics(served, method, path, expected):
     status, body = request(served, method, path, Accept=CONTENT_TYPE)
     assert status == expected
     assert "samples" not in body
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metr"])
+def test_nothing_is_said_of_a_client_that_falls_silent(served, sent, monkeypatch, capsys):
+    monkeypatch.setattr(metrics_server._Handler, "timeout", 0.2)
+    host, port = served.split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        client.sendall(sent)
+        assert client.recv(1) == b""
+    assert capsys.readouterr().err == ""
+    assert "weights" in fetched(f"http://{served}/metrics")
 
 
 def test_protobuf_of_some_names_alone(served):

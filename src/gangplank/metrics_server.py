@@ -13,7 +13,7 @@ from prometheus_client.exposition import ThreadingWSGIServer
 
 from gangplank.checked_values import checked_port
 from gangplank.metrics import accepts_protobuf, as_protobuf, checked_registry
-from gangplank.server_thread import ServerThread
+from gangplank.server_thread import QuietServer, ServerThread
 
 _OF_ADDRESSES = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
 
@@ -49,7 +49,7 @@ class MetricsServer:
         if not isinstance(address, str):
             raise ValueError(f"address must be a text, such as '127.0.0.1'. Received {address!r}.")
         app = _app(checked_registry(registry))
-        kind = _ServerV6 if ":" in address else ThreadingWSGIServer
+        kind = _ServerV6 if ":" in address else _Server
         try:
             server = make_server(address, number, app, kind, _Handler)
         except OSError as error:
@@ -73,7 +73,11 @@ class MetricsServer:
         return f"<MetricsServer at port {self.port}>"
 
 
-class _ServerV6(ThreadingWSGIServer):
+class _Server(QuietServer, ThreadingWSGIServer):
+    pass
+
+
+class _ServerV6(_Server):
     address_family = socket.AF_INET6
 
 

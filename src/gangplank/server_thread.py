@@ -1,9 +1,20 @@
-"""A server on a thread of its own."""
+"""Servers on threads of their own."""
 
+import sys
 import threading
 from socketserver import BaseServer
+from typing import Any
 
 _POLL = 0.05  # seconds that close may take
+
+
+class QuietServer(BaseServer):
+    """A server that says nothing of clients that go away or fall silent."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """The traceback of all other errors."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class ServerThread:

@@ -4,7 +4,6 @@ import contextlib
 import math
 import re
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from gangplank.gateway.bodies import RefusedError, from_protobuf, from_text, unp
 from gangplank.gateway.groups import Groups, Labels, grouping_key
 from gangplank.gateway.page import HEADERS, page_file
 from gangplank.metrics import accepts_protobuf, as_protobuf
+from gangplank.server_thread import QuietServer
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _LARGEST_BODY = 8 << 20
@@ -43,7 +43,7 @@ DELETE /metrics/job/<job>{/<label>/<value>}    removes a group
 """
 
 
-class Server(ThreadingHTTPServer):
+class Server(QuietServer, ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 2 * _MOST_CONNECTIONS
@@ -72,11 +72,6 @@ class Server(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing where a client went away or fell silent; else the traceback."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
