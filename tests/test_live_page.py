@@ -151,6 +151,16 @@ def test_weights_that_are_all_nan(browser, address):
         assert page.complaints() == []
 
 
+def test_a_histogram_whose_counts_are_none(browser, address):
+    buckets = [f'h_bucket{{le="{bound}"}} {count}' for bound, count in (("1", 5), ("2", 2))]
+    rest = ['h_bucket{le="+Inf"} 5', "h_count 5", 'gangplank_train_weights_norm{layer="d"} 3']
+    push(address, "/metrics/job/a", "# TYPE h histogram", *buckets, *rest)
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("!!document.querySelector('[data-histogram]')")
+        page.awaited("document.querySelector('#statistics-table')?.textContent.includes('d')")
+        assert page.complaints() == []
+
+
 def test_on_a_telephone_and_in_the_dark(browser, address):
     push_epochs(address, "/metrics/job/a-job-of-a-rather-long-name-that-has-to-wrap", 1, 2, 3)
     push_epochs(address, "/metrics/job/another/run/2", 1, 2)

@@ -19,6 +19,7 @@ _NAME = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
 _COUNTER = re.compile(r"^# TYPE (\S+(?<!_total)) counter$", re.MULTILINE)
 _ABOUT = re.compile(r"^#[ \t]+(HELP|TYPE)[ \t]+(\S+)", re.MULTILINE)
 _HISTOGRAM = re.compile(r"^# TYPE (\S+) histogram$", re.MULTILINE)
+_SAMPLE = re.compile(r"^([^\s{#]+)[ \t{].*\n", re.MULTILINE)
 
 
 class RefusedError(ValueError):
@@ -106,10 +107,10 @@ def _without_native(text: str) -> str:
 
     A Pushgateway reads over these, and the parser would take what follows for untyped metrics.
     """
-    if not (names := _HISTOGRAM.findall(text)):
+    names = set(_HISTOGRAM.findall(text))
+    if not names:
         return text
-    bare = re.compile(rf"^(?:{'|'.join(map(re.escape, names))})[ \t{{].*\n", re.MULTILINE)
-    return bare.sub("", text)
+    return _SAMPLE.sub(lambda line: "" if line[1] in names else line[0], text)
 
 
 def _check_names(family: Metric) -> None:

@@ -95,7 +95,7 @@ export class HeatMap {
     const { x, y } = this.place(width);
     for (const { begin, end, shares } of this.columns) {
       for (let row = this.first; row <= this.last; row += 1) {
-        context.fillStyle = shade(Math.sqrt(shares[row] / (this.most || 1)));
+        context.fillStyle = shade(Math.sqrt(Math.max(shares[row], 0) / (this.most || 1)));
         const [left, top] = [Math.floor(x(begin)), Math.floor(y(row + 1))];
         context.fillRect(left, top, Math.ceil(x(end)) - left, Math.ceil(y(row)) - top);
       }
