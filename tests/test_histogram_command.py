@@ -165,6 +165,23 @@ class TestPush:
         assert errors.startswith("gangplank: The metrics of job 'digits' were not pushed to")
         assert "Connection refused" in errors
 
+    def test_what_cannot_be_read_is_told_of_too(self, file, port, capsys):
+        address = f"127.0.0.1:{port}"
+        _, errors = ran(capsys, "none.npz", file, "--push", address, "--job", "a", status=1)
+        unread, unpushed = errors.splitlines()
+        assert unread.startswith("gangplank: none.npz: ")
+        assert "Connection refused" in unpushed
+
+    def test_names_that_utf_8_cannot_encode(self, gateway, capsys, tmp_path):
+        header = b'{"a\\ud800": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'
+        path = tmp_path / os.fsdecode(b"\xff.safetensors")
+        path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+        options = "--per", "variable", "--push", gateway, "--job", "names"
+        ran(capsys, str(path), *options)
+        names = {"file": f"{tmp_path}/\\udcff.safetensors", "variable": "a\\ud800"}
+        metrics = metrics_of(gateway, "names", **names)
+        assert metrics["gangplank_checkpoint_variable_weights_count"] == 2
+
 
 class TestPlot:
     @pytest.fixture(autouse=True)
@@ -360,6 +377,14 @@ def test_a_file_that_cannot_be_read_hides_no_other(tmp_path, capsys, monkeypatch
     output, errors = ran(capsys, bad, good, status=1)
     assert "good" in output
     assert errors == f"gangplank: {bad}: it cannot be read: Input/output error.\n"
+
+
+def test_a_terminal_without_columns(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    np.save(tmp_path / "a.npy", np.ones(3))
+    for options in ([], ["--json"], ["--per", "variable"]):
+        output, _ = ran(capsys, str(tmp_path / "a.npy"), *options)
+        assert "3" in output
 
 
 def test_an_encoding_that_has_no_blocks(tmp_path):

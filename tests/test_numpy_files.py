@@ -67,6 +67,13 @@ class TestNumPy:
             problem = f"its member {member!r} is compressed by another method than Deflate."
             assert refused(tmp_path / name) == problem
 
+    def test_a_member_without_a_name_is_left_out(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.writestr(zipfile.ZipInfo("\0"), b"x")
+            archive.writestr("folder/", b"")
+        with open_checkpoint(tmp_path / "a.npz") as checkpoint:
+            assert checkpoint.left_out == {"": "it is no .npy file"}
+
     def test_every_array_counts_whatever_its_name(self, tmp_path):
         np.savez(tmp_path / "a.npz", layers=np.ones(2), optimizer=np.ones(7))
         assert_counted(tmp_path / "a.npz", [np.ones(9)])

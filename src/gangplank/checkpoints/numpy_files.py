@@ -52,7 +52,7 @@ def npz_file(path: Path) -> Iterator[Checkpoint]:
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             if name == member.filename:
-                if not member.is_dir():
+                if not name.endswith("/"):  # as the name of a folder does
                     others.append(name)
                 continue
             if name in checkpoint.arrays or name in checkpoint.left_out:

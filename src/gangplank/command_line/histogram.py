@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         from gangplank.commands import histogram
 
-        failures = histogram.run(
+        is_whole = histogram.run(
             options.files,
             options.buckets,
             options.per,
@@ -91,9 +90,7 @@ def _run(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         extra = "plot" if (error.name or "").startswith("matplotlib") else "cli"
         raise missing(error, extra) from error
-    for failure in failures:
-        print(f"gangplank: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    return 0 if is_whole else 1
 
 
 def _picture(text: str) -> Path:

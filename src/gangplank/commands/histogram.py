@@ -6,12 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from gangplank.checkpoints import CheckpointError
 from gangplank.commands.comparison import print_comparison
 from gangplank.commands.contents import Contents, contents_of, json_line
-from gangplank.commands.histogram_tables import print_contents, print_line, progress_bar
+from gangplank.commands.histogram_tables import print_contents, print_line, progress_bar, terminal
 from gangplank.weights import NativeBuckets, Per
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ def run(
     compare: bool = False,
     plot: Path | None = None,
     gateway: "Pushgateway | None" = None,
-) -> list[CheckpointError]:
+) -> bool:
     """Shows the weights in files by their value, each as soon as it is counted.
 
     Arguments:
@@ -45,7 +43,7 @@ def run(
         gateway: where to push the histograms, if anywhere.
 
     Returns:
-        Why files could not be read; the others are shown and pushed.
+        Whether all files could be read. Why not is told; the others are shown and pushed.
 
     Raises:
         gangplank.PushError: the gateway does not take the metrics.
@@ -56,17 +54,15 @@ def run(
     if sys.stdout is None and plot is None and gateway is None:
         raise OSError("There is no standard output. Pass --plot or --push.")
     save_plot = None if plot is None else _plotter(plot)
-    # Names may have colons, between which rich would see an emoji.
-    console, errors = Console(emoji=False), Console(stderr=True, emoji=False)
+    console, errors = terminal(), terminal(stderr=True)
     found: list[Contents] = []
-    failures: list[CheckpointError] = []
     for file in files:
         try:
             contents = contents_of(
                 file, buckets, per, has_statistics=has_statistics, reading=progress_bar
             )
         except CheckpointError as error:
-            failures.append(error)
+            print_line(f"gangplank: {error}", errors)
             continue
         found.append(contents)
         if contents.left_out:
@@ -75,7 +71,8 @@ def run(
             print_line(json_line(contents), console)
         elif not compare:
             print_contents(contents, console)
-    if compare and not failures:
+    is_whole = len(found) == len(files)
+    if compare and is_whole:
         print_comparison(found[0], found[1], console)
     if save_plot is not None and found:
         save_plot(found)
@@ -83,7 +80,7 @@ def run(
         from gangplank.commands.histogram_push import push
 
         push(found, gateway)
-    return failures
+    return is_whole
 
 
 def _plotter(path: Path) -> Callable[[Sequence[Contents]], None]:

@@ -19,7 +19,7 @@ def push(files: Sequence[Contents], gateway: Pushgateway) -> None:
         gangplank.PushError: the gateway does not take them.
     """
     for contents in files:
-        group = gateway.in_group({"file": contents.file})
+        group = gateway.in_group({"file": _label(contents.file)})
         group.push(Collected(_families(contents)), group.timeout, replaces=True)
 
 
@@ -31,9 +31,15 @@ def _families(contents: Contents) -> list[Metric]:
     ``layer``, and so on): a query for one is that for the other.
     """
     prefix = "gangplank_checkpoint_"
+    parts = {_label(part.name): part for part in contents.parts}
     report = WeightsReport(
-        histograms={contents.per: {part.name: (part.histogram,) for part in contents.parts}},
-        statistics={part.name: part.statistics for part in contents.parts if part.statistics},
+        histograms={contents.per: {name: (part.histogram,) for name, part in parts.items()}},
+        statistics={name: part.statistics for name, part in parts.items() if part.statistics},
         statistics_per=contents.per,
     )
     return WeightsMetrics(prefix, report).families
+
+
+def _label(name: str) -> str:
+    """A name as UTF-8 can encode it, which that of a file, or one that JSON tells, may not be."""
+    return name.encode(errors="backslashreplace").decode()

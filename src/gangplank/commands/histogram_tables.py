@@ -16,6 +16,7 @@ Reaches = list[tuple[float, float]]
 """What some buckets reach from and to, ascending."""
 
 _ANY_WIDTH = 10_000
+_USUAL_WIDTH = 80
 
 _STATISTICS = {
     "infinite_count": "infinite",
@@ -28,13 +29,22 @@ _STATISTICS = {
 }
 
 
+def terminal(*, stderr: bool = False) -> Console:
+    """What lines and tables are printed to."""
+    # Names may have colons, between which rich would see an emoji.
+    console = Console(stderr=stderr, emoji=False)
+    if console.width == 0:  # as COLUMNS=0 says, and rich would print nothing
+        console.width = _USUAL_WIDTH
+    return console
+
+
 @contextmanager
 def progress_bar(file: str, size: int) -> Iterator[Callable[[int], None]]:
     """A bar on the standard error that shows how much of a file is read; none without a terminal.
 
     It goes away when that is done.
     """
-    console = Console(stderr=True, emoji=False)
+    console = terminal(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
