@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -173,14 +174,19 @@ class TestPush:
         assert "Connection refused" in unpushed
 
     def test_names_that_utf_8_cannot_encode(self, gateway, capsys, tmp_path):
-        header = b'{"a\\ud800": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'
+        entries = [
+            r'"a\ud800": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}',
+            r'"a\\ud800": {"dtype": "F32", "shape": [3], "data_offsets": [8, 20]}',
+        ]
+        header = f"{{{', '.join(entries)}}}".encode()
         path = tmp_path / os.fsdecode(b"\xff.safetensors")
-        path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+        path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(20))
         options = "--per", "variable", "--push", gateway, "--job", "names"
         ran(capsys, str(path), *options)
-        names = {"file": f"{tmp_path}/\\udcff.safetensors", "variable": "a\\ud800"}
-        metrics = metrics_of(gateway, "names", **names)
-        assert metrics["gangplank_checkpoint_variable_weights_count"] == 2
+        file = f"{tmp_path}/\\udcff.safetensors"
+        for name, count in (("a\\ud800", 2), ("a\\ud800_", 3)):
+            metrics = metrics_of(gateway, "names", file=file, variable=name)
+            assert metrics["gangplank_checkpoint_variable_weights_count"] == count
 
 
 class TestPlot:
@@ -385,6 +391,17 @@ def test_a_terminal_without_columns(tmp_path, capsys, monkeypatch):
     for options in ([], ["--json"], ["--per", "variable"]):
         output, _ = ran(capsys, str(tmp_path / "a.npy"), *options)
         assert "3" in output
+
+
+def test_files_are_shown_where_nothing_can_be_said_of_others(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones(3))
+    command = [sys.executable, "-m", "gangplank", "histogram", "none.npy", "a.npy", "--json"]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=full, timeout=60
+        )
+    assert json.loads(result.stdout)["file"] == "a.npy"
+    assert result.returncode != 0
 
 
 def test_an_encoding_that_has_no_blocks(tmp_path):

@@ -66,6 +66,7 @@ def test_nothing_is_said_of_a_client_that_falls_silent(served, sent, monkeypatch
         client.sendall(sent)
         assert client.recv(1) == b""
     assert capsys.readouterr().err == ""
+    monkeypatch.undo()
     assert "weights" in fetched(f"http://{served}/metrics")
 
 

@@ -309,10 +309,11 @@ def test_a_run_that_the_collectors_of_the_one_before_held_up_is_told_of_these(ga
     collector = Hangs(first.registry)
     collector.seconds = 60
     assert SLOW in str(first.finish(1))
-    second = Run(gateway, timeout=1, after=first.publisher)
-    assert SLOW in str(second.finish(2))
-    awaited(lambda: not second.publisher._thread.is_alive())
-    assert SLOW in str(second.publisher._loss())
+    second = Run(gateway, timeout=1, after=first.publisher).publisher
+    second._ending = LastPush(time.monotonic() - 1, timeout=1)  # it waited until the end
+    assert SLOW in str(second._loss())
+    awaited(lambda: not second._thread.is_alive())
+    assert SLOW in str(second._loss())
     collector.may_go_on.set()
     awaited(lambda: not pushing())
 

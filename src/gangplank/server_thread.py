@@ -9,7 +9,7 @@ _POLL = 0.05  # seconds that close may take
 
 
 class QuietServer(BaseServer):
-    """A server that says nothing of clients that go away or fall silent."""
+    """A server that does not print the errors of connections, such as of clients that go away."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """The traceback of all other errors."""

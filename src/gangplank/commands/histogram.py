@@ -56,13 +56,14 @@ def run(
     save_plot = None if plot is None else _plotter(plot)
     console, errors = terminal(), terminal(stderr=True)
     found: list[Contents] = []
+    failures: list[CheckpointError] = []
     for file in files:
         try:
             contents = contents_of(
                 file, buckets, per, has_statistics=has_statistics, reading=progress_bar
             )
         except CheckpointError as error:
-            print_line(f"gangplank: {error}", errors)
+            failures.append(error)
             continue
         found.append(contents)
         if contents.left_out:
@@ -71,16 +72,19 @@ def run(
             print_line(json_line(contents), console)
         elif not compare:
             print_contents(contents, console)
-    is_whole = len(found) == len(files)
-    if compare and is_whole:
-        print_comparison(found[0], found[1], console)
-    if save_plot is not None and found:
-        save_plot(found)
-    if gateway is not None:
-        from gangplank.commands.histogram_push import push
+    try:
+        if compare and not failures:
+            print_comparison(found[0], found[1], console)
+        if save_plot is not None and found:
+            save_plot(found)
+        if gateway is not None:
+            from gangplank.commands.histogram_push import push
 
-        push(found, gateway)
-    return is_whole
+            push(found, gateway)
+    finally:
+        for failure in failures:
+            print(f"gangplank: {failure}", file=sys.stderr)
+    return not failures
 
 
 def _plotter(path: Path) -> Callable[[Sequence[Contents]], None]:

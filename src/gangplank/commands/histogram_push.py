@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from prometheus_client.core import Metric
 
-from gangplank.commands.contents import Contents
+from gangplank.commands.contents import Contents, Part
 from gangplank.metrics import Collected, WeightsMetrics, WeightsReport
 from gangplank.publishing import Pushgateway
 
@@ -31,7 +31,12 @@ def _families(contents: Contents) -> list[Metric]:
     ``layer``, and so on): a query for one is that for the other.
     """
     prefix = "gangplank_checkpoint_"
-    parts = {_label(part.name): part for part in contents.parts}
+    parts: dict[str, Part] = {}
+    for part in contents.parts:
+        name = _label(part.name)
+        while name in parts:
+            name += "_"
+        parts[name] = part
     report = WeightsReport(
         histograms={contents.per: {name: (part.histogram,) for name, part in parts.items()}},
         statistics={name: part.statistics for name, part in parts.items() if part.statistics},
