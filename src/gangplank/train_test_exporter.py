@@ -303,13 +303,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def _is_validation(self) -> bool:
         """Whether a hook of a test is of the validation inside of a training."""
         run = self._runs.innermost()
-        if run is None or self._is_around_block(run):
+        if run is None or self._blocks.are_in_callbacks_of(run):
             return False
         return run.phase is self._train and not self._call.is_new
-
-    def _is_around_block(self, run: Run) -> bool:
-        """Whether the hooks of a block are called by a callback of `run`, and are none of it."""
-        return run in self._blocks.outer() and run.status.is_of_this_call()
 
     def _begin(self, phase: RunMetrics) -> None:
         is_new, self._call.is_new = self._call.is_new, False

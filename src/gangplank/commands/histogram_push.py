@@ -34,7 +34,7 @@ def _families(contents: Contents) -> list[Metric]:
     parts: dict[str, Part] = {}
     for part in contents.parts:
         name = _label(part.name)
-        while name in parts:
+        while name in parts:  # which may have been written as another one is escaped
             name += "_"
         parts[name] = part
     report = WeightsReport(

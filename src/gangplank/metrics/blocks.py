@@ -51,6 +51,13 @@ class Blocks:
         block = self._innermost(threading.get_ident())
         return [] if block is None else block.outer
 
+    def are_in_callbacks_of(self, run: Run) -> bool:
+        """Whether a callback of `run` has the innermost block of this thread, and calls its hooks.
+
+        Those of the validation of a `fit` Keras calls from further inside.
+        """
+        return run in self.outer() and run.status.is_of_this_call()
+
     def _innermost(self, thread: int) -> _Block | None:
         of_thread = (block for block in reversed(self._blocks) if block.thread == thread)
         return next(of_thread, None)
