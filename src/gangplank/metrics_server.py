@@ -21,10 +21,10 @@ _OF_ADDRESSES = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
 class MetricsServer:
     """Serves a registry to Prometheus, from its construction until `close`, on a thread of its own.
 
-    A Prometheus that asks for the protobuf format, as one with
-    ``--enable-feature=native-histograms`` does, gets it, and with it native histograms, which
-    `prometheus_client.start_http_server` serves only as OpenMetrics 2.0. Everybody else gets what
-    that one answers. It has neither TLS nor authentication.
+    A Prometheus that asks for the protobuf format, as one that takes native histograms does, gets
+    it, and with it native histograms, which `prometheus_client.start_http_server` serves only as
+    OpenMetrics 2.0. Everybody else gets what that one answers. It has neither TLS nor
+    authentication.
 
     Arguments:
         port: the TCP port; 0 takes any that is free.

@@ -30,12 +30,12 @@ def open_checkpoint(path: Path | str) -> AbstractContextManager[Checkpoint]:
     a time: some MB for each core, or a whole chunk of an HDF5 that has compressed ones.
 
     Arguments:
-        path: of a `.keras`, `.weights.h5`, `.safetensors`, `.safetensors.index.json` (then of
-            several files), `.npz` or `.npy`.
+        path: of a `.keras`, `.weights.h5`, `.h5`, `.hdf5`, `.safetensors`,
+            `.safetensors.index.json` (then of several files), `.npz` or `.npy`.
 
     Raises:
-        CheckpointError: it is none of these, or a corrupt one; where its values are at fault, when
-            they are read.
+        CheckpointError: there is no such file, it is none of these, or a corrupt one; where its
+            values are at fault, when they are read.
     """
     path = Path(path)
     for suffix, opened in _FORMATS.items():

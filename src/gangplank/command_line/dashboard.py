@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
         "dashboard",
         _run,
         summary="write a Grafana dashboard",
-        description="Writes a Grafana dashboard of what an exporter shows, as JSON.",
+        description="Writes a Grafana dashboard of training runs and of served models, as JSON.",
         examples="gangplank dashboard --output gangplank.json",
     )
     add_output(dashboard)

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help=".keras, .weights.h5, .h5, .safetensors, .safetensors.index.json, .npz or .npy",
+        help=".keras, .weights.h5, .h5, .hdf5, .safetensors, .safetensors.index.json, .npz or .npy",
     ).complete = FILE
     add(
         "--per",

@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
         type=float,
         metavar="SHARE",
         default=0.9,
-        help="a layer is dead if this share of its weights, or more, is zero (default: 0.9)",
+        help="a layer is dead if this share of its finite weights, or more, is zero (default: 0.9)",
     )
     rules.add_argument(
         "--slow-after",

@@ -38,7 +38,9 @@ class DriftMonitor:
         level: the greatest share of windows without drift that may be called drift.
 
     Attributes:
-        reference, window, level: the same.
+        reference: the `DriftReference`.
+        window: the same.
+        level: the same.
         last: the result of the last window that was full, `Drift()` before.
 
     Raises:

@@ -20,7 +20,7 @@ class HistogramCollector(Collector):
     with a negative first bound; OpenMetrics then wants no ``_count`` either, but Prometheus takes
     it). A Pushgateway shows the missing ``_sum`` as 0, so that there ``_sum / _count`` is no mean.
     Of a native one the protobuf format shows all, and text one bucket, the sum and the count, which
-    prometheus_client's oldest text has under the bare name too. A scrape sees one whole histogram,
+    prometheus_client's plain text has under the bare name too. A scrape sees one whole histogram,
     also while another thread sets the next.
 
     Arguments:

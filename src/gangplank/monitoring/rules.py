@@ -114,7 +114,7 @@ def _weights(dead_share: float) -> Iterator[dict[str, Any]]:
         lasts="5m",  # some layers begin as zeros
         summary="Training has a dead layer.",
         of=LAYER,
-        description="{{ $value | humanizePercentage }} of the weights are zero.",
+        description="{{ $value | humanizePercentage }} of the finite weights are zero.",
     )
     yield alert(
         "TrainingLayerStill",
