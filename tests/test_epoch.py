@@ -4,6 +4,7 @@ import time
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 from runs import At, fit
 
@@ -102,18 +103,15 @@ def test_a_loop_without_an_optimizer(exporter, model):
     exporter.on_train_end()
 
 
-def test_more_samples_than_keras_counts_tell_no_rate(exporter, model, data):
-    exporter.set_model(model)
-    fit(model, data)
-    (loss,) = (metric for metric in model.metrics if metric.name == "loss")
-    for count, is_told in ((2**24 - 1, True), (2**24, False)):
-        loss.count.assign(0)
-        exporter.on_train_begin()
-        exporter.on_epoch_begin(0)
-        loss.count.assign(count)
-        exporter.on_epoch_end(0, {"loss": 1.0})
-        assert (gauge(exporter, "samples_per_second") is not None) == is_told
-        exporter.on_train_end()
+@pytest.mark.parametrize(("more", "is_told"), [(0, False), (1, True)])
+def test_more_samples_than_keras_counts_tell_no_rate(
+    exporter, model, data, monkeypatch, more, is_told
+):
+    limit = np.float32(epoch._MOST_SAMPLES)
+    assert limit - 1 + np.float32(1) == limit == limit + np.float32(1)
+    monkeypatch.setattr("gangplank.metrics.epoch._MOST_SAMPLES", len(data[0]) + more)
+    fit(model, data, exporter)
+    assert (gauge(exporter, "samples_per_second") is not None) == is_told
 
 
 def test_more_samples_than_keras_counts_do_not_make_the_validations_their_rate(
@@ -130,15 +128,78 @@ def test_more_samples_than_keras_counts_do_not_make_the_validations_their_rate(
 @pytest.mark.parametrize("looks", [1, 2])
 def test_two_threads_that_share_an_exporter_may_end_an_epoch_at_once(monkeypatch, looks):
     shared, times = epoch.Epoch(), []
+    loss = SimpleNamespace(name="loss", result=lambda: 1.0)
+    trained = SimpleNamespace(metrics=[loss])
 
     def monotonic():
         times.append(time.monotonic())
         if len(times) == 1 + looks:
-            ended.append(shared.end(None))
+            ended.append(shared.end(trained, 1.0))
         return times[0]
 
     monkeypatch.setattr(epoch, "time", SimpleNamespace(monotonic=monotonic))
     ended = []
     shared.begin(None)
-    ended.append(shared.end(None))
+    ended.append(shared.end(trained, 1.0))
     assert sorted(map(len, ended)) == [0, 1]
+
+
+class Evaluates(keras.callbacks.Callback):
+    """Evaluates the model on ten samples after each epoch but the first."""
+
+    def __init__(self, data, *callbacks):
+        super().__init__()
+        self.data, self.callbacks = [each[:10] for each in data], callbacks
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch:
+            self.model.evaluate(*self.data, callbacks=self.callbacks, verbose=0)
+
+
+def test_samples_of_an_epoch_after_which_a_callback_has_evaluated_are_not_known(
+    exporter, model, data
+):
+    rates = []
+    note = At(0, lambda: rates.append(gauge(exporter, "samples_per_second")))
+    fit(model, data, Evaluates(data), exporter, note, epochs=2)
+    assert rates[0] > 0
+    assert gauge(exporter, "samples_per_second") is None
+    fit(model, data, Evaluates(data), exporter, epochs=2, validation_data=data)
+    assert gauge(exporter, "samples_per_second") > 0
+
+
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_an_evaluation_with_the_exporter_leaves_the_samples_of_the_epoch(
+    exporter, model, data, comes_first
+):
+    fit(model, data, epochs=1)  # which compiles
+    callbacks = [Evaluates(data, exporter), exporter]
+    fit(model, data, *(callbacks if comes_first else callbacks[::-1]), Sleeps(0.2), epochs=2)
+    samples = gauge(exporter, "samples_per_second") * gauge(exporter, "epoch_time_seconds")
+    assert samples >= len(data[0])
+    assert gauge(exporter, "samples_per_second") <= len(data[0]) / 0.2
+
+
+def test_samples_of_a_loop_of_one_s_own_are_not_known(exporter, model, data):
+    with exporter:
+        callbacks = keras.callbacks.CallbackList([exporter], model=model)
+        callbacks.on_train_begin()
+        for number in range(2):
+            callbacks.on_epoch_begin(number)
+            for start in range(0, 100, 20):
+                loss = model.train_on_batch(*(each[start : start + 20] for each in data))
+            callbacks.on_epoch_end(number, {"loss": float(np.ravel(loss)[0])})
+            assert gauge(exporter, "samples_per_second") is None
+            assert gauge(exporter, "epoch_time_seconds") > 0
+        callbacks.on_train_end()
+
+
+def test_no_gauge_of_an_earlier_epoch_stays(exporter, model):
+    exporter.set_model(model)
+    exporter.on_train_begin()
+    exporter.on_epoch_begin(0)
+    exporter.on_epoch_end(0, {"loss": 1.0})
+    assert gauge(exporter, "epoch_time_seconds") > 0
+    exporter.on_epoch_end(1, {"loss": 1.0})
+    assert gauge(exporter, "epoch_time_seconds") is None
+    exporter.on_train_end()

@@ -241,7 +241,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         run = self._current(self._train)
-        gauges = run.end_epoch()
+        gauges = run.end_epoch(logs or {})
         if self._schedule.is_of_weights(epoch):
             self._look_at_weights(run)
         self._show(run, logs, epochs_count=epoch + 1, **gauges)
@@ -256,10 +256,10 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._end(run, ending_of_training(run.model, {"loss": run.loss, **(logs or {})}))
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        if run := self._runs.innermost():
+            run.begin_test()
         if not self._is_validation():
             self._begin(self._test)
-        elif run := self._runs.innermost():
-            run.begin_validation()
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._ending(self._test) is None and self._is_validation():

@@ -24,13 +24,16 @@ class Epoch:
         self._trained: dict[str, float] | None = None  # None while its batches go on
 
     def begin(self, model: Any) -> None:
-        """It begins now."""
+        """It begins now. The model is None where another loop than Keras's trains it.
+
+        In such a one each batch resets what Keras counts.
+        """
         self._samples_before = _samples(model)
         self._trained = None
         self._began = time.monotonic()
 
     def has_trained(self, model: Any) -> None:
-        """All of its batches are done. What comes is the validation, or its end."""
+        """Its batches are done. What comes is the validation, a test, or its end."""
         began = self._began  # another thread that shares the exporter may end it
         if began is None or self._trained is not None:
             return
@@ -40,9 +43,10 @@ class Epoch:
         if before is not None and after is not None and after > before and seconds > 0:
             self._trained = {"samples_per_second": (after - before) / seconds}
 
-    def end(self, model: Any) -> dict[str, float]:
-        """It ends now: its gauges, those that are known."""
-        self.has_trained(model)
+    def end(self, model: Any, loss: Any) -> dict[str, float]:
+        """It ends now, with this loss: its gauges, those that are known."""
+        if _is_loss_of(model, loss):  # else a callback has evaluated the model since it trained
+            self.has_trained(model)
         gauges = dict(self._trained or {})
         began, self._began = self._began, None
         if began is not None:
@@ -61,12 +65,22 @@ def _samples(model: Any) -> float | None:
     try:
         if not type(model).train_step.__module__.startswith("keras."):
             return None
-        loss = next(metric for metric in model.metrics if metric.name == "loss")
-        samples = _number(loss.count)
+        samples = _number(_loss(model).count)
     # There is no model, it is not compiled, or its framework reads no value here.
     except Exception:
         return None
     return samples if samples < _MOST_SAMPLES else None
+
+
+def _is_loss_of(model: Any, loss: Any) -> bool:
+    try:
+        return _number(_loss(model).result()) == _number(loss)
+    except Exception:  # as above
+        return False
+
+
+def _loss(model: Any) -> Any:
+    return next(metric for metric in model.metrics if metric.name == "loss")
 
 
 def _learning_rate(model: Any) -> float | None:

@@ -198,17 +198,20 @@ class Run:
     def begin_epoch(self) -> None:
         """An epoch begins now."""
         self.has_trained = True
-        self._epoch.begin(self.model)
+        self._epoch.begin(self.model if self.status.is_of_keras else None)
 
-    def begin_validation(self) -> None:
-        """The epoch has trained; what comes is its validation."""
+    def begin_test(self) -> None:
+        """The epoch has trained; what comes is its validation, or a test that a callback calls."""
         self._epoch.has_trained(self.model)
 
-    def end_epoch(self) -> dict[str, float]:
-        """The epoch ends now: its gauges, those that are known."""
+    def end_epoch(self, logs: Mapping[str, Any]) -> dict[str, float]:
+        """The epoch ends now, with what Keras logged: its gauges, those that are known."""
         self.has_trained = True  # also where a loop of one's own tells of no begin
         self._parameters = None  # a callback may have added some
-        return self._epoch.end(self.model)
+        gauges = self._epoch.end(self.model, logs.get("loss"))
+        for name in EPOCH_GAUGES.keys() - gauges.keys():
+            self._gauges.pop(name, None)  # it is an earlier epoch's
+        return gauges
 
     def set_weights(self, report: WeightsReport | None) -> None:
         """Sets what was found of the weights, if anything, for the next `show`."""
