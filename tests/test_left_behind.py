@@ -50,6 +50,13 @@ def test_a_run_takes_away_what_the_one_before_it_had(gateway, model, data):
         assert each <= OWN | {"loss", "accuracy"}
 
 
+def test_a_label_that_is_called_metrics(gateway, model, data):
+    for options in ({"validation_split": 0.2}, {}):
+        exporter = TrainTestExporter(gateway, "digits", grouping_key={"metrics": "a"})
+        fit(model, data, exporter, **options)
+    assert names(gateway, metrics="a") == OWN | {"loss", "accuracy"}
+
+
 def test_one_exporter_for_several_runs(gateway, model, data):
     exporter = TrainTestExporter(gateway, "digits")
     fit(model, data, exporter, validation_split=0.2)

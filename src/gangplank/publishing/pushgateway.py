@@ -221,7 +221,8 @@ class Pushgateway:
             for group in _groups(text)
             if group["labels"] == labels
             for name, family in group.items()
-            if isinstance(family, dict) and family.get("metrics")
+            # A label may be called metrics.
+            if name != "labels" and isinstance(family, dict) and family.get("metrics")
         ]
 
     def _error(self, error: Exception, what: str, timeout: float) -> PushError:
