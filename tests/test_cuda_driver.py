@@ -75,11 +75,14 @@ def test_an_image_that_the_driver_refuses(monkeypatch):
     monkeypatch.setattr(cuda_driver, "compilers", lambda: ["newer", "older"])
     monkeypatch.setattr(cuda_driver, "compiled", lambda compiler, *_: asked.append(compiler) or b"")
     device = cuda_driver.Device(0)
+    depths = []
     for _ in range(3):
         message = r"^cuModuleLoadData: no kernel image is available \(209\)$"
-        with pytest.raises(CudaError, match=message):
+        with pytest.raises(CudaError, match=message) as raised:
             device.kernel(SOURCE, KIND="Float32")
+        depths.append(len(raised.traceback))
     assert asked == ["newer", "older"]
+    assert depths == [2, 2, 2]  # the frames of who asked before are not kept
     monkeypatch.setattr(cuda_driver, "compilers", list)
     with pytest.raises(CudaError, match="no libnvrtc here; pip install nvidia-cuda-nvrtc-cu12"):
         device.kernel(SOURCE, KIND="Int8")

@@ -1,9 +1,11 @@
 """The function that looks for drift: it is told of every call, and is in the way of none."""
 
 import asyncio
+import gc
 import logging
 import os
 import threading
+import weakref
 
 import keras
 import numpy as np
@@ -263,6 +265,40 @@ def test_after_close_nothing_is_looked_at(model, registry):
     watched.close()
     assert watched(X).shape == (5, 3)
     assert seen == [1]
+
+
+def test_after_close_nothing_that_waits_is_kept(model, registry, blocks):
+    held = []
+    watched = PrometheusModel(model, registry, None, blocks, drift_queue_size=3)
+    for _ in range(4):
+        given = X.copy()
+        held.append(weakref.ref(given))
+        watched.predict_on_batch(given)
+        assert blocks.has_begun.wait(60)
+    del given
+    watched.close()
+    blocks.may_go_on.set()
+    awaited(lambda: gc.collect() is not None and not any(each() is not None for each in held))
+    assert blocks.seen == [5]
+
+
+class Service:
+    """What serves a model may itself be what looks for drift."""
+
+    def __init__(self, model, registry):
+        self.model = PrometheusModel(model, registry, None, self.look)
+
+    def look(self, *_):
+        return Drift()
+
+
+def test_after_close_a_detector_that_has_the_model_does_not_keep_it(model, registry):
+    service = Service(model, registry)
+    held = weakref.ref(service)
+    service.model.close()
+    del service
+    gc.collect()
+    assert held() is None
 
 
 class NoRoom(np.ndarray):

@@ -444,6 +444,25 @@ def test_the_data_of_runs_that_failed_is_not_kept(gateway):
     assert [reference() for reference in kept] == [None] * 3
 
 
+def test_the_frames_that_an_error_has_passed_are_not_kept(port):
+    class Data:
+        pass
+
+    def fail(data):
+        raise run.publisher.error
+
+    run, data = Run(f"127.0.0.1:{port}"), Data()
+    reference = weakref.ref(data)
+    run.publish(1)
+    awaited(lambda: run.publisher.error is not None)
+    with pytest.raises(PushError, match="refused"):
+        fail(data)
+    del data
+    gc.collect()
+    assert reference() is None
+    run.publisher.stop()
+
+
 def test_a_forked_child_has_no_part_in_the_run(gateway):
     run = Run(gateway)
     run.publish(1)

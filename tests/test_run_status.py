@@ -13,6 +13,7 @@ from conftest import awaited
 from runs import At, fit
 
 from gangplank import TrainTestExporter
+from gangplank.metrics import Runs
 from gangplank.metrics.run_status import KerasCall, RunStatus
 
 
@@ -161,6 +162,30 @@ def test_the_data_of_a_failed_run_that_pushes_nowhere_is_not_kept(model, data):
     awaited(lambda: gc.collect() is not None and reference() is None)
     status = {"status": "failed"}
     assert exporter.registry.get_sample_value("gangplank_train_status", status) == 1
+
+
+def test_a_run_that_begins_as_the_one_before_it_is_no_longer_watched(model, data, monkeypatch):
+    going_on, has_looked, may_end = Runs.going_on, threading.Event(), threading.Event()
+
+    def pausing(self):
+        found = going_on(self)
+        if threading.current_thread().name == "gangplank-watch" and not found:
+            has_looked.set()
+            assert may_end.wait(60)
+        return found
+
+    monkeypatch.setattr(Runs, "going_on", pausing)
+    exporter = TrainTestExporter(None)
+    fit(model, data, exporter)
+    assert has_looked.wait(60)
+    x = data[0].copy()
+    reference = weakref.ref(x)
+    with contextlib.suppress(ZeroDivisionError):
+        fit(model, (x, data[1]), exporter, At(0, lambda: 1 / 0))
+    del x
+    may_end.set()
+    keras.backend.clear_session()
+    awaited(lambda: gc.collect() is not None and reference() is None)
 
 
 def test_whoever_debugs_a_run_that_failed_has_the_variables_of_fit(model, data):

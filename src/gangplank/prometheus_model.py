@@ -19,7 +19,7 @@ LATENCY_BUCKETS = (
 )
 
 
-_MODEL, _WATCH = "_PrometheusModel__model", "_PrometheusModel__watch"
+_MODEL, _WATCH, _END = (f"_PrometheusModel__{name}" for name in ("model", "watch", "end"))
 
 
 class PrometheusModel:
@@ -62,6 +62,7 @@ class PrometheusModel:
 
     __model: Any = None  # until there is one
     __watch: Watch
+    __end: "weakref.finalize[[], Any]"
 
     def __init__(
         self,
@@ -98,7 +99,8 @@ class PrometheusModel:
                 raise
         # Past __setattr__, which sets the model's.
         vars(self).update({_MODEL: model, _WATCH: watch})
-        weakref.finalize(self, watch.end_drift)
+        # Until `close`, since its function may hold this wrapper.
+        vars(self)[_END] = weakref.finalize(self, watch.end_drift)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the model."""
@@ -124,6 +126,7 @@ class PrometheusModel:
         It answers as before, and nobody is told. Calls that wait for `get_drift_metrics_func` are
         dropped.
         """
+        self.__end.detach()
         self.__watch.close()
 
     def __getattr__(self, name: str) -> Any:

@@ -95,6 +95,9 @@ class DriftQueue:
     def close(self) -> None:
         """Has the thread end after the call that it looks at, and drops what waits."""
         self._is_closed = True
+        with suppress(queue.Empty):
+            while True:
+                self._waiting.get_nowait()
         self._waiting.put(None)
 
     def _look(self, given: Any, answer: Any) -> None:

@@ -90,7 +90,7 @@ class Publisher:
         if outage is None:
             return None
         is_lost = self._is_lost(outage.error) or outage.seconds() > self._gateway.timeout
-        return outage.error if is_lost else None
+        return outage.error.again() if is_lost else None
 
     def publish(self) -> None:
         """Has what the registry holds pushed soon. Never waits for the gateway.

@@ -51,10 +51,17 @@ class PushError(OSError):
 
     def with_more(self, words: str) -> "PushError":
         """The same error with more words at the end of its message."""
-        more = PushError(f"{self} {words}")
-        more.may_pass, more.retry_after = self.may_pass, self.retry_after
-        more.reason = self.reason
-        return more
+        return self._of(f"{self} {words}")
+
+    def again(self) -> "PushError":
+        """The same error to raise, where this one is kept: it would hold whose frames it passed."""
+        return self._of(str(self))
+
+    def _of(self, message: str) -> "PushError":
+        error = PushError(message)
+        error.may_pass, error.retry_after = self.may_pass, self.retry_after
+        error.reason = self.reason
+        return error
 
 
 def push_error(

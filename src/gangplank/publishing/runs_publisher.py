@@ -136,6 +136,10 @@ class RunsPublisher:
         def look() -> None:
             while any(run.status.is_of_keras for run in self._runs.going_on()):
                 time.sleep(_BETWEEN_LOOKS)
+            # A run may have begun since the last look, and found this thread alive.
+            self._watcher = None
+            if any(run.status.is_of_keras for run in self._runs.going_on()):
+                self._watch()
 
         self._watcher = threading.Thread(target=look, name="gangplank-watch", daemon=True)
         with contextlib.suppress(RuntimeError):  # no thread can be started

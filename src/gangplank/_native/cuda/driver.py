@@ -127,7 +127,7 @@ class Device:
             self._kernels[source, options] = self._made(source, options)
         made = self._kernels[source, options]
         if isinstance(made, CudaError):
-            raise made
+            raise CudaError(*made.args)  # what is kept would hold the frames, and their arrays
         return made
 
     def _made(self, source: Path, options: tuple[str, ...]) -> "Kernel | CudaError":
