@@ -161,6 +161,33 @@ def test_a_histogram_whose_counts_are_none(browser, address):
         assert page.complaints() == []
 
 
+def test_a_cursor_on_a_snapshot_that_is_thinned_away(browser, address):
+    push_epochs(address, "/metrics/job/a", *range(1, 129))
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("!!document.querySelector('[data-histogram]')")
+        page.value("document.querySelector('[data-histogram] canvas').focus()")
+        page.press("End")
+        assert text(page, ".reading").startswith("epoch 128: ")
+        push_epochs(address, "/metrics/job/a", 129)
+        page.awaited("document.querySelector('.reading').innerText.startsWith('epoch 129: ')")
+        assert page.complaints() == []
+
+
+def test_a_histogram_whose_bounds_change_is_one(browser, address):
+    def push_histogram(bound):
+        buckets = [f'h_bucket{{le="{each}"}} {bound}' for each in (0, bound, "+Inf")]
+        push(address, "/metrics/job/a", "# TYPE h histogram", *buckets, f"h_count {bound}")
+
+    push_histogram(1)
+    with browser.page(f"http://{address}/") as page:
+        page.awaited("!!document.querySelector('[data-histogram]')")
+        push_histogram(2)
+        readings = "[...document.querySelectorAll('.reading')].map((each) => each.innerText)"
+        page.awaited(f"{readings}.some((each) => each.endsWith(': 2 weights'))")
+        assert page.value(f"{readings}.length") == 1
+        assert page.complaints() == []
+
+
 def test_on_a_telephone_and_in_the_dark(browser, address):
     push_epochs(address, "/metrics/job/a-job-of-a-rather-long-name-that-has-to-wrap", 1, 2, 3)
     push_epochs(address, "/metrics/job/another/run/2", 1, 2)
@@ -219,9 +246,13 @@ def test_a_gateway_that_ends_and_one_that_comes_after_it(browser, port):
         opened.awaited("document.querySelector('#live').dataset.state === 'gone'")
         assert "has not answered for" in text(opened, "#live")
         assert "first" in text(opened, "#runs")
+        opened.value("document.querySelector('.run').click()")
+        assert opened.value("document.querySelector('.run').ariaPressed") == "false"
         with Gateway(port) as gateway:
             push_epochs(gateway.address, "/metrics/job/second", 1)
             opened.awaited("document.querySelector('.run .name').textContent === 'second'")
+            # It has the number of the one that was hidden.
+            assert opened.value("document.querySelector('.run').ariaPressed") == "true"
             assert "Live" in text(opened, "#live")
             assert fetched(f"{url}-/ready") == "OK"
     finally:

@@ -59,8 +59,7 @@ export class HeatMap {
     this.columns = columnsOf(snapshots, this.axis, now);
     [this.first, this.last] = rowsOf(this.columns);
     this.most = Math.max(...this.columns.flatMap(({ shares }) => shares), 0);
-    this.draw();
-    this.moveTo(this.cursor);
+    this.moveTo(this.cursor); // which draws
     this.numbers.refresh();
     this.scaleEnd.textContent = `${percent(this.most)} of its weights`;
   }

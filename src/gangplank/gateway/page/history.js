@@ -46,6 +46,7 @@ export class History {
     this.until = answer.until;
     this.isFull = answer.full;
     this.runs = answer.runs.map(({ series, histograms, ...facts }) => {
+      facts.id = `${answer.born} ${facts.id}`; // another gateway counts its runs anew
       const run = known.get(facts.id) ?? { series: new Map(), histograms: new Map() };
       series.forEach((points) => addPoints(run.series, points));
       histograms.forEach((snapshots) => addSnapshots(run.histograms, snapshots));
@@ -66,7 +67,20 @@ function addPoints(all, { id, name, labels, ...points }) {
   }
 }
 
+const keyOf = ({ name, labels }) => JSON.stringify([name, labels]);
+
+function removeOfOtherBounds(all, key) {
+  for (const histogram of all.values()) {
+    if (keyOf(histogram) === key) {
+      all.delete(histogram.id);
+    }
+  }
+}
+
 function addSnapshots(all, { id, name, labels, bounds, kept, ...snapshots }) {
+  if (!all.has(id)) {
+    removeOfOtherBounds(all, keyOf({ name, labels }));
+  }
   const before = all.get(id)?.snapshots ?? [];
   const isKept = new Set(kept);
   const added = snapshots.times.map((time, i) => ({

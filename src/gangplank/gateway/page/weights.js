@@ -27,9 +27,9 @@ export class Weights {
   /** Shows the weights of one of the runs, which a person chooses where there are several. */
   update(runs, axis) {
     const withWeights = runs.filter((run) => histogramsOf(run).length > 0 || statisticsOf(run).size > 0);
-    offer(byId("run"), withWeights.map((run) => [String(run.id), nameOf(run)]).reverse());
+    offer(byId("run"), withWeights.map((run) => [run.id, nameOf(run)]).reverse());
     byId("which").hidden = withWeights.length < 2;
-    const run = withWeights.find(({ id }) => String(id) === byId("run").value);
+    const run = withWeights.find(({ id }) => id === byId("run").value);
     this.showHistograms(run, axis);
     this.showStatistics(run, axis);
   }
