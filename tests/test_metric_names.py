@@ -80,6 +80,7 @@ def test_an_array_of_one_is_a_number():
         np.array([True, False]),
         np.array(["0.5", "0.5"]),
         np.array([0.5, 0.5j]),
+        np.complex64(0.5j),
         np.array([0.5, None]),
         np.zeros(1_001),
         [0.5, 0.5],

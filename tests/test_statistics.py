@@ -54,6 +54,17 @@ def test_a_subnormal_is_not_zero():
     assert (statistics.minimum, statistics.maximum) == (values[1], values[0])
 
 
+def test_who_wants_to_be_told_of_underflow_is_not_told_of_ours():
+    small = np.array([1e-170, -2e-170])
+    expected = weights_statistics([small])
+    with np.errstate(all="raise"):
+        assert weights_statistics([small]) == expected
+        assert weights_histogram([small], NativeBuckets()).sum == pytest.approx(-1e-170)
+        large = np.full(cpu.LOAD_NUMBA_AFTER + 2, 1e-170)
+        large[::2] = -1e-170
+        assert weights_statistics([large]).norm == 0
+
+
 def test_a_thread_that_flushes_subnormals_makes_the_same():
     values = np.full(2 * cpu.VALUES_A_THREAD, -1e-40, np.float32)
     values[0], values[-1] = 3e-45, -3e-40

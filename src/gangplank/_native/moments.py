@@ -108,7 +108,7 @@ def _of_block(block: NDArray[Any]) -> Moments:
         values = block.astype(np.float64)
     zero_count = values.size - int(np.count_nonzero(_magnitudes(block)))
     nan_count = infinite_count = 0
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         total = _in_lanes(values)
         if not math.isfinite(total):
             nan_count = int(np.count_nonzero(np.isnan(values)))
@@ -155,7 +155,7 @@ def added_up(parts: Iterable[Rows]) -> Moments:
         return Moments(*counts, 0.0, 0.0, math.inf, -math.inf)
     sizes, totals, squares, minima, maxima = rows.T[[0, 4, 5, 6, 7]]
     total = _sum(totals.tolist())
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         distances = totals / sizes - total / counts[0]
         between = sizes * distances * distances
     all_squares = _sum([*squares.tolist(), *between.tolist()])

@@ -115,7 +115,7 @@ def _ends_of(values: Values, most: int) -> Values:
 def _around(values: Values) -> tuple[Values, Values]:
     """Below and up to where each value is meant: `ROUNDED` away, or half-way to the next one."""
     lowest = np.float32(-np.inf)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         shares = np.float32(ROUNDED) * np.sign(values)
         below, above = np.nextafter(values * (1 - shares), lowest), values * (1 + shares)
         halfway = np.fmin(values[:-1] / 2 + values[1:] / 2, np.nextafter(values[1:], lowest))

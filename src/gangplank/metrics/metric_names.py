@@ -123,7 +123,8 @@ def number(value: Any) -> float | None:
     if isinstance(value, float):  # as Keras's own are, of which there may be many
         return value
     try:
-        return float(value) if np.ndim(value) == 0 else None
+        is_complex = isinstance(value, np.generic | np.ndarray) and np.iscomplexobj(value)
+        return float(value) if np.ndim(value) == 0 and not is_complex else None
     # Other callbacks log what they like.
     except Exception:
         return None
