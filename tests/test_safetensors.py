@@ -251,6 +251,15 @@ class TestShards:
             pass
         assert str(caught.value) == f"{tmp_path / '3.safetensors'}: No such file or directory"
 
+    def test_a_name_that_a_terminal_would_take_for_commands(self, shards, tmp_path):
+        with (
+            pytest.raises(CheckpointError) as caught,
+            open_checkpoint(shards(c="\x1b[31m\n.safetensors")),
+        ):
+            pass
+        path = f"{tmp_path}/\\x1b[31m\\n.safetensors"
+        assert str(caught.value) == f"'{path}': No such file or directory"
+
     def test_a_missing_tensor(self, shards, tmp_path):
         with pytest.raises(CheckpointError) as caught, open_checkpoint(shards(d="1.safetensors")):
             pass

@@ -27,7 +27,8 @@ def open_checkpoint(path: Path | str) -> AbstractContextManager[Checkpoint]:
     """The checkpoint in a file, for a `with` block: its arrays can be read inside of it.
 
     No framework is loaded, no pickle, and of the values only what is being counted is in memory at
-    a time: some MB for each core, or a whole chunk of an HDF5 that has compressed ones.
+    a time: some MB for each core, or a whole chunk of an HDF5 that has compressed ones. The file
+    must not be cut short meanwhile: it is mapped, and that would end the process (SIGBUS).
 
     Arguments:
         path: of a `.keras`, `.weights.h5`, `.h5`, `.hdf5`, `.safetensors`,

@@ -71,7 +71,8 @@ class StoredFile:
         line = " ".join(problem.split())
         if len(line) > LONGEST_LINE:
             line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
-        return CheckpointError(f"{self.path}: {line}")
+        path = str(self.path)  # which an index may name
+        return CheckpointError(f"{path if path.isprintable() else repr(path)}: {line}")
 
     def read(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on, or fewer where the file ends."""
