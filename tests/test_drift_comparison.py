@@ -68,6 +68,13 @@ def test_chi_square():
     assert classes_test(reference, window) == ("chi2", expected.statistic, expected.pvalue)
 
 
+def test_chi_square_of_two_classes():
+    reference, window = np.array([900, 100]), np.array([160, 40])
+    expected = stats.chi2_contingency([reference, window])
+    test = classes_test(reference, window)
+    assert test == ("chi2", pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
+
+
 def test_chi_square_of_groups():
     reference, window = np.array([90, 8, 50, 7]), np.array([40, 5, 35, 4])
     # Of 84 of 239 samples, of the rare ones 4.6 and 3.9 are expected, together 8.4.

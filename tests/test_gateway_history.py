@@ -318,3 +318,11 @@ def test_the_run_that_was_pushed_longest_ago_makes_room():
     for moment, job in enumerate("abac", start=1):
         history.push(frozenset({("job", job)}), gauges(loss=1), moment)
     assert [run["group"]["job"] for run in told(history)["runs"]] == ["a", "c"]
+
+
+def test_a_run_of_which_all_was_refused_makes_room_by_its_begin():
+    history = History(most_runs=2)
+    history.refuse(GROUP, 1)
+    for moment, job in enumerate("bc", start=2):
+        history.push(frozenset({("job", job)}), gauges(loss=1), moment)
+    assert [run["group"]["job"] for run in told(history)["runs"]] == ["b", "c"]

@@ -72,6 +72,10 @@ def test_a_name_that_is_taken():
     for layer in layers:
         layer.build((None, 1))
     assert list(weights_histograms(layers, BOUNDS)) == ["twin", "twin_3", "twin_2"]
+    layers = [keras.layers.Dense(1, name=name) for name in ("twin",) * 3 + ("twin_2",)]
+    for layer in layers:
+        layer.build((None, 1))
+    assert list(weights_histograms(layers, BOUNDS)) == ["twin", "twin_3", "twin_4", "twin_2"]
 
 
 def test_mappings_and_iterables():
