@@ -28,6 +28,8 @@ export function duration(seconds) {
 
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
 
+export const byId = (id) => document.getElementById(id);
+
 /** An element with attributes and children; texts stay texts, whatever is in them. */
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);

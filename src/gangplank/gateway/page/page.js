@@ -4,7 +4,7 @@ import { Chart } from "./charts.js";
 import { Cut } from "./cut.js";
 import { History } from "./history.js";
 import { placeOf } from "./names.js";
-import { duration, inCard, keep } from "./numbers.js";
+import { byId, duration, inCard, keep } from "./numbers.js";
 import { KIND_DASH, lineLook } from "./palette.js";
 import { Runs } from "./runs.js";
 import { servingRates } from "./serving.js";
@@ -16,8 +16,6 @@ const MOST_CHARTS = 60; // of a section, until somebody asks for all
 const SECTIONS = ["metrics", "speed", "serving", "other"];
 const KIND_COLOUR = { train: "line-1", validation: "line-2", test: "line-3" };
 const KINDS = Object.keys(KIND_COLOUR);
-
-const byId = (id) => document.getElementById(id);
 
 const history = new History();
 const runs = new Runs(byId("runs"), show);

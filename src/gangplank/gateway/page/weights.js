@@ -3,14 +3,12 @@
 import { Chart } from "./charts.js";
 import { Cut } from "./cut.js";
 import { HeatMap } from "./heat_map.js";
-import { element, inCard, keep, short, table } from "./numbers.js";
+import { byId, element, inCard, keep, short, table } from "./numbers.js";
 import { histogramOf, nameOf, placeOf } from "./names.js";
 import { lineLook } from "./palette.js";
 import { isOfServing } from "./serving.js";
 
 const MOST_MAPS = 12; // until somebody asks for all
-
-const byId = (id) => document.getElementById(id);
 
 export class Weights {
   constructor(onChange) {
