@@ -77,3 +77,6 @@ class TestOpening:
     def test_an_unknown_format(self, tmp_path):
         (tmp_path / "a.onnx").touch()
         assert refused(tmp_path / "a.onnx").endswith("and so its format is not known.")
+        (tmp_path / "\x1b[31m.onnx").touch()
+        with pytest.raises(CheckpointError, match=r"^'.*\\x1b\[31m\.onnx': its name"):
+            open_checkpoint(tmp_path / "\x1b[31m.onnx")

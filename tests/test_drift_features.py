@@ -76,6 +76,14 @@ def test_what_lies_beside_a_constant_is_in_another_bucket(constant):
         assert np.float32(other) == np.float32(constant) or not (features.counts * here).any()
 
 
+def test_values_that_underflow_are_told_to_nobody():
+    values = np.repeat(np.float32([1e-45, 1e-40, 1]), 8)[:, np.newaxis]
+    expected = features_of(values, (("", (1,)),), 128)
+    with np.errstate(all="raise"):
+        features = features_of(values, (("", (1,)),), 128)
+    np.testing.assert_array_equal(features.counts, expected.counts)
+
+
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 1000])
 def test_a_value_that_is_rounded_differently_is_in_the_same_bucket(count):
     values = np.linspace(-3, 500, count, dtype=np.float32) if count > 1 else np.float32([0.1])

@@ -282,6 +282,20 @@ def test_after_close_nothing_that_waits_is_kept(model, registry, blocks):
     assert blocks.seen == [5]
 
 
+def test_a_call_that_comes_as_it_closes_is_not_kept(model, registry, monkeypatch):
+    def closing(answer):
+        watched.close()
+        return answer
+
+    monkeypatch.setattr("gangplank.inference.drift_queue._kept", closing)
+    watched = PrometheusModel(model, registry, None, lambda *_: Drift())
+    given = X.copy()
+    held = weakref.ref(given)
+    watched.predict_on_batch(given)
+    del given
+    awaited(lambda: gc.collect() is not None and held() is None)
+
+
 class Service:
     """What serves a model may itself be what looks for drift."""
 

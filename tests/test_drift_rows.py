@@ -139,3 +139,8 @@ def test_another_shape_is_told_of_with_both():
 def test_two_of_one_name_are_refused(values):
     with pytest.raises(ValueError, match=r"^The samples must differ in their keys, .* Two are '"):
         rows(values)
+
+
+def test_what_is_too_small_for_float32_is_told_to_nobody():
+    with np.errstate(all="raise"):
+        assert rows(np.array([[1e-50], [1.0]])).tolist() == [[0.0], [1.0]]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+from models import classifier
 from runs import At, fit
 
 from gangplank import TrainTestExporter
@@ -178,6 +179,28 @@ def test_an_evaluation_with_the_exporter_leaves_the_samples_of_the_epoch(
     samples = gauge(exporter, "samples_per_second") * gauge(exporter, "epoch_time_seconds")
     assert samples >= len(data[0])
     assert gauge(exporter, "samples_per_second") <= len(data[0]) / 0.2
+
+
+def test_the_test_of_another_model_does_not_end_the_epoch(exporter, model, data):
+    other = classifier()
+    fit(model, data, epochs=1)  # which compiles
+
+    class EvaluatesTheOther(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 0:
+                other.evaluate(*data, callbacks=[exporter], verbose=0)
+
+    fit(model, data, EvaluatesTheOther(), Sleeps(0.2), exporter, epochs=2)
+    samples = gauge(exporter, "samples_per_second") * gauge(exporter, "epoch_time_seconds")
+    assert samples >= len(data[0])
+
+
+def test_a_loss_that_is_nan_has_its_samples(exporter, model, data):
+    x = data[0].copy()
+    x[0] = np.nan
+    fit(model, (x, data[1]), exporter)
+    assert gauge(exporter, "loss") != gauge(exporter, "loss")
+    assert gauge(exporter, "samples_per_second") > 0
 
 
 def test_samples_of_a_loop_of_one_s_own_are_not_known(exporter, model, data):

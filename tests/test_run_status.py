@@ -178,12 +178,18 @@ def test_a_run_that_begins_as_the_one_before_it_is_no_longer_watched(model, data
     exporter = TrainTestExporter(None)
     fit(model, data, exporter)
     assert has_looked.wait(60)
+    (watcher,) = (each for each in threading.enumerate() if each.name == "gangplank-watch")
+
+    def fail():
+        may_end.set()
+        watcher.join(60)
+        raise ZeroDivisionError
+
     x = data[0].copy()
     reference = weakref.ref(x)
     with contextlib.suppress(ZeroDivisionError):
-        fit(model, (x, data[1]), exporter, At(0, lambda: 1 / 0))
+        fit(model, (x, data[1]), exporter, At(0, fail))
     del x
-    may_end.set()
     keras.backend.clear_session()
     awaited(lambda: gc.collect() is not None and reference() is None)
 

@@ -256,7 +256,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._end(run, ending_of_training(run.model, {"loss": run.loss, **(logs or {})}))
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        if run := self._runs.innermost():
+        run = self._runs.innermost()
+        if run is not None and run.model is self._model_of_hook():
             run.begin_test()
         if not self._is_validation():
             self._begin(self._test)
@@ -300,6 +301,10 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     def _begin_in_process(self) -> None:
         self._changing = threading.RLock()
 
+    def _model_of_hook(self) -> Any:
+        model = model_of_hook(self)
+        return self._model if model is None else model
+
     def _is_validation(self) -> bool:
         """Whether a hook of a test is of the validation inside of a training."""
         run = self._runs.innermost()
@@ -309,9 +314,7 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def _begin(self, phase: RunMetrics) -> None:
         is_new, self._call.is_new = self._call.is_new, False
-        if (model := model_of_hook(self)) is None:
-            model = self._model
-        self._model = model
+        self._model = model = self._model_of_hook()
         if not is_new and self._runs.have_one_of_this_call(phase, self._blocks.outer()):
             raise ValueError(
                 "The exporter is among the callbacks more than once, of which each would count as "

@@ -1,6 +1,7 @@
 """What is in a checkpoint, and what to raise where it is none."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gangplank import _native
@@ -8,6 +9,12 @@ from gangplank import _native
 
 class CheckpointError(ValueError):
     """A file is no checkpoint that can be read. One line says which file, and what is wrong."""
+
+
+def path_in_words(path: Path | str) -> str:
+    """A path, quoted where it has what a terminal takes for a command, or more than one line."""
+    words = str(path)
+    return words if words.isprintable() else repr(words)
 
 
 @dataclass

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from gangplank.checkpoints.checkpoint import Checkpoint, CheckpointError
+from gangplank.checkpoints.checkpoint import Checkpoint, CheckpointError, path_in_words
 from gangplank.checkpoints.hdf5 import hdf5_file, keras_file
 from gangplank.checkpoints.numpy_files import npy_file, npz_file
 from gangplank.checkpoints.safetensors import INDEX, safetensors, sharded_safetensors
@@ -47,6 +47,6 @@ def open_checkpoint(path: Path | str) -> AbstractContextManager[Checkpoint]:
     if path.suffix.lower() in _PICKLES:
         advice = " Such files may hold pickles, which are never loaded: save it as .safetensors."
     raise CheckpointError(
-        f"{path}: its name ends in none of {', '.join(_FORMATS)}, and so its format is not known."
-        f"{advice}"
+        f"{path_in_words(path)}: its name ends in none of {', '.join(_FORMATS)}, and so its format "
+        f"is not known.{advice}"
     )

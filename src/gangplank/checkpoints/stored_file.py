@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gangplank._native import StoredArray
-from gangplank.checkpoints.checkpoint import CheckpointError
+from gangplank.checkpoints.checkpoint import CheckpointError, path_in_words
 
 # Two of them are mapped at a time at most, and one keeps two threads busy for milliseconds.
 WINDOW = 1 << 24
@@ -71,8 +71,7 @@ class StoredFile:
         line = " ".join(problem.split())
         if len(line) > LONGEST_LINE:
             line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
-        path = str(self.path)  # which an index may name
-        return CheckpointError(f"{path if path.isprintable() else repr(path)}: {line}")
+        return CheckpointError(f"{path_in_words(self.path)}: {line}")
 
     def read(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on, or fewer where the file ends."""

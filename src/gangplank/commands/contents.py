@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gangplank._native import StoredArray
 from gangplank.checkpoints import CheckpointError, open_checkpoint
+from gangplank.checkpoints.checkpoint import path_in_words
 from gangplank.commands.buckets import Histogram
 from gangplank.weights import (
     NativeBuckets,
@@ -73,7 +74,8 @@ def contents_of(
         if not entries and checkpoint.left_out:
             name, reason = next(iter(checkpoint.left_out.items()))
             raise CheckpointError(
-                f"{file}: it has no weights that can be counted: {name!r} cannot, since {reason}."
+                f"{path_in_words(file)}: it has no weights that can be counted: {name!r} cannot, "
+                f"since {reason}."
             )
         with reading(file, sum(array.nbytes for _, array in entries)) as advance:
             arrays = {path: _watched(array, advance) for (path, _), array in entries}

@@ -95,6 +95,9 @@ class DriftQueue:
     def close(self) -> None:
         """Has the thread end after the call that it looks at, and drops what waits."""
         self._is_closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         with suppress(queue.Empty):
             while True:
                 self._waiting.get_nowait()
@@ -124,6 +127,8 @@ class DriftQueue:
             self._newly_dropped.append(None)
             raise
         self._waiting.put(call)
+        if self._is_closed:  # since then
+            self._drop()
 
     def _begin(self) -> None:
         with self._beginning:

@@ -1,5 +1,6 @@
 """What an epoch was like: how long it took, how many samples a second, at which learning rate."""
 
+import math
 import time
 from typing import Any
 
@@ -26,7 +27,7 @@ class Epoch:
     def begin(self, model: Any) -> None:
         """It begins now. The model is None where another loop than Keras's trains it.
 
-        In such a one each batch resets what Keras counts.
+        In such a one each batch may reset what Keras counts.
         """
         self._samples_before = _samples(model)
         self._trained = None
@@ -74,9 +75,10 @@ def _samples(model: Any) -> float | None:
 
 def _is_loss_of(model: Any, loss: Any) -> bool:
     try:
-        return _number(_loss(model).result()) == _number(loss)
+        own, logged = _number(_loss(model).result()), _number(loss)
     except Exception:  # as above
         return False
+    return own == logged or (math.isnan(own) and math.isnan(logged))
 
 
 def _loss(model: Any) -> Any:

@@ -130,7 +130,8 @@ class RunsPublisher:
 
     def _watch(self) -> None:
         """Looks whether runs that push nowhere have ended, and lets go of what failed ones had."""
-        if self._watcher is not None and self._watcher.is_alive():
+        watcher = self._watcher  # which it takes away as it ends
+        if watcher is not None and watcher.is_alive():
             return
 
         def look() -> None:

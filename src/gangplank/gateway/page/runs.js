@@ -19,7 +19,7 @@ export class Runs {
     this.list = list;
     this.onChange = onChange;
     this.cards = new Map();
-    this.chosen = new Map(); // by the runs' numbers, whether a person wants them shown
+    this.chosen = new Map(); // by the runs' ids, whether a person wants them shown
     this.runs = [];
   }
 
