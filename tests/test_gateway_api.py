@@ -57,6 +57,14 @@ h_sum 1e21
 s{quantile="0.50"} 3.5
 s_sum 4
 s_count 5
+# TYPE a_count summary
+a_count{quantile="0.50"} 3.5
+a_count_sum 4
+a_count_count 5
+# TYPE a_sum summary
+a_sum{quantile="0.50"} 3.5
+a_sum_sum 4
+a_sum_count 5
 """
 
 
@@ -99,10 +107,11 @@ def test_all_types_as_json(gateway):
             }
         ],
     }
-    assert told("s") == {
-        "type": "SUMMARY",
-        "metrics": [{"labels": labels, "quantiles": {"0.5": "3.5"}, "count": "5", "sum": "4"}],
-    }
+    for name in ("s", "a_count", "a_sum"):
+        assert told(name) == {
+            "type": "SUMMARY",
+            "metrics": [{"labels": labels, "quantiles": {"0.5": "3.5"}, "count": "5", "sum": "4"}],
+        }
     pushed = told("push_time_seconds")
     (metric,) = pushed.pop("metrics")
     assert float(metric["value"]) == pytest.approx(time.time(), abs=60)

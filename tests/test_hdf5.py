@@ -66,6 +66,17 @@ class TestKeras:
             expected = weights_histogram(model, [0.0], weights="all")
             assert weights_histogram(checkpoint.arrays, [0.0]) == expected
 
+    def test_a_compressed_one_where_there_is_no_room_to_unpack_it(self, tmp_path, monkeypatch):
+        path = tmp_path / "a.keras"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("model.weights.h5", bytes(999))
+
+        def fail():
+            raise FileNotFoundError(2, "No usable temporary directory found")
+
+        monkeypatch.setattr("tempfile.TemporaryFile", fail)
+        assert "cannot be unpacked: [Errno 2] No usable temporary directory" in refused(path)
+
     @pytest.mark.parametrize("names", [("dense1", "dense2"), ("hidden", "meta_optimizer")])
     @pytest.mark.parametrize("name", ["a.weights.h5", "a.keras"])
     def test_of_any_model_the_weights_count_and_no_optimizer_s_state(self, names, name, tmp_path):

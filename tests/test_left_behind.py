@@ -66,6 +66,16 @@ def test_one_exporter_for_several_runs(gateway, model, data):
     assert names(gateway, "test") == {*OWN - OF_EPOCHS, "loss", "accuracy"}
 
 
+def test_a_metric_of_somebody_else_s_that_is_called_labels(gateway, model, data):
+    registry = CollectorRegistry()
+    Gauge("labels", "", registry=registry).set(7)
+    prometheus_client.pushadd_to_gateway(gateway, "digits", registry)
+    for options in ({"validation_split": 0.2}, {}):
+        fit(model, data, TrainTestExporter(gateway, "digits"), **options)
+    assert names(gateway) == OWN | {"loss", "accuracy"}
+    assert metrics_of(gateway, "digits")["labels"] == 7
+
+
 def test_what_others_have_pushed_stays(gateway, model, data):
     registry = CollectorRegistry()
     for name in ("gangplank_test_loss", "learning_rate", "gangplank_trained"):

@@ -6,7 +6,9 @@ import pytest
 from conftest import LATE, fetched, request
 from faulty import answering, serving
 from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import Metric
 from prometheus_client.exposition import default_handler
+from prometheus_client.registry import Collector
 from runs import fit
 from samples import metrics_of
 from test_gateway_api import groups
@@ -96,6 +98,34 @@ def test_what_a_user_pushes_as_text(gateway, registry):
     assert 'weights_bucket{instance="",job="job",le="+Inf"} 3' in fetched(
         f"http://{gateway}/metrics"
     )
+
+
+class Odd(Collector):
+    """Samples that are named otherwise than their families."""
+
+    def collect(self):
+        gauge = Metric("svc", "Of a service.", "gauge")
+        gauge.add_sample("svc_requests", {"of": "a"}, 1.0)
+        gauge.add_sample("svc_errors", {"of": "a"}, 2.0)
+        summary = Metric("took", "Seconds.", "summary")
+        for ending, value in (("_count", 3.0), ("_sum", 4.0), ("_max", 5.0)):
+            summary.add_sample(f"took{ending}", {}, value)
+        yield from (gauge, summary)
+
+
+def test_names_are_those_that_text_has(gateway):
+    registry = CollectorRegistry()
+    Gauge("my.metric", "Of others.", ["my.label"], registry=registry).labels("a").set(1)
+    registry.register(Odd())
+    prometheus_client.push_to_gateway(gateway, "text", registry)
+    histogram = weights_histogram(np.zeros(1), NativeBuckets())
+    HistogramCollector("weights", "Weights.", registry).set(histogram)
+    pushed(gateway, registry)
+    for job in ("text", "job"):
+        assert metrics_of(gateway, job, my_label="a") == {"my_metric": 1}
+        assert metrics_of(gateway, job, of="a") == {"svc_requests": 1, "svc_errors": 2}
+        took = [metrics_of(gateway, job)[f"took_{each}"] for each in ("count", "sum", "max")]
+        assert took == [3, 4, 5]
 
 
 def test_the_embedded_gateway_tells_the_same_here_as_there(model, data):

@@ -113,6 +113,18 @@ def test_a_missing_backend_that_the_configuration_of_keras_names(config, backend
     assert "imported" in run(code, KERAS_BACKEND="", KERAS_HOME=str(tmp_path)).stdout
 
 
+def test_a_configuration_of_keras_in_a_home_that_nobody_has():
+    code = """
+import os, pwd
+os.environ.pop("HOME", None)
+def getpwuid(_): raise KeyError
+pwd.getpwuid = getpwuid
+import gangplank
+print("imported")
+"""
+    assert "imported" in run(code, KERAS_BACKEND="", KERAS_HOME="~/keras").stdout
+
+
 def test_a_backend_that_is_broken_is_told_of_when_the_callback_is_used(tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so is broken')")
     code = (

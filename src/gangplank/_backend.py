@@ -31,14 +31,18 @@ def _backend() -> object:
     """What Keras will take for its backend, by the rules of its backend/config.py."""
     if backend := os.environ.get("KERAS_BACKEND"):
         return backend
-    home = os.path.expanduser("~")  # noqa: PTH111  # Path's raises where there is none
+    home = _expanded("~")
     folder = Path(home if os.access(home, os.W_OK) else "/tmp", ".keras")
-    file = Path(os.environ.get("KERAS_HOME", folder), "keras.json").expanduser()
+    file = Path(_expanded(os.environ.get("KERAS_HOME", str(folder))), "keras.json")
     try:
         return json.loads(file.read_text()).get("backend", "tensorflow")
     # Where there is no file that Keras can read, it takes TensorFlow or says what is wrong.
     except (OSError, ValueError, AttributeError):
         return "tensorflow"
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(path)  # noqa: PTH111  # Path's raises where there is no home
 
 
 _check()

@@ -56,13 +56,13 @@ def keras_file(path: Path) -> Iterator[Checkpoint]:
             raise file.error(f"it is no .keras with weights: it has no {WEIGHTS}.") from None
         begin = place_of(member, file)
         if begin is None:
-            unpacked = stack.enter_context(tempfile.TemporaryFile())
             try:
+                unpacked = stack.enter_context(tempfile.TemporaryFile())
                 with archive.open(member) as source:
                     copyfileobj(source, unpacked)
                 unpacked.flush()
             except UNREADABLE as error:
-                raise file.error(f"its member {WEIGHTS!r} cannot be read: {error}") from error
+                raise file.error(f"its member {WEIGHTS!r} cannot be unpacked: {error}") from error
             file, begin = StoredFile(path, unpacked), 0
         yield stack.enter_context(_opened(file, begin, member.file_size))
 

@@ -76,6 +76,6 @@ def classes_of(
 
 def _are_probabilities(columns: Rows) -> bool:
     columns = columns[~np.isnan(columns).any(axis=1)]
-    sums = columns.sum(axis=1)
-    is_near = np.abs(sums - 1) <= ROUNDED
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        is_near = np.abs(columns.sum(axis=1) - 1) <= ROUNDED
     return bool(len(columns) and is_near.all() and (columns >= 0).all())

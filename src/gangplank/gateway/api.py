@@ -50,9 +50,9 @@ def _metrics_of_parts(family: Metric, label: str, parts: str) -> list[dict[str, 
         part = labels.pop(label, None)
         empty = {parts: {}, "count": "0", "labels": labels, "sum": "0"}
         metric = metrics.setdefault(frozenset(labels.items()), empty)
-        if sample.name.endswith("_count"):
+        if sample.name == f"{family.name}_count":
             metric["count"] = _count(sample.value)
-        elif sample.name.endswith("_sum"):
+        elif sample.name == f"{family.name}_sum":
             metric["sum"] = go_float(sample.value)
         elif label == "le" and part is not None:
             metric[parts][part] = _count(sample.value)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from prometheus_client.core import Metric
+from prometheus_client.openmetrics.exposition import escape_label_name, escape_metric_name
 from prometheus_client.samples import BucketSpan, NativeHistogram, Sample
 
 from gangplank.metrics.metric_names import exposed_name
@@ -18,21 +19,35 @@ _TYPES = {
     "unknown": "UNTYPED",
 }
 
+# The label that tells the samples of a metric apart.
+_PARTS = {"HISTOGRAM": "le", "SUMMARY": "quantile"}
+
 # Endings of samples that the text format of Prometheus shows as gauges of their own.
 _GAUGES = ("_created", "_gcount", "_gsum")
 
 
 def messages(families: Iterable[Metric]) -> Iterator[Any]:
-    """A message for each family, and for each of the gauges that the text makes of its samples."""
+    """A message for each family, and for its samples that the text shows as metrics of their own.
+
+    Those are some gauges, and what a collector of somebody's has named otherwise than the family.
+    """
     for family in families:
+        own = _names(family)
         apart: dict[str, list[Sample]] = {}
         samples: list[Sample] = []
         for sample in family.samples:
-            suffix = sample.name.removeprefix(family.name)
-            (apart.setdefault(sample.name, []) if suffix in _GAUGES else samples).append(sample)
-        yield _message(exposed_name(family), family.documentation, _TYPES[family.type], samples)
-        for gauge, its_samples in apart.items():
-            yield _message(gauge, family.documentation, "GAUGE", its_samples)
+            (samples if sample.name in own else apart.setdefault(sample.name, [])).append(sample)
+        if samples or not apart:
+            yield _message(exposed_name(family), family.documentation, _TYPES[family.type], samples)
+        for name, its_samples in apart.items():
+            kind = "GAUGE" if name.removeprefix(family.name) in _GAUGES else "UNTYPED"
+            yield _message(name, family.documentation, kind, its_samples)
+
+
+def _names(family: Metric) -> set[str]:
+    if _TYPES[family.type] in _PARTS:
+        return {f"{family.name}{ending}" for ending in ("", "_bucket", "_count", "_sum")}
+    return {exposed_name(family)}
 
 
 def emptied(family: Metric) -> Any:
@@ -41,16 +56,15 @@ def emptied(family: Metric) -> Any:
 
 
 def _message(name: str, documentation: str, kind: str, samples: list[Sample]) -> Any:
-    message = MetricFamily(name=name, help=documentation, type=kind)
-    parts = {"HISTOGRAM": "le", "SUMMARY": "quantile"}
-    part = parts.get(kind, "")
+    message = MetricFamily(name=escape_metric_name(name), help=documentation, type=kind)
+    part = _PARTS.get(kind, "")
     metrics: dict[frozenset[tuple[str, str]] | int, Any] = {}
     for sample in samples:
         labels = [label for label in sample.labels.items() if label[0] != part]
         key = frozenset(labels) if part else len(metrics)
         metric = metrics.get(key)
         if metric is None:
-            pairs = [{"name": label, "value": value} for label, value in labels]
+            pairs = [{"name": escape_label_name(label), "value": value} for label, value in labels]
             metric = metrics[key] = message.metric.add(label=pairs)
             if sample.timestamp is not None:
                 metric.timestamp_ms = int(float(sample.timestamp) * 1000)

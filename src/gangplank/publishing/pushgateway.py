@@ -4,7 +4,7 @@ import json
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -219,7 +219,7 @@ class Pushgateway:
         return [
             Metric(name, family.get("help", ""), family["type"].lower().replace("_", ""))
             for group in _groups(text)
-            if group["labels"] == labels
+            if _labels_of(group, labels) == labels
             for name, family in group.items()
             # A label may be called metrics.
             if name != "labels" and isinstance(family, dict) and family.get("metrics")
@@ -237,6 +237,15 @@ class Pushgateway:
             proxy=(proxy_for if is_own else proxy_of_urllib)(self.address),
             is_proxy_taken=is_own,
         )
+
+
+def _labels_of(group: dict[str, Any], expected: Container[str]) -> dict[str, str]:
+    labels: dict[str, Any] = group["labels"]
+    if not isinstance(labels.get("metrics"), list):
+        return labels
+    # A metric called labels stands there instead. Those of another one may have an instance more.
+    labels = group["push_time_seconds"]["metrics"][0]["labels"]
+    return {name: labels[name] for name in labels if labels[name] or name in expected}
 
 
 def _groups(text: str) -> Iterator[dict[str, Any]]:
