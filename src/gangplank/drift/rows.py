@@ -147,9 +147,8 @@ def _flat(array: NDArray[Any], shape: tuple[int, ...]) -> Rows:
 
 
 def _rounded(array: NDArray[Any]) -> Rows:
-    with np.errstate(
-        over="ignore", under="ignore", invalid="ignore"
-    ):  # beyond float32 lies infinity
+    # Beyond float32 lies infinity.
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return array.astype(np.float32, copy=False)
 
 
