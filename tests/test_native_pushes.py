@@ -110,7 +110,12 @@ class Odd(Collector):
         summary = Metric("took", "Seconds.", "summary")
         for ending, value in (("_count", 3.0), ("_sum", 4.0), ("_max", 5.0)):
             summary.add_sample(f"took{ending}", {}, value)
-        yield from (gauge, summary)
+        other = Metric("other", "Of another.", "gauge")
+        other.add_sample("svc_requests", {"of": "b"}, 6.0)
+        dotted = Metric("a.b", "Dotted.", "gauge")
+        dotted.add_sample("a_b", {"of": "c"}, 7.0)
+        dotted.add_sample("a-c", {"of": "c"}, 8.0)
+        yield from (gauge, summary, other, dotted)
 
 
 def test_names_are_those_that_text_has(gateway):
@@ -124,6 +129,8 @@ def test_names_are_those_that_text_has(gateway):
     for job in ("text", "job"):
         assert metrics_of(gateway, job, my_label="a") == {"my_metric": 1}
         assert metrics_of(gateway, job, of="a") == {"svc_requests": 1, "svc_errors": 2}
+        assert metrics_of(gateway, job, of="b") == {"svc_requests": 6}
+        assert metrics_of(gateway, job, of="c") == {"a_b": 7, "a_c": 8}
         took = [metrics_of(gateway, job)[f"took_{each}"] for each in ("count", "sum", "max")]
         assert took == [3, 4, 5]
 

@@ -1,6 +1,5 @@
 """What an epoch was like: how long it took, how many samples a second, at which learning rate."""
 
-import math
 import time
 from typing import Any
 
@@ -75,10 +74,9 @@ def _samples(model: Any) -> float | None:
 
 def _is_loss_of(model: Any, loss: Any) -> bool:
     try:
-        own, logged = _number(_loss(model).result()), _number(loss)
+        return _number(_loss(model).result()) == _number(loss)
     except Exception:  # as above
         return False
-    return own == logged or (math.isnan(own) and math.isnan(logged))
 
 
 def _loss(model: Any) -> Any:

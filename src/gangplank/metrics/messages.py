@@ -22,32 +22,44 @@ _TYPES = {
 # The label that tells the samples of a metric apart.
 _PARTS = {"HISTOGRAM": "le", "SUMMARY": "quantile"}
 
+# What follows the name of a family in the names of their samples.
+_ENDINGS = {"HISTOGRAM": ("", "_bucket", "_count", "_sum"), "SUMMARY": ("", "_count", "_sum")}
+
 # Endings of samples that the text format of Prometheus shows as gauges of their own.
 _GAUGES = ("_created", "_gcount", "_gsum")
 
 
 def messages(families: Iterable[Metric]) -> Iterator[Any]:
-    """A message for each family, and for its samples that the text shows as metrics of their own.
+    """A message for each metric that the text shows, of which a family may have several.
 
-    Those are some gauges, and what a collector of somebody's has named otherwise than the family.
+    Those are some gauges, and what a collector of somebody's has named otherwise than its family.
+    Of a name there is one message, also where several families have samples of it: a Pushgateway
+    keeps only the last one.
     """
+    found: dict[str, tuple[str, str, list[Sample]]] = {}
     for family in families:
-        own = _names(family)
-        apart: dict[str, list[Sample]] = {}
-        samples: list[Sample] = []
-        for sample in family.samples:
-            (samples if sample.name in own else apart.setdefault(sample.name, [])).append(sample)
-        if samples or not apart:
-            yield _message(exposed_name(family), family.documentation, _TYPES[family.type], samples)
-        for name, its_samples in apart.items():
-            kind = "GAUGE" if name.removeprefix(family.name) in _GAUGES else "UNTYPED"
-            yield _message(name, family.documentation, kind, its_samples)
+        for name, kind, samples in _metrics(family):
+            found.setdefault(name, (family.documentation, kind, []))[2].extend(samples)
+    for name, (documentation, kind, samples) in found.items():
+        yield _message(name, documentation, kind, samples)
 
 
-def _names(family: Metric) -> set[str]:
-    if _TYPES[family.type] in _PARTS:
-        return {f"{family.name}{ending}" for ending in ("", "_bucket", "_count", "_sum")}
-    return {exposed_name(family)}
+def _metrics(family: Metric) -> Iterator[tuple[str, str, list[Sample]]]:
+    kind, base = _TYPES[family.type], escape_metric_name(family.name)
+    endings = _ENDINGS.get(kind, (exposed_name(family).removeprefix(family.name),))
+    own = {name + ending for name in (base, family.name) for ending in endings}
+    gauges = {base + ending for ending in _GAUGES}
+    samples: list[Sample] = []
+    apart: dict[str, list[Sample]] = {}
+    for sample in family.samples:
+        if sample.name in own or (name := escape_metric_name(sample.name)) in own:
+            samples.append(sample)
+        else:
+            apart.setdefault(name, []).append(sample)
+    if samples or not apart:
+        yield escape_metric_name(exposed_name(family)), kind, samples
+    for name, its_samples in apart.items():
+        yield name, "GAUGE" if name in gauges else "UNTYPED", its_samples
 
 
 def emptied(family: Metric) -> Any:
@@ -56,7 +68,7 @@ def emptied(family: Metric) -> Any:
 
 
 def _message(name: str, documentation: str, kind: str, samples: list[Sample]) -> Any:
-    message = MetricFamily(name=escape_metric_name(name), help=documentation, type=kind)
+    message = MetricFamily(name=name, help=documentation, type=kind)
     part = _PARTS.get(kind, "")
     metrics: dict[frozenset[tuple[str, str]] | int, Any] = {}
     for sample in samples:
