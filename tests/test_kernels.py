@@ -308,3 +308,10 @@ print(numba.config.DISABLE_JIT)
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["1"]
+
+
+def test_nothing_is_asked_of_llvmlite_by_a_kernel_that_is_loaded(monkeypatch):
+    """It has a lock, in which a child would wait that is forked meanwhile."""
+    monkeypatch.setattr(jit, "get_host_cpu_features", None)
+    bounds = edges.edges_of(BOUNDS, np.dtype(np.float32))
+    assert lane_kernel.lane_kernel(bounds).ends.size

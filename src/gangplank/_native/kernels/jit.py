@@ -7,7 +7,7 @@ not: its workqueue layer ends a process that two threads enter).
 import pickle
 import zlib
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ CAN_COMPILE = not numba.config.DISABLE_JIT
 THREADS: int = numba.config.NUMBA_NUM_THREADS
 
 
+@cache  # of when this is loaded: llvmlite has a lock, in which a child that is forked would wait
 def has_avx512() -> bool:
     """Whether numba compiles for a processor whose comparisons fill mask registers."""
     if numba.config.CPU_NAME or numba.config.CPU_FEATURES:
