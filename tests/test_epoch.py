@@ -45,6 +45,15 @@ def test_samples_over_the_time_of_training_without_validation(exporter, model, d
     assert 0.4 <= trained <= gauge(exporter, "epoch_time_seconds") - 0.8
 
 
+@pytest.mark.parametrize("options", [{}, {"update_freq": 1}])
+def test_what_other_callbacks_do_at_its_end_is_no_training(options, model, data):
+    exporter = TrainTestExporter(None, **options)
+    fit(model, data, At(0, lambda: time.sleep(1.0)), exporter, epochs=1)
+    assert gauge(exporter, "epoch_time_seconds") >= 1
+    trained = len(data[0]) / gauge(exporter, "samples_per_second")
+    assert trained <= gauge(exporter, "epoch_time_seconds") - 1
+
+
 def test_each_epoch_has_its_own(exporter, model, data):
     rates = []
     note = At(0, lambda: rates.append(gauge(exporter, "samples_per_second")))

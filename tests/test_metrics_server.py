@@ -2,13 +2,14 @@
 
 import errno
 import os
+import re
 import socket
 import threading
 import urllib.request
 
 import numpy as np
 import pytest
-from conftest import awaited, fetched, request
+from conftest import awaited, fetched, in_a_process, request
 from prometheus_client import Counter, generate_latest
 from test_native_prometheus import FLAG, assert_tells_of
 from test_prometheus import prometheus
@@ -17,6 +18,7 @@ from gangplank import (
     HistogramCollector,
     MetricsServer,
     NativeBuckets,
+    TrainTestExporter,
     metrics_server,
     weights_histogram,
 )
@@ -75,6 +77,50 @@ def test_protobuf_of_some_names_alone(served):
     asked = urllib.request.Request(url, headers={"Accept": CONTENT_TYPE})
     with urllib.request.urlopen(asked, timeout=60) as answer:
         assert [family.name for family in decoded(answer.read())] == ["samples_total"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(["loss"], ["loss"]), (["loss", "epochs_count"], ["loss", "epochs_count"]), (["none"], [])],
+)
+@pytest.mark.parametrize("accept", ["text/plain", CONTENT_TYPE])
+def test_names_of_metrics_that_keras_logs(accept, names, expected):
+    exporter = TrainTestExporter(None)
+    exporter.on_train_begin()
+    exporter.on_epoch_end(0, {"loss": 1.0, "accuracy": 0.5})
+    query = "&".join(f"name[]=gangplank_train_{name}" for name in names)
+    with MetricsServer(0, exporter.registry, "127.0.0.1") as server:
+        url = f"http://127.0.0.1:{server.port}/metrics?{query}"
+        asked = urllib.request.Request(url, headers={"Accept": accept})
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            body = answer.read()
+    if accept == CONTENT_TYPE:
+        found = [family.name for family in decoded(body)]
+    else:
+        found = re.findall(r"^(\w+) ", body.decode(), re.M)
+    assert found == [f"gangplank_train_{name}" for name in expected]
+    exporter.on_train_end()
+
+
+def test_a_forked_process_does_not_keep_the_port(registry):
+    result = in_a_process(
+        """
+import os
+import gangplank
+server = gangplank.MetricsServer(0, address="127.0.0.1")
+end, wait = os.pipe()
+child = os.fork()
+if not child:
+    os.close(wait)
+    os.read(end, 1)
+    os._exit(0)
+server.close()
+gangplank.MetricsServer(server.port, address="127.0.0.1").close()
+os.close(wait)
+print(os.waitpid(child, 0)[1])
+"""
+    )
+    assert result.stdout == "0\n", result.stderr
 
 
 def test_a_real_prometheus_scrapes_native_histograms(served, tmp_path):

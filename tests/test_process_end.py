@@ -88,6 +88,22 @@ ENDS = {
         act = terminate
         train()
         """,
+    "chained": """
+        def act():
+            before = signal.getsignal(signal.SIGTERM)
+            def then(number, frame):
+                os.write(2, b"saved\\n")
+                before(number, frame)
+            signal.signal(signal.SIGTERM, then)
+            terminate()
+        train()
+        """,
+    "named": """
+        with open("/proc/self/comm", "wb") as name:
+            name.write("обучение".encode()[:15])
+        act = terminate
+        train()
+        """,
     "threads": """
         both = threading.Barrier(2)
         def act():
@@ -123,11 +139,11 @@ ENDS = {
 }
 
 
-def started(folder, gateway, code, *arguments, **environment):
+def started(folder, gateway, code, *arguments, by=(), **environment):
     """A process that runs a Python script which trains."""
     (folder / "script.py").write_text(SCRIPT + textwrap.dedent(code))
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-X", "dev", "script.py", gateway, *arguments],
+        [*by, sys.executable, "-W", "error", "-X", "dev", "script.py", gateway, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -188,11 +204,38 @@ def test_a_process_that_dies_in_python_leaves_its_last_state(ended, end, returnc
     assert_last_state(gateway, end, errors)
 
 
+def test_a_handler_of_the_users_own_may_call_the_one_before(ended):
+    gateway, ends = ended
+    returncode, errors = ends["chained"]
+    assert returncode == -signal.SIGTERM, errors
+    assert errors.count("saved") == 1
+    assert_last_state(gateway, "chained", errors)
+
+
+@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="the names are Linux's")
+def test_a_process_whose_name_is_cut_within_a_letter(ended):
+    gateway, ends = ended
+    returncode, errors = ends["named"]
+    assert returncode == -signal.SIGTERM, errors
+    assert_last_state(gateway, "named", errors)
+
+
 def test_a_handler_of_the_users_own_stays(ended):
     gateway, ends = ended
     returncode, errors = ends["handler"]
     assert returncode == 3, errors
     assert_last_state(gateway, "handler", errors)
+
+
+def test_the_first_process_of_a_container_is_ended_too(real_gateway, tmp_path):
+    unshare = ["unshare", "--user", "--map-root-user", "--fork", "--pid", "--kill-child"]
+    if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
+        pytest.skip("this system lets nobody begin a namespace of processes")
+    with started(tmp_path, real_gateway, "act = terminate\ntrain()", by=unshare) as process:
+        _, errors = process.communicate(timeout=600)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert status_of(real_gateway, "dying") == "failed"
+    assert metrics_of(real_gateway, "dying")["gangplank_train_epochs_count"] == 2
 
 
 def test_a_child_that_dies_in_python_leaves_its_last_state(script, real_gateway):

@@ -212,6 +212,40 @@ def test_port_serves_the_registry(model, registry):
         fetched(url)
 
 
+@pytest.mark.parametrize(("multiprocess", "warnings"), [(False, 1), (True, 0)])
+def test_a_forked_process_tells_that_its_predictions_are_not_served(
+    multiprocess, warnings, tmp_path
+):
+    result = in_a_process(
+        """
+import os, sys
+if len(sys.argv) > 1:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
+import numpy as np
+from prometheus_client import CollectorRegistry
+from gangplank.inference.watch import Watch
+registry, x = CollectorRegistry(), np.ones((3, 2))
+watch = Watch(registry, {}, (1.0,), None, 0)
+watch.serve(0, registry, "127.0.0.1")
+def predict():
+    for _ in range(200):
+        watch.calls["predict"].call(np.copy, (x,), {})
+predict()
+child = os.fork()
+predict()
+if not child:
+    assert watch.port is None
+    watch.close()
+    os._exit(0)
+assert watch.port
+print(os.waitpid(child, 0)[1])
+""",
+        *([str(tmp_path)] if multiprocess else []),
+    )
+    assert result.stdout == "0\n", result.stderr
+    assert result.stderr.count("those of the process that this one was forked") == warnings
+
+
 def test_a_port_that_another_program_has(model, registry):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

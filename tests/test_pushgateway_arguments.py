@@ -36,6 +36,12 @@ def test_what_is_no_address(address):
     assert "127.0.0.1:9091" in str(error.value)
 
 
+@pytest.mark.parametrize("address", ["http://例え.test:9091", "http://gateway/métriques"])
+def test_an_address_that_no_request_can_hold(address):
+    with pytest.raises(ValueError, match=r"^pgw_addr must be in ASCII: .*'xn--…'"):
+        Pushgateway(address, "job")
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -2,14 +2,17 @@
 
 import errno
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from copy import copy
 from typing import Any
 from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import Metric
 from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client.registry import Collector
 
 from gangplank.checked_values import checked_port
 from gangplank.metrics import accepts_protobuf, as_protobuf, checked_registry
@@ -23,8 +26,8 @@ class MetricsServer:
 
     A Prometheus that asks for the protobuf format, as one that takes native histograms does, gets
     it, and with it native histograms, which `prometheus_client.start_http_server` serves only as
-    OpenMetrics 2.0. Everybody else gets what that one answers. It has neither TLS nor
-    authentication.
+    OpenMetrics 2.0; of metrics of your own it has no exemplars then. Everybody else gets what that
+    one answers. It has neither TLS nor authentication.
 
     Arguments:
         port: the TCP port; 0 takes any that is free.
@@ -101,16 +104,40 @@ def _why_not(port: int, address: str, error: OSError) -> str | None:
     )
 
 
+class _Shown(Collector):
+    """What a registry shows or, of that, the samples of some names.
+
+    The registry itself finds no names that its collectors did not tell when they were registered,
+    as those of Keras's metrics.
+    """
+
+    def __init__(self, registry: CollectorRegistry, names: Collection[str] | None = None) -> None:
+        self._registry, self._names = registry, names
+
+    def restricted_registry(self, names: Collection[str]) -> "_Shown":
+        return _Shown(self._registry, names)
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            if self._names is None:
+                yield family
+            elif samples := [each for each in family.samples if each.name in self._names]:
+                shown = copy(family)
+                shown.samples = samples
+                yield shown
+
+
 def _app(registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
-    as_text = make_wsgi_app(registry)
+    shown = _Shown(registry)
+    as_text = make_wsgi_app(shown)
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         is_asked = environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] != "/favicon.ico"
         if not is_asked or not accepts_protobuf(environ.get("HTTP_ACCEPT", "")):
             return as_text(environ, start_response)  # type: ignore[no-any-return]
         names = parse_qs(environ.get("QUERY_STRING", "")).get("name[]")
-        shown = registry.restricted_registry(names) if names else registry
-        body, content_type = as_protobuf(shown.collect())
+        asked = shown.restricted_registry(names) if names else shown
+        body, content_type = as_protobuf(asked.collect())
         start_response("200 OK", [("Content-Type", content_type)])
         return [body]
 

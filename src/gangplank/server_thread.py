@@ -5,6 +5,8 @@ import threading
 from socketserver import BaseServer
 from typing import Any
 
+from gangplank.forks import call_where_forked
+
 _POLL = 0.05  # seconds that close may take
 
 
@@ -34,10 +36,15 @@ class ServerThread:
         except RuntimeError:
             server.server_close()
             raise
+        call_where_forked(self._leave_to_parent)
 
     def close(self) -> None:
         """Stops serving and frees the port."""
         if self._thread.is_alive():  # which it is not in a process that was forked since
             self._server.shutdown()
             self._thread.join()
+        self._server.server_close()
+
+    def _leave_to_parent(self) -> None:
+        # A forked process would keep the port taken, and answer nobody there.
         self._server.server_close()

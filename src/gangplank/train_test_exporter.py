@@ -47,7 +47,9 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
     `timeout` seconds at most. The validation inside `fit` is part of training.
 
     Of several callbacks make it the last: it shows the metrics that those before it log, and the
-    weights that ``EarlyStopping(restore_best_weights=True)`` restores at the end of training.
+    weights that ``EarlyStopping(restore_best_weights=True)`` restores at the end of training. Only
+    in `evaluate` it goes before ``SwapEMAWeights``, which then takes back the weights that were
+    tested.
 
     Where an exception ends a run, its last metrics are pushed once more, with the status
     "failed"; where SIGTERM does, too, if the run began in the main thread and nobody else handles
@@ -231,6 +233,8 @@ class TrainTestExporter(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._call.is_new = False  # as above
+        if (innermost := self._runs.innermost(self._train)) is not None:
+            innermost.end_batch()
         if not self._schedule.is_by_batch():
             return
         run = self._current(self._train)

@@ -126,7 +126,8 @@ class _Reader:
             self._met.add(address)
             if isinstance(part, h5py.Group):
                 inside = self.arrays(part, depth + 1)
-                if not name.endswith("optimizer") and is_optimizer(path, inside):
+                is_told = not any(each.endswith("optimizer") for each in path.split("/"))
+                if is_told and is_optimizer(path, inside):
                     self.left_out[path] = "it begins with steps and a rate, as optimizers do"
                 else:
                     found[name] = inside

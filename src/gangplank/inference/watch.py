@@ -1,5 +1,6 @@
 """What watches the calls of one model."""
 
+import logging
 import os
 import threading
 from collections import deque
@@ -22,6 +23,8 @@ from gangplank.metrics import SERVED_MODELS
 from gangplank.metrics_server import MetricsServer
 
 _PREDICT, _CALL = "gangplank_predict", "gangplank_predict_call"
+_logger = logging.getLogger("gangplank.inference")
+
 _COUNTERS = {"predict": _PREDICT, "predict_on_batch": _PREDICT, "call": _CALL}
 
 
@@ -54,6 +57,7 @@ class Watch(Collector):
             self._drift = DriftQueue(find_drift, self._predictions, drift_queue_size)
         self.calls = {method: self._calls_of(method) for method in _COUNTERS}
         self._server: MetricsServer | None = None
+        self._port_of_parent: int | None = None
         self._exceptions: deque[tuple[str, BaseException]] = deque()
         self._is_closed = self._is_stale = self._is_showing = False
         self._warning = OneWarning("What a model does cannot be shown. It answers as ever.")
@@ -106,16 +110,17 @@ class Watch(Collector):
             calls.forget()
         if self._drift is not None:
             self._drift.forget()
+        if not _is_shown_by_others():
+            self._port_of_parent = self.port
+        self._server = None
 
     def _calls_of(self, method: str) -> Calls:
         counter = _COUNTERS[method]
         for name in (counter, f"{counter}_time_seconds"):
             self._predictions.metric(name)
-        # In prometheus_client's multiprocess mode others than this process show what it counted.
-        is_shown_by_others = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         return Calls(
             counts_given=method == "call",
-            notes=1 if is_shown_by_others else TOGETHER,
+            notes=1 if _is_shown_by_others() else TOGETHER,
             show=self._show,
             on_error=partial(self._show_exception, method),
             on_answer=None if self._drift is None else self._drift.put,
@@ -126,6 +131,14 @@ class Watch(Collector):
 
         The handler must not wait for what it interrupts, nor change the same metrics meanwhile.
         """
+        if self._port_of_parent is not None:
+            _logger.warning(
+                "The metrics at port %d are those of the process that this one was forked from. "
+                "What the model predicts here is not among them. Wrap the model after the fork, or "
+                "use prometheus_client's multiprocess mode.",
+                self._port_of_parent,
+            )
+            self._port_of_parent = None
         self._is_stale = True
         with self._lock:
             while self._is_stale and not self._is_showing:
@@ -153,3 +166,10 @@ class Watch(Collector):
         for method, calls in self.calls.items():
             answers, in_flight = calls.take_answers(), calls.samples_in_flight()
             self._predictions.show(method, _COUNTERS[method], answers, in_flight)
+
+
+def _is_shown_by_others() -> bool:
+    """Whether others than this process show what it counts, by prometheus_client's multiprocess
+    mode.
+    """
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ

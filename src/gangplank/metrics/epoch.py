@@ -21,6 +21,7 @@ class Epoch:
     def __init__(self) -> None:
         self._began: float | None = None
         self._samples_before: float | None = None
+        self._trained_until: float | None = None  # as far as batches have told
         self._trained: dict[str, float] | None = None  # None while its batches go on
 
     def begin(self, model: Any) -> None:
@@ -29,8 +30,12 @@ class Epoch:
         In such a one each batch may reset what Keras counts.
         """
         self._samples_before = _samples(model)
-        self._trained = None
+        self._trained = self._trained_until = None
         self._began = time.monotonic()
+
+    def end_batch(self) -> None:
+        """One of its batches is done."""
+        self._trained_until = time.monotonic()
 
     def has_trained(self, model: Any) -> None:
         """Its batches are done. What comes is the validation, a test, or its end."""
@@ -38,7 +43,8 @@ class Epoch:
         if began is None or self._trained is not None:
             return
         self._trained = {}
-        seconds = time.monotonic() - began
+        # Not until now: other callbacks may have saved the model after the last batch.
+        seconds = (self._trained_until or time.monotonic()) - began
         before, after = self._samples_before, _samples(model)
         if before is not None and after is not None and after > before and seconds > 0:
             self._trained = {"samples_per_second": (after - before) / seconds}

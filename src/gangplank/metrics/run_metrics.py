@@ -200,6 +200,10 @@ class Run:
         self.has_trained = True
         self._epoch.begin(self.model if self.status.is_of_keras else None)
 
+    def end_batch(self) -> None:
+        """A batch of the epoch is done."""
+        self._epoch.end_batch()
+
     def begin_test(self) -> None:
         """The epoch has trained; what comes is its validation, or a test that a callback calls."""
         self._epoch.has_trained(self.model)

@@ -64,8 +64,11 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
     try:
         _have_last_words()
     finally:
-        _restore_sigterm()
+        # Also where it was called by a handler that took its place.
+        signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
+        if os.getpid() == 1:  # as in a container, where Linux spares that process
+            sys.exit(128 + number)
 
 
 def _restore_sigterm() -> None:
@@ -85,7 +88,8 @@ def _is_caught(number: int) -> bool:
     if signal.getsignal(number) != signal.SIG_DFL:
         return True
     try:
-        caught = re.search(r"^SigCgt:\s*(\w+)", Path("/proc/self/status").read_text(), re.M)
+        # In bytes: the name of the process is in it, cut anywhere.
+        caught = re.search(rb"^SigCgt:\s*(\w+)", Path("/proc/self/status").read_bytes(), re.M)
     except OSError:
         return False
     return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)

@@ -273,6 +273,11 @@ def _check_address(address: Any) -> None:
             "that sends them, such as one made with "
             "prometheus_client.exposition.basic_auth_handler; commands send none."
         )
+    if not address.isascii():
+        raise ValueError(
+            "pgw_addr must be in ASCII: a host as its 'xn--…' name, a path with its '%…' bytes. "
+            f"Received {address!r}. {advice}"
+        )
     try:
         url = urlsplit(as_url(address))
         is_address = (

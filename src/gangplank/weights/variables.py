@@ -14,8 +14,8 @@ from gangplank.weights.advice import is_refused, what_to_pass_for
 # The name that keras.random.SeedGenerator gives its one variable.
 SEED_STATE = "seed_generator_state"
 
-# What Keras's files have of one; the latter of LossScaleOptimizer.
-_OF_OPTIMIZERS = {"vars", "inner_optimizer"}
+# What Keras's files have of one; the latter two of LossScaleOptimizer and of MultiOptimizer.
+_OF_OPTIMIZERS = {"vars", "inner_optimizer", "optimizers"}
 
 
 class Owner(NamedTuple):
