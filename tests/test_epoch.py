@@ -54,6 +54,17 @@ def test_what_other_callbacks_do_at_its_end_is_no_training(options, model, data)
     assert trained <= gauge(exporter, "epoch_time_seconds") - 1
 
 
+def test_it_has_trained_until_its_validation_whichever_batches_keras_told_of(monkeypatch):
+    counted = iter([0.0, 10.0])
+    monkeypatch.setattr(epoch, "_samples", lambda _: next(counted))
+    validated = epoch.Epoch()
+    validated.begin(None)
+    validated.end_batch()
+    time.sleep(0.2)
+    validated.has_trained(None)
+    assert 0 < validated.end(None, None)["samples_per_second"] <= 10 / 0.2
+
+
 def test_each_epoch_has_its_own(exporter, model, data):
     rates = []
     note = At(0, lambda: rates.append(gauge(exporter, "samples_per_second")))

@@ -31,20 +31,17 @@ class ServerThread:
         self._thread = threading.Thread(
             target=server.serve_forever, args=(_POLL,), name=name, daemon=True
         )
+        # A forked process would keep the port taken, and answer nobody there.
+        call_where_forked(server.server_close)
         try:
             self._thread.start()
         except RuntimeError:
             server.server_close()
             raise
-        call_where_forked(self._leave_to_parent)
 
     def close(self) -> None:
         """Stops serving and frees the port."""
         if self._thread.is_alive():  # which it is not in a process that was forked since
             self._server.shutdown()
             self._thread.join()
-        self._server.server_close()
-
-    def _leave_to_parent(self) -> None:
-        # A forked process would keep the port taken, and answer nobody there.
         self._server.server_close()

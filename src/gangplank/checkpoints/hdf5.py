@@ -126,14 +126,20 @@ class _Reader:
             self._met.add(address)
             if isinstance(part, h5py.Group):
                 inside = self.arrays(part, depth + 1)
-                is_told = not any(each.endswith("optimizer") for each in path.split("/"))
-                if is_told and is_optimizer(path, inside):
+                is_one = is_optimizer(path, inside)
+                if is_one:  # which is told of as a whole, if at all
+                    self._forget_beneath(path)
+                if is_one and not name.endswith("optimizer"):
                     self.left_out[path] = "it begins with steps and a rate, as optimizers do"
                 else:
                     found[name] = inside
             elif isinstance(part, h5py.Dataset):
                 self._add(name, path, part, found)
         return found
+
+    def _forget_beneath(self, path: str) -> None:
+        for each in [each for each in self.left_out if each.startswith(f"{path}/")]:
+            del self.left_out[each]
 
     def _add(self, name: str, path: str, dataset: Any, found: dict[str, Any]) -> None:
         if dataset.is_virtual or dataset.external:

@@ -22,9 +22,9 @@ from gangplank.inference.predictions import Predictions
 from gangplank.metrics import SERVED_MODELS
 from gangplank.metrics_server import MetricsServer
 
-_PREDICT, _CALL = "gangplank_predict", "gangplank_predict_call"
 _logger = logging.getLogger("gangplank.inference")
 
+_PREDICT, _CALL = "gangplank_predict", "gangplank_predict_call"
 _COUNTERS = {"predict": _PREDICT, "predict_on_batch": _PREDICT, "call": _CALL}
 
 
@@ -111,7 +111,7 @@ class Watch(Collector):
         if self._drift is not None:
             self._drift.forget()
         if not _is_shown_by_others():
-            self._port_of_parent = self.port
+            self._port_of_parent = self.port or self._port_of_parent
         self._server = None
 
     def _calls_of(self, method: str) -> Calls:
@@ -131,14 +131,14 @@ class Watch(Collector):
 
         The handler must not wait for what it interrupts, nor change the same metrics meanwhile.
         """
-        if self._port_of_parent is not None:
+        port, self._port_of_parent = self._port_of_parent, None
+        if port is not None:
             _logger.warning(
                 "The metrics at port %d are those of the process that this one was forked from. "
                 "What the model predicts here is not among them. Wrap the model after the fork, or "
                 "use prometheus_client's multiprocess mode.",
-                self._port_of_parent,
+                port,
             )
-            self._port_of_parent = None
         self._is_stale = True
         with self._lock:
             while self._is_stale and not self._is_showing:

@@ -21,7 +21,7 @@ class Epoch:
     def __init__(self) -> None:
         self._began: float | None = None
         self._samples_before: float | None = None
-        self._trained_until: float | None = None  # as far as batches have told
+        self._trained_until: float | None = None  # as far as Keras has told of batches
         self._trained: dict[str, float] | None = None  # None while its batches go on
 
     def begin(self, model: Any) -> None:
@@ -37,22 +37,24 @@ class Epoch:
         """One of its batches is done."""
         self._trained_until = time.monotonic()
 
-    def has_trained(self, model: Any) -> None:
-        """Its batches are done. What comes is the validation, a test, or its end."""
+    def has_trained(self, model: Any, until: float | None = None) -> None:
+        """Its batches are done, by now if not given. What comes is the validation, a test, or its
+        end.
+        """
         began = self._began  # another thread that shares the exporter may end it
         if began is None or self._trained is not None:
             return
         self._trained = {}
-        # Not until now: other callbacks may have saved the model after the last batch.
-        seconds = (self._trained_until or time.monotonic()) - began
-        before, after = self._samples_before, _samples(model)
+        before, after = self._samples_before, _samples(model)  # which waits for a device
+        seconds = (until or time.monotonic()) - began
         if before is not None and after is not None and after > before and seconds > 0:
             self._trained = {"samples_per_second": (after - before) / seconds}
 
     def end(self, model: Any, loss: Any) -> dict[str, float]:
         """It ends now, with this loss: its gauges, those that are known."""
         if _is_loss_of(model, loss):  # else a callback has evaluated the model since it trained
-            self.has_trained(model)
+            # Keras has told of all batches by now, and other callbacks may have saved the model.
+            self.has_trained(model, self._trained_until)
         gauges = dict(self._trained or {})
         began, self._began = self._began, None
         if began is not None:

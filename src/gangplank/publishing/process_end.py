@@ -68,7 +68,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
         if os.getpid() == 1:  # as in a container, where Linux spares that process
-            sys.exit(128 + number)
+            os._exit(128 + number)
 
 
 def _restore_sigterm() -> None:
