@@ -23,6 +23,27 @@ def test_it_has_one_wait_return_however_often_it_was_set():
     assert seconds_of_wait(event, 0.2) > 0.1
 
 
+def test_with_locks_of_python_as_others_put_in_the_place_of_its_own(monkeypatch):
+    class Lock:
+        def __init__(self):
+            self.lock = make()
+
+        def acquire(self, **options):
+            return self.lock.acquire(**options)
+
+        def release(self):
+            if not self.lock.locked():
+                raise RuntimeError("it is free")
+            self.lock.release()
+
+    make = threading.Lock
+    monkeypatch.setattr(threading, "Lock", Lock)
+    event = AutoResetEvent()
+    for _ in range(3):
+        event.set()
+    assert seconds_of_wait(event, 60) < 30
+
+
 def test_it_has_a_wait_return_that_has_begun():
     event = AutoResetEvent()
     timer = threading.Timer(0.1, event.set)

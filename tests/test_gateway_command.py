@@ -15,7 +15,8 @@ from gangplank.gateway import Gateway
 
 
 @pytest.mark.usefixtures("heeded_interrupt")
-def test_serving_until_ctrl_c():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serving_until_ctrl_c(number):
     ((command,),) = blocks("docs/live-page.md", ["sh"])
     process = subprocess.Popen(
         [sys.executable, "-m", *shlex.split(command.replace("9091", "0"))],
@@ -27,7 +28,7 @@ def test_serving_until_ctrl_c():
         first = process.stdout.readline()
         address = re.match(r"See the runs at http://(\S+)/ and push to \1\.$", first)[1]
         assert awaited(lambda: fetched(f"http://{address}/-/ready")) == "OK"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest, errors = process.communicate(timeout=600)
         assert (process.returncode, errors) == (0, "")
         assert rest.endswith("The gateway has ended.\n")

@@ -70,6 +70,35 @@ def test_a_gateway_that_goes_away_ends_the_run_at_the_latest_at_its_end(model, d
             fit(model, data, exporter, At(1, kill), epochs=4)
 
 
+def test_a_filter_of_the_log_that_raises_harms_neither_the_run_nor_its_pushes(
+    model, data, port, capsys
+):
+    class OfRequests(logging.Filter):
+        def filter(self, record):
+            return record.request is not None
+
+    handler = logging.StreamHandler(io.StringIO())
+    handler.addFilter(OfRequests())
+    address = f"127.0.0.1:{port}"
+    exporter = TrainTestExporter(address, "digits", timeout=1)
+
+    def begin():
+        awaited(lambda: exporter.registry.get_sample_value("gangplank_train_push_failures_total"))
+        gateway.enter_context(pushgateway(port=port))
+
+    logging.getLogger().addHandler(handler)
+    try:
+        fit(model, data, exporter)
+        assert capsys.readouterr().err.count("has no attribute 'request'") == 2
+        with contextlib.ExitStack() as gateway:
+            exporter = TrainTestExporter(address, "digits")
+            fit(model, data, exporter, At(0, begin), epochs=2)
+            assert status_of(address, "digits") == "completed"
+        assert capsys.readouterr().err.count("has no attribute 'request'") == 2
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
 def test_a_gateway_that_is_restarted_has_the_whole_state_again(model, data, caplog, port):
     caplog.set_level(logging.INFO)
     address = f"127.0.0.1:{port}"

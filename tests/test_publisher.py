@@ -390,7 +390,7 @@ def test_a_push_that_arrives_while_it_is_told_to_be_late(monkeypatch, caplog):
 
     monkeypatch.setattr(publisher, "_GRACE", -10.0)  # late at once
     slow = Slow()
-    publisher._logger.addHandler(slow)
+    publisher._logger.logger.addHandler(slow)
     try:
         run = Run("127.0.0.1:9091", handler=lambda **_: lambda: arrives.wait(60))
         while not arrives.is_set():
@@ -398,7 +398,7 @@ def test_a_push_that_arrives_while_it_is_told_to_be_late(monkeypatch, caplog):
             time.sleep(0.01)
         assert run.finish(2) is None
     finally:
-        publisher._logger.removeHandler(slow)
+        publisher._logger.logger.removeHandler(slow)
     late, again = caplog.messages
     assert "did not answer within 10 s" in late
     assert re.search(r"takes the metrics of job 'job' again, .* and 1 pushes that failed", again)

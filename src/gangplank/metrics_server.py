@@ -32,7 +32,8 @@ class MetricsServer:
     Arguments:
         port: the TCP port; 0 takes any that is free.
         registry: what is served.
-        address: the address of this machine that `port` is of; all of them by default.
+        address: the address of this machine that `port` is of; by default all those of
+            IPv4, while "::" is those of IPv6 and, where the system has it so, of both.
 
     Attributes:
         port: the TCP port.

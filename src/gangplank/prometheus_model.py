@@ -46,7 +46,7 @@ class PrometheusModel:
         name: the label `model` of all metrics; none by default, or the model's own name where
             there is a version.
         version: the label `version` of all metrics.
-        address: the address that `port` is of; all of this machine's by default.
+        address: the address that `port` is of; as `MetricsServer` has it.
         latency_buckets: the upper bounds of the histogram of latencies, in seconds, beside the
             native buckets that it has anyway.
         drift_queue_size: how many calls may wait until `get_drift_metrics_func`, which is called

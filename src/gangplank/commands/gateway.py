@@ -1,5 +1,6 @@
 """The embedded gateway by itself, with its page, until Ctrl-C."""
 
+import signal
 import time
 from collections.abc import Callable
 
@@ -24,11 +25,17 @@ def run(port: int) -> None:
         wait_for_interrupt(gateway.address, lambda line: print(line, flush=True), text)
 
 
-def wait_for_interrupt(address: str, say: Callable[[str], object], before: str = "") -> None:
-    """Returns after Ctrl-C; says beforehand, after another text, that the gateway stays."""
+def wait_for_interrupt(address: str, say: Callable[[str], object], text: str = "") -> None:
+    """Returns after Ctrl-C; says beforehand, after another text, that the gateway stays.
+
+    Also after SIGTERM, which the first process of a container would not heed by itself.
+    """
+    before_sigterm = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        say(f"{before}The gateway stays up at http://{address} until Ctrl-C.")
+        say(f"{text}The gateway stays up at http://{address} until Ctrl-C.")
         while True:
             time.sleep(1)  # not longer: Ctrl-C just before it is heeded after it
     except KeyboardInterrupt:
         say("The gateway has ended.")
+    finally:
+        signal.signal(signal.SIGTERM, before_sigterm)

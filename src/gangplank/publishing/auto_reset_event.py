@@ -1,7 +1,6 @@
 """An event for one thread, that the handler of a signal may set."""
 
 import threading
-from traceback import walk_tb
 
 
 class AutoResetEvent:
@@ -14,14 +13,19 @@ class AutoResetEvent:
 
     def __init__(self) -> None:
         self._unset = threading.Lock()
+        self._refusal: tuple[object, ...] = ()
+        try:
+            self._unset.release()
+        except RuntimeError as error:
+            self._refusal = error.args
         self._unset.acquire()
 
     def set(self) -> None:
         try:
             self._unset.release()
-        except RuntimeError as error:  # it is set already
-            is_of_a_handler = len(list(walk_tb(error.__traceback__))) > 1
-            if is_of_a_handler:
+        except RuntimeError as error:
+            is_set_already = error.args == self._refusal
+            if not is_set_already:  # it is a handler's
                 raise
 
     def wait(self, seconds: float) -> None:

@@ -96,9 +96,10 @@ class _Bounded(socket.socket):
         self.settimeout(_remaining(self.deadline))
         return super().recv_into(*arguments)
 
-    def send(self, *arguments: Any) -> int:
+    # With keywords, by which gevent's sendall calls it.
+    def send(self, *arguments: Any, **keywords: Any) -> int:
         self.settimeout(_remaining(self.deadline))
-        return super().send(*arguments)
+        return super().send(*arguments, **keywords)
 
     def sendall(self, *arguments: Any) -> None:
         self.settimeout(_remaining(self.deadline))

@@ -1,6 +1,5 @@
 """What earlier runs have left in a group, under names that a later run does not have."""
 
-import logging
 import ssl
 import time
 from collections.abc import Iterable
@@ -9,10 +8,11 @@ from urllib.error import HTTPError
 from prometheus_client.core import Metric
 
 from gangplank.metrics import RunMetrics, exposed_name
+from gangplank.publishing.harmless_logger import HarmlessLogger
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
 
-_logger = logging.getLogger(__name__)
+_logger = HarmlessLogger(__name__)
 
 # Pushes of a run before each of which the gateway is asked, while it may yet answer.
 _MOST_TRIES = 3

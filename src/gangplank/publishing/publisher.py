@@ -1,6 +1,5 @@
 """Getting the newest state of a run to its gateway, in the background."""
 
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from collections.abc import Callable
 from gangplank.publishing import process_end
 from gangplank.publishing.auto_reset_event import AutoResetEvent
 from gangplank.publishing.delivery import Delivery
+from gangplank.publishing.harmless_logger import HarmlessLogger
 from gangplank.publishing.last_push import LastPush
 from gangplank.publishing.outage import Outage
 from gangplank.publishing.pace import Pace
@@ -15,7 +15,7 @@ from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
 from gangplank.publishing.work_thread import WorkThread
 
-_logger = logging.getLogger(__name__)
+_logger = HarmlessLogger(__name__)
 
 _GRACE = 1.0  # seconds, that a push may take longer than its timeout before the run counts it
 _BETWEEN_LOOKS = 0.2  # seconds, at whether the run is over

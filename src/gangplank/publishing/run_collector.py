@@ -1,6 +1,5 @@
 """What of a registry a run pushes."""
 
-import logging
 import time
 from collections.abc import Iterable
 
@@ -9,8 +8,9 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from gangplank.metrics import PushMetrics, RunMetrics, exposed_name
+from gangplank.publishing.harmless_logger import HarmlessLogger
 
-_logger = logging.getLogger(__name__)
+_logger = HarmlessLogger(__name__)
 
 
 class RunCollector(Collector):

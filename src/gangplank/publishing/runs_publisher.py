@@ -1,7 +1,6 @@
 """The runs of one exporter, published one after another."""
 
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -10,13 +9,14 @@ from prometheus_client import CollectorRegistry
 
 from gangplank.metrics import RunMetrics, Runs
 from gangplank.publishing.delivery import Delivery
+from gangplank.publishing.harmless_logger import HarmlessLogger
 from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.publisher import Publisher
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
 from gangplank.publishing.run_collector import RunCollector
 
-_logger = logging.getLogger(__name__)
+_logger = HarmlessLogger(__name__)
 
 _BETWEEN_LOOKS = 1.0  # seconds
 
