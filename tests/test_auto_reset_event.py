@@ -6,6 +6,7 @@ import time
 
 from alarms import alarms, times_interrupted
 
+from gangplank.publishing import auto_reset_event
 from gangplank.publishing.auto_reset_event import AutoResetEvent
 
 
@@ -38,6 +39,7 @@ def test_with_locks_of_python_as_others_put_in_the_place_of_its_own(monkeypatch)
 
     make = threading.Lock
     monkeypatch.setattr(threading, "Lock", Lock)
+    monkeypatch.setattr(auto_reset_event, "_REFUSAL", auto_reset_event._refusal())
     event = AutoResetEvent()
     for _ in range(3):
         event.set()

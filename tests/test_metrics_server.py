@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +103,7 @@ def test_names_of_metrics_that_keras_logs(accept, names, expected):
     exporter.on_train_end()
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="these are Linux's")
 def test_a_forked_process_keeps_no_port():
     result = in_a_process(
         """

@@ -77,18 +77,21 @@ def test_a_filter_of_the_log_that_raises_harms_neither_the_run_nor_its_pushes(
         def filter(self, record):
             return record.request is not None
 
+    def failures(exporter):
+        return exporter.registry.get_sample_value("gangplank_train_push_failures_total")
+
     handler = logging.StreamHandler(io.StringIO())
     handler.addFilter(OfRequests())
     address = f"127.0.0.1:{port}"
     exporter = TrainTestExporter(address, "digits", timeout=1)
 
     def begin():
-        awaited(lambda: exporter.registry.get_sample_value("gangplank_train_push_failures_total"))
+        awaited(lambda: failures(exporter))
         gateway.enter_context(pushgateway(port=port))
 
     logging.getLogger().addHandler(handler)
     try:
-        fit(model, data, exporter)
+        fit(model, data, exporter, At(0, lambda: awaited(lambda: failures(exporter))))
         assert capsys.readouterr().err.count("has no attribute 'request'") == 2
         with contextlib.ExitStack() as gateway:
             exporter = TrainTestExporter(address, "digits")

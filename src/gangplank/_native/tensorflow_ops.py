@@ -6,7 +6,6 @@ memory for many kernels (Reshape, StridedSlice, a function's arguments): so weig
 sliced before their bits are taken for integers, and from there on patterns and places are int64.
 """
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
@@ -21,6 +20,7 @@ from gangplank._native import edges
 from gangplank._native.devices import FEW, MOST_IN_32_BITS, Running, batches
 from gangplank._native.moments import Rows, of_sums
 from gangplank._native.tensorflow_variables import tensor_of
+from gangplank.harmless_logger import HarmlessLogger
 
 # Values of a part, where temporary tensors of some bytes for each are made.
 BLOCK = 1 << 24
@@ -37,7 +37,7 @@ Run = Callable[[str, Callable[..., Any], int, Any, Any], list[Any]]
 # The types of devices on which XLA has failed.
 _without_xla: set[str] = set()
 
-_logger = logging.getLogger(__name__)
+_logger = HarmlessLogger(__name__)
 
 
 def found_in(values: Any, patterns: Any, *, has_moments: bool, under_xla: bool) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""The embedded gateway by itself, with its page, until Ctrl-C."""
+"""The embedded gateway by itself, with its page, until Ctrl-C or SIGTERM."""
 
 import signal
 import time
@@ -8,7 +8,7 @@ from gangplank.gateway import Gateway
 
 
 def run(port: int) -> None:
-    """Serves until Ctrl-C.
+    """Serves until Ctrl-C or SIGTERM.
 
     Arguments:
         port: the TCP port on 127.0.0.1; 0 for any free one.
@@ -26,9 +26,9 @@ def run(port: int) -> None:
 
 
 def wait_for_interrupt(address: str, say: Callable[[str], object], text: str = "") -> None:
-    """Returns after Ctrl-C; says beforehand, after another text, that the gateway stays.
+    """Returns after Ctrl-C or SIGTERM; says before, after another text, that the gateway stays.
 
-    Also after SIGTERM, which the first process of a container would not heed by itself.
+    The first process of a container would not heed SIGTERM by itself.
     """
     before_sigterm = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -38,4 +38,4 @@ def wait_for_interrupt(address: str, say: Callable[[str], object], text: str = "
     except KeyboardInterrupt:
         say("The gateway has ended.")
     finally:
-        signal.signal(signal.SIGTERM, before_sigterm)
+        signal.signal(signal.SIGTERM, before_sigterm or signal.SIG_DFL)

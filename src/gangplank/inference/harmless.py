@@ -1,12 +1,12 @@
 """What fails beside a prediction, and harms none."""
 
-import logging
+from gangplank.harmless_logger import HarmlessLogger
 
 # What prometheus_client raises where the files of its multiprocess mode are gone, or closed. Others
 # may be those of a signal's handler, which are not to be lost.
 METRIC_ERRORS = OSError, ValueError, TypeError
 
-_logger = logging.getLogger("gangplank.inference")
+_logger = HarmlessLogger("gangplank.inference")
 
 
 class OneWarning:

@@ -1,6 +1,5 @@
 """What watches the calls of one model."""
 
-import logging
 import os
 import threading
 from collections import deque
@@ -15,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from gangplank.drift import Drift
 from gangplank.forks import call_where_forked
+from gangplank.harmless_logger import HarmlessLogger
 from gangplank.inference.calls import TOGETHER, Calls
 from gangplank.inference.drift_queue import DriftQueue
 from gangplank.inference.harmless import METRIC_ERRORS, OneWarning
@@ -22,7 +22,7 @@ from gangplank.inference.predictions import Predictions
 from gangplank.metrics import SERVED_MODELS
 from gangplank.metrics_server import MetricsServer
 
-_logger = logging.getLogger("gangplank.inference")
+_logger = HarmlessLogger("gangplank.inference")
 
 _PREDICT, _CALL = "gangplank_predict", "gangplank_predict_call"
 _COUNTERS = {"predict": _PREDICT, "predict_on_batch": _PREDICT, "call": _CALL}

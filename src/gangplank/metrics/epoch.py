@@ -38,7 +38,7 @@ class Epoch:
         self._trained_until = time.monotonic()
 
     def has_trained(self, model: Any, until: float | None = None) -> None:
-        """Its batches are done, by now if not given. What comes is the validation, a test, or its
+        """Its batches were done at that time, or now. What comes is the validation, a test, or its
         end.
         """
         began = self._began  # another thread that shares the exporter may end it

@@ -3,6 +3,18 @@
 import threading
 
 
+def _refusal() -> tuple[object, ...]:
+    """What a lock says that cannot be given back; that of gevent says something else."""
+    try:
+        threading.Lock().release()
+    except RuntimeError as error:
+        return error.args
+    raise AssertionError("a lock was given back that nobody had taken")
+
+
+_REFUSAL = _refusal()
+
+
 class AutoResetEvent:
     """Once set, it has one wait return, and is unset again.
 
@@ -13,18 +25,13 @@ class AutoResetEvent:
 
     def __init__(self) -> None:
         self._unset = threading.Lock()
-        self._refusal: tuple[object, ...] = ()
-        try:
-            self._unset.release()
-        except RuntimeError as error:
-            self._refusal = error.args
         self._unset.acquire()
 
     def set(self) -> None:
         try:
             self._unset.release()
         except RuntimeError as error:
-            is_set_already = error.args == self._refusal
+            is_set_already = error.args == _REFUSAL
             if not is_set_already:  # it is a handler's
                 raise
 

@@ -96,7 +96,7 @@ class _Bounded(socket.socket):
         self.settimeout(_remaining(self.deadline))
         return super().recv_into(*arguments)
 
-    # With keywords, by which gevent's sendall calls it.
+    # The sendall of gevent calls it with keywords.
     def send(self, *arguments: Any, **keywords: Any) -> int:
         self.settimeout(_remaining(self.deadline))
         return super().send(*arguments, **keywords)

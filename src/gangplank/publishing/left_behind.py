@@ -7,8 +7,8 @@ from urllib.error import HTTPError
 
 from prometheus_client.core import Metric
 
+from gangplank.harmless_logger import HarmlessLogger
 from gangplank.metrics import RunMetrics, exposed_name
-from gangplank.publishing.harmless_logger import HarmlessLogger
 from gangplank.publishing.push_error import PushError
 from gangplank.publishing.pushgateway import Pushgateway
 

@@ -4,10 +4,10 @@ import os
 import time
 from collections.abc import Callable
 
+from gangplank.harmless_logger import HarmlessLogger
 from gangplank.publishing import process_end
 from gangplank.publishing.auto_reset_event import AutoResetEvent
 from gangplank.publishing.delivery import Delivery
-from gangplank.publishing.harmless_logger import HarmlessLogger
 from gangplank.publishing.last_push import LastPush
 from gangplank.publishing.outage import Outage
 from gangplank.publishing.pace import Pace

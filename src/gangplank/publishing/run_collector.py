@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from gangplank.harmless_logger import HarmlessLogger
 from gangplank.metrics import PushMetrics, RunMetrics, exposed_name
-from gangplank.publishing.harmless_logger import HarmlessLogger
 
 _logger = HarmlessLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
 
+from gangplank.harmless_logger import HarmlessLogger
 from gangplank.metrics import RunMetrics, Runs
 from gangplank.publishing.delivery import Delivery
-from gangplank.publishing.harmless_logger import HarmlessLogger
 from gangplank.publishing.left_behind import LeftBehind
 from gangplank.publishing.publisher import Publisher
 from gangplank.publishing.push_error import PushError

@@ -5,7 +5,6 @@ none is copied. What it does not know, and everything where there is no driver o
 left to the operations of the framework.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from itertools import chain, islice
@@ -19,6 +18,7 @@ from gangplank._native.cuda.table import Table, table_of
 from gangplank._native.devices import WHEN_JAX_TRAINS
 from gangplank._native.edges import Bounds
 from gangplank._native.measured import Measured, measure_by
+from gangplank.harmless_logger import HarmlessLogger
 
 # So many counts at most leave a device at a time, of 8 bytes each, as long as a group has fewer.
 TOGETHER = 1 << 20
@@ -26,7 +26,7 @@ TOGETHER = 1 << 20
 # Why the kernel was not used, of which the log has told.
 _told: set[str] = set()
 
-_logger = logging.getLogger(__name__)
+_logger = HarmlessLogger(__name__)
 
 
 def operations_of(framework_name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A log that harms neither a run nor its pushes."""
+"""A log that harms neither a run, nor its pushes, nor a prediction."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ class HarmlessLogger(logging.LoggerAdapter[logging.Logger]):
 
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
         try:
-            super().log(level, msg, *args, **options)
+            super().log(level, msg, *args, stacklevel=2, **options)
         except Exception:
             with contextlib.suppress(Exception):  # there may be nowhere to print to
                 traceback.print_exc()
