@@ -66,6 +66,22 @@ def test_a_push_adds_to_what_stands_there(gateway, registry, scheme):
     assert (metrics["answer"], metrics["question"]) == (42, 1)
 
 
+def test_sockets_whose_sendall_calls_send_with_keywords(gateway, registry, monkeypatch):
+    # As those of gevent do, which it puts in the place of Python's.
+    def send(self, data, flags=0, timeout=None):
+        return super(socket.socket, self).send(data, flags)
+
+    def sendall(self, data, flags=0):
+        sent = 0
+        while sent < len(data):
+            sent += self.send(memoryview(data)[sent:], flags, timeout=1.0)
+
+    monkeypatch.setattr(socket.socket, "send", send, raising=False)
+    monkeypatch.setattr(socket.socket, "sendall", sendall, raising=False)
+    Pushgateway(gateway, "job").push(registry, 60)
+    assert metrics_of(gateway, "job")["answer"] == 42
+
+
 def test_all_addresses_of_a_host_are_tried_and_share_the_time(registry, port, monkeypatch):
     found, asked = socket.getaddrinfo, []
     with dropping() as dead:
