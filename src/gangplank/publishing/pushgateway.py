@@ -1,10 +1,9 @@
 """One group of metrics on a Pushgateway, which can be pushed and deleted."""
 
-import json
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -25,6 +24,7 @@ from gangplank.checked_values import as_float, check_encodable
 from gangplank.metrics import OWN_LABELS, is_label_name
 from gangplank.publishing.body import Body, body_of
 from gangplank.publishing.bounded_handler import bounded_context, bounded_handler, opened
+from gangplank.publishing.groups_answer import families_of
 from gangplank.publishing.proxy import as_url, proxy_for, proxy_of_urllib
 from gangplank.publishing.push_error import PushError, collection_error, push_error
 
@@ -216,14 +216,7 @@ class Pushgateway:
         with opened(request, timeout, self._context) as answer:
             text = answer.read().decode()
         labels = {"job": self.job, **(self.grouping_key or {})}
-        return [
-            Metric(name, family.get("help", ""), family["type"].lower().replace("_", ""))
-            for group in _groups(text)
-            if _labels_of(group, labels) == labels
-            for name, family in group.items()
-            # A label may be called metrics.
-            if name != "labels" and isinstance(family, dict) and family.get("metrics")
-        ]
+        return families_of(labels, text)
 
     def _error(self, error: Exception, what: str, timeout: float) -> PushError:
         assert self.address is not None
@@ -237,29 +230,6 @@ class Pushgateway:
             proxy=(proxy_for if is_own else proxy_of_urllib)(self.address),
             is_proxy_taken=is_own,
         )
-
-
-def _labels_of(group: dict[str, Any], expected: Container[str]) -> dict[str, str]:
-    labels: dict[str, Any] = group["labels"]
-    if not isinstance(labels.get("metrics"), list):
-        return labels
-    # A metric called labels stands there instead. Those of another one may have an instance more.
-    labels = group["push_time_seconds"]["metrics"][0]["labels"]
-    return {name: labels[name] for name in labels if labels[name] or name in expected}
-
-
-def _groups(text: str) -> Iterator[dict[str, Any]]:
-    """The groups in the answer of ``/api/v1/metrics``.
-
-    One at a time: while Python parses JSON no other thread runs, and a gateway may have very many.
-    """
-    begin = re.match(r'\s*\{"status":"success","data":\[', text)
-    if begin is None:
-        raise ValueError(f"it answered {text[:100]!r}, and not its groups")
-    place, decoder = begin.end(), json.JSONDecoder()
-    while text[place] != "]":
-        group, place = decoder.raw_decode(text, place + (text[place] == ","))
-        yield group
 
 
 def _check_address(address: Any) -> None:
